@@ -66,7 +66,7 @@ native-test: $(VENV)/.dev
 	done
 
 protos: $(VENV)/.dev
-	$(BIN)/python -m grpc_tools.protoc -Iprotos --descriptor_set_out=fastfeed/feeds/opend.binpb protos/opend.proto
+	$(BIN)/python -m grpc_tools.protoc -Iprotos --descriptor_set_out=fastfeed/protocols/opend.binpb protos/opend.proto
 
 wheel: $(BIN)/python
 	$(PIP) install build

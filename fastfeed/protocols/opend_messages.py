@@ -28,7 +28,7 @@ QOT_UPDATE_TICKER = 3011
 @cache
 def _pool() -> descriptor_pool.DescriptorPool:
     pool = descriptor_pool.DescriptorPool()
-    data = files("fastfeed.feeds").joinpath("opend.binpb").read_bytes()
+    data = files("fastfeed.protocols").joinpath("opend.binpb").read_bytes()
     for file in descriptor_pb2.FileDescriptorSet.FromString(data).file:
         pool.Add(file)  # type: ignore[no-untyped-call]
     return pool
