@@ -1,0 +1,89 @@
+#ifndef FASTFEED_OPEND_H
+#define FASTFEED_OPEND_H
+
+/* OpenD's machine for one connection: received bytes in, rows into a ring, other packets to the session.
+ *
+ * Its verbs: ff_opend_space() gives a place to receive into, ff_opend_commit() says how much came,
+ * ff_opend_process() works through it. What is sent is the session's business.
+ *
+ * All bytes go through one window of memory that is used again and again. Complete packets are decoded
+ * where they lie; the beginning of an unfinished one is moved to the front of the window before the next
+ * read. The window grows up to the largest packet allowed, and only as far as bytes really arrive. */
+
+#include <stdbool.h>
+
+#include "fastfeed/opend_ticks.h"
+#include "fastfeed/ring.h"
+
+enum {
+    FF_OPEND_HEADER = 44,       /* bytes of a packet's header */
+    FF_OPEND_SHA1_OFFSET = 16,  /* of the body's digest in it */
+    FF_OPEND_NOTIFY = 1003,     /* push: OpenD's events */
+    FF_OPEND_PUSH_TICKS = 3011, /* push: Qot_UpdateTicker */
+};
+
+/* What ff_opend_process() stopped for. */
+typedef enum ff_opend_status {
+    FF_OPEND_NEED_MORE = 0,  /* everything complete is done */
+    FF_OPEND_FRAME = 1,      /* *frame is a packet for the session; call again */
+    FF_OPEND_ROWS_FULL = 2,  /* enough rows for one publication; publish, deliver, call again */
+} ff_opend_status;
+
+/* A packet that is not the machine's to decode. The body lies in the window, until the next
+ * ff_opend_space(). */
+typedef struct ff_opend_frame {
+    uint32_t proto_id;
+    uint32_t serial;
+    const uint8_t *body;
+    size_t length;
+} ff_opend_frame;
+
+typedef struct ff_opend_counters {
+    uint64_t bytes;                /* received and consumed */
+    uint64_t packets;              /* complete packets, good or bad */
+    uint64_t ticks;                /* rows written */
+    uint64_t frames;               /* packets handed to the session */
+    uint64_t ignored;              /* pushes of kinds that are not decoded */
+    uint64_t rejected[FF_REASONS]; /* packets, by reason */
+} ff_opend_counters;
+
+typedef struct ff_opend {
+    uint8_t *window;
+    size_t size;  /* of the window */
+    size_t start; /* consumed up to here */
+    size_t end;   /* received up to here */
+    size_t max_body;
+    bool check_sha1;
+    int failed; /* a negative reason once framing is lost */
+    ff_ring *ring;
+    uint64_t max_batch; /* rows between two publications */
+    ff_opend_ticks ticks;
+    ff_opend_counters counters;
+} ff_opend;
+
+/* Prepare a machine that writes into a ring and a symbol table of the caller's. Returns 0 or -FF_ENOMEM. */
+int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols *symbols,
+                  ff_ring *ring);
+void ff_opend_free(ff_opend *m);
+
+/* Forget the stream, for a new connection; counters stay. */
+void ff_opend_reset(ff_opend *m);
+
+/* A place for at least `want` bytes; *room says how many fit. NULL: no memory. Moves the window: bodies of
+ * frames are gone. */
+uint8_t *ff_opend_space(ff_opend *m, size_t want, size_t *room);
+
+/* n bytes were received there. */
+static inline void ff_opend_commit(ff_opend *m, size_t n) {
+    m->end += n;
+}
+
+/* Work through the window. Returns an ff_opend_status, or a negative reason when framing is lost; that is
+ * final until ff_opend_reset(). Rows are written but not published. */
+int ff_opend_process(ff_opend *m, ff_opend_frame *frame);
+
+/* The same for bytes that lie elsewhere, while the window is empty; *used says how many were consumed. */
+int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_t *used,
+                          ff_opend_frame *frame);
+
+#endif

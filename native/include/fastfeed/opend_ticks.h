@@ -1,0 +1,422 @@
+#ifndef FASTFEED_OPEND_TICKS_H
+#define FASTFEED_OPEND_TICKS_H
+
+/* The decoder of Qot_UpdateTicker (3011): the body's wire bytes to rows, in one walk.
+ *
+ * Real bodies are canonical: every field once, in the order of the numbers. ff_opend_ticks_canonical() is
+ * straight-line code for that order; a field that is missing there costs nothing, and a ticker with anything
+ * else in it is finished field by field. A body whose outer shape is another one is decoded again by
+ * ff_opend_ticks_any(), which takes what protobuf takes: any order, unknown fields, a message in several
+ * pieces. Both give the same rows.
+ *
+ * A body is decoded completely or not at all; a row without a usable price is left out and counted. */
+
+#include <math.h>
+
+#include "fastfeed/market_time.h"
+#include "fastfeed/opend_names.h"
+#include "fastfeed/rows.h"
+#include "fastfeed/symbols.h"
+#include "fastfeed/wire.h"
+
+/* What the decoder keeps between bodies. The caller sets symbols, recv_ns and flags. */
+typedef struct ff_opend_ticks {
+    ff_symbols *symbols;
+    int64_t recv_ns;              /* goes into every row */
+    uint8_t flags;                /* FF_FLAG_* for the next row, cleared by it */
+    ff_date_cache date;           /* of the time texts */
+    uint64_t dropped[FF_REASONS]; /* rows left out, by reason, and rows whose time was unreadable */
+} ff_opend_ticks;
+
+/* Tags of Qot_Common.Ticker. */
+enum {
+    FF_TICKER_TIME = 0x0a,
+    FF_TICKER_SEQUENCE = 0x10,
+    FF_TICKER_DIR = 0x18,
+    FF_TICKER_PRICE = 0x21,
+    FF_TICKER_VOLUME = 0x28,
+    FF_TICKER_TURNOVER = 0x31,
+    FF_TICKER_RECV_TIME = 0x39,
+    FF_TICKER_TYPE = 0x40,
+    FF_TICKER_TYPE_SIGN = 0x48,
+    FF_TICKER_PUSH_DATA_TYPE = 0x50,
+    FF_TICKER_TIMESTAMP = 0x59,
+    FF_TICKER_HP_VOLUME = 0x61,
+};
+
+/* The market's zone for time texts. Crypto (CC) was seen in New York time; a market whose zone nobody has
+ * established is read as UTC. */
+static inline ff_zone ff_opend_zone(uint64_t market) {
+    switch (market) {
+    case 11: /* US */
+    case 71: /* CA */
+    case 91: /* CC */
+    case 101: /* EC */
+        return FF_ZONE_NEW_YORK;
+    case 1:  /* HK */
+    case 2:  /* HK futures, obsolete */
+    case 21: /* SH */
+    case 22: /* SZ */
+    case 31: /* SG */
+    case 61: /* MY */
+        return FF_ZONE_HONG_KONG;
+    case 41: /* JP */
+        return FF_ZONE_TOKYO;
+    case 51: /* AU */
+        return FF_ZONE_SYDNEY;
+    default:
+        return FF_ZONE_UTC;
+    }
+}
+
+/* Epoch seconds as a double to ns; 0 when it is none. A double of today resolves a quarter of a
+ * microsecond, so it is rounded to whole ones. */
+static inline int64_t ff_seconds_to_ns(double seconds) {
+    if (FF_LIKELY(seconds > 0 && seconds < 9e9))
+        return (int64_t)(seconds * 1e6 + 0.5) * 1000;
+    return 0;
+}
+
+static inline bool ff_is_finite(double v) {
+    return v - v == 0;
+}
+
+/* One ticker: *row becomes its row. Returns 1, 2 when the row has no readable time, or a negative reason;
+ * -FF_EMISSING and -FF_ENOTFINITE speak of this row only. */
+static inline int ff_opend_ticker(ff_opend_ticks *d, const uint8_t *p, const uint8_t *end,
+                                  uint32_t symbol, ff_zone zone, ff_tick *row) {
+    enum { PRICE = 1, TURNOVER = 2, HP_VOLUME = 4, VOLUME = 8 };
+    const uint8_t *time = NULL;
+    size_t time_length = 0;
+    int64_t sequence = -1;
+    uint64_t volume = 0, v;
+    int32_t dir = 0, type = 0, push_data_type = 0;
+    double price = 0, turnover = 0, hp_volume = 0, recv_time = 0, timestamp = 0;
+    unsigned seen = 0;
+    int why;
+
+    /* The canonical order. A step that does not find its field leaves p where it is. */
+    if (FF_LIKELY(end - p >= 2 && p[0] == FF_TICKER_TIME && p[1] < 0x80 && end - p - 2 >= p[1])) {
+        time = p + 2;
+        time_length = p[1];
+        p = time + time_length;
+    }
+    if (FF_LIKELY(p < end && *p == FF_TICKER_SEQUENCE)) {
+        if ((p = ff_wire_varint(p + 1, end, &v, &why)) == NULL)
+            return -why;
+        sequence = (int64_t)v;
+    }
+    if (FF_LIKELY(p < end && *p == FF_TICKER_DIR)) {
+        if ((p = ff_wire_varint(p + 1, end, &v, &why)) == NULL)
+            return -why;
+        dir = (int32_t)(uint32_t)v;
+    }
+    if (FF_LIKELY(end - p >= 9 && *p == FF_TICKER_PRICE)) {
+        price = ff_load_f64(p + 1);
+        seen |= PRICE;
+        p += 9;
+    }
+    if (FF_LIKELY(p < end && *p == FF_TICKER_VOLUME)) {
+        if ((p = ff_wire_varint(p + 1, end, &volume, &why)) == NULL)
+            return -why;
+        seen |= VOLUME;
+    }
+    if (FF_LIKELY(end - p >= 9 && *p == FF_TICKER_TURNOVER)) {
+        turnover = ff_load_f64(p + 1);
+        seen |= TURNOVER;
+        p += 9;
+    }
+    if (FF_LIKELY(end - p >= 9 && *p == FF_TICKER_RECV_TIME)) {
+        recv_time = ff_load_f64(p + 1);
+        p += 9;
+    }
+    if (FF_LIKELY(p < end && *p == FF_TICKER_TYPE)) {
+        if ((p = ff_wire_varint(p + 1, end, &v, &why)) == NULL)
+            return -why;
+        type = (int32_t)(uint32_t)v;
+    }
+    if (FF_LIKELY(p < end && *p == FF_TICKER_TYPE_SIGN)) {
+        if ((p = ff_wire_varint(p + 1, end, &v, &why)) == NULL)
+            return -why;
+    }
+    if (FF_LIKELY(p < end && *p == FF_TICKER_PUSH_DATA_TYPE)) {
+        if ((p = ff_wire_varint(p + 1, end, &v, &why)) == NULL)
+            return -why;
+        push_data_type = (int32_t)(uint32_t)v;
+    }
+    if (FF_LIKELY(end - p >= 9 && *p == FF_TICKER_TIMESTAMP)) {
+        timestamp = ff_load_f64(p + 1);
+        p += 9;
+    }
+    if (FF_LIKELY(end - p >= 9 && *p == FF_TICKER_HP_VOLUME)) {
+        hp_volume = ff_load_f64(p + 1);
+        seen |= HP_VOLUME;
+        p += 9;
+    }
+
+    /* Whatever is left: other orders, repetitions (the last one counts), unknown fields. */
+    while (FF_UNLIKELY(p < end)) {
+        uint32_t tag;
+        if ((p = ff_wire_tag(p, end, &tag, &why)) == NULL)
+            return -why;
+        const uint8_t *value = p;
+        if ((p = ff_wire_skip(p, end, tag, &why)) == NULL)
+            return -why;
+        v = 0;
+        double f = 0;
+        if ((tag & 7) == FF_WIRE_VARINT)
+            ff_wire_varint(value, p, &v, &why);
+        else if ((tag & 7) == FF_WIRE_I64)
+            f = ff_load_f64(value);
+        switch (tag) {
+        case FF_TICKER_TIME:
+            time = ff_wire_length(value, p, &time_length, &why);
+            break;
+        case FF_TICKER_SEQUENCE:
+            sequence = (int64_t)v;
+            break;
+        case FF_TICKER_DIR:
+            dir = (int32_t)(uint32_t)v;
+            break;
+        case FF_TICKER_PRICE:
+            price = f;
+            seen |= PRICE;
+            break;
+        case FF_TICKER_VOLUME:
+            volume = v;
+            seen |= VOLUME;
+            break;
+        case FF_TICKER_TURNOVER:
+            turnover = f;
+            seen |= TURNOVER;
+            break;
+        case FF_TICKER_RECV_TIME:
+            recv_time = f;
+            break;
+        case FF_TICKER_TYPE:
+            type = (int32_t)(uint32_t)v;
+            break;
+        case FF_TICKER_PUSH_DATA_TYPE:
+            push_data_type = (int32_t)(uint32_t)v;
+            break;
+        case FF_TICKER_TIMESTAMP:
+            timestamp = f;
+            break;
+        case FF_TICKER_HP_VOLUME:
+            hp_volume = f;
+            seen |= HP_VOLUME;
+            break;
+        default:
+            break;
+        }
+    }
+
+    if (FF_UNLIKELY(!(seen & PRICE)))
+        return -FF_EMISSING;
+    if (FF_UNLIKELY(!ff_is_finite(price) || !ff_is_finite(turnover) || !ff_is_finite(hp_volume)))
+        return -FF_ENOTFINITE;
+    int64_t time_ns = ff_seconds_to_ns(timestamp);
+    if (FF_UNLIKELY(time_ns == 0))
+        time_ns = ff_market_time(time, time_length, zone, &d->date);
+    row->recv_ns = d->recv_ns;
+    row->time_ns = time_ns;
+    row->gateway_ns = ff_seconds_to_ns(recv_time);
+    row->seq = sequence;
+    row->price = price;
+    row->volume = FF_LIKELY(seen & HP_VOLUME) ? hp_volume
+                  : seen & VOLUME             ? (double)(int64_t)volume
+                                              : (double)NAN;
+    row->turnover = FF_LIKELY(seen & TURNOVER) ? turnover : (double)NAN;
+    row->symbol = symbol;
+    row->side = (int8_t)((dir == 1) - (dir == 2));
+    row->kind = type < 0 || type > 255 ? 255 : (uint8_t)type;
+    row->session = 0;
+    row->flags = (uint8_t)(d->flags | (push_data_type == 3) * FF_FLAG_CACHED |
+                           (push_data_type == 2) * FF_FLAG_BACKFILLED);
+    d->flags = 0;
+    return time_ns != 0 ? 1 : 2;
+}
+
+/* ---- any shape ---- */
+
+/* What a body says outside of its tickers. */
+typedef struct ff_opend_outer {
+    int32_t ret_type;
+    uint64_t market;
+    const uint8_t *code;
+    size_t code_length;
+} ff_opend_outer;
+
+/* Security and the S2C's other fields: reads the security, checks the rest, counts the tickers. */
+static inline int ff_opend_outer_s2c(const uint8_t *p, const uint8_t *end, ff_opend_outer *outer) {
+    int why;
+    while (p < end) {
+        uint32_t tag;
+        if ((p = ff_wire_tag(p, end, &tag, &why)) == NULL)
+            return -why;
+        const uint8_t *value = p;
+        if ((p = ff_wire_skip(p, end, tag, &why)) == NULL)
+            return -why;
+        if (tag != 0x0a) /* security */
+            continue;
+        size_t length;
+        const uint8_t *q = ff_wire_length(value, p, &length, &why);
+        while (q < p) {
+            if ((q = ff_wire_tag(q, p, &tag, &why)) == NULL)
+                return -why;
+            value = q;
+            if ((q = ff_wire_skip(q, p, tag, &why)) == NULL)
+                return -why;
+            uint64_t v;
+            if (tag == 0x08 && ff_wire_varint(value, q, &v, &why) != NULL)
+                outer->market = (uint32_t)v;
+            else if (tag == 0x12)
+                outer->code = ff_wire_length(value, q, &outer->code_length, &why);
+        }
+    }
+    return 0;
+}
+
+static inline int64_t ff_opend_symbol(ff_symbols *symbols, uint64_t market, const uint8_t *code,
+                                      size_t length, const uint8_t *end) {
+    if (FF_LIKELY(market <= FF_OPEND_MAX_MARKET && length <= FF_OPEND_MAX_CODE)) {
+        int64_t id = ff_symbols_find(symbols, ff_opend_space((uint32_t)market), code, length, end);
+        if (FF_LIKELY(id >= 0))
+            return id;
+    }
+    return ff_opend_intern(symbols, market, code, length);
+}
+
+/* A body of any shape. Two walks: retType and the security may come after the tickers. */
+static inline int ff_opend_ticks_any(ff_opend_ticks *d, const uint8_t *body, const uint8_t *end,
+                                     ff_tick *rows, size_t max_rows) {
+    ff_opend_outer outer = {.ret_type = -400};
+    uint32_t tag;
+    size_t length;
+    int why, rc;
+    for (const uint8_t *p = body; p < end;) {
+        if ((p = ff_wire_tag(p, end, &tag, &why)) == NULL)
+            return -why;
+        const uint8_t *value = p;
+        if ((p = ff_wire_skip(p, end, tag, &why)) == NULL)
+            return -why;
+        if (tag == 0x08) { /* retType */
+            uint64_t v;
+            ff_wire_varint(value, p, &v, &why);
+            outer.ret_type = (int32_t)(uint32_t)v;
+        } else if (tag == 0x22) { /* s2c */
+            value = ff_wire_length(value, p, &length, &why);
+            if ((rc = ff_opend_outer_s2c(value, p, &outer)) < 0)
+                return rc;
+        }
+    }
+    if (outer.ret_type != 0)
+        return -FF_ERETTYPE;
+    if (outer.code == NULL)
+        return -FF_ESYMBOL;
+    int64_t symbol =
+        ff_opend_symbol(d->symbols, outer.market, outer.code, outer.code_length, end);
+    if (symbol < 0)
+        return (int)symbol;
+    ff_zone zone = ff_opend_zone(outer.market);
+
+    size_t n = 0;
+    uint64_t missing = 0, not_finite = 0, untimed = 0;
+    for (const uint8_t *p = body; p < end;) { /* checked by the first walk */
+        p = ff_wire_tag(p, end, &tag, &why);
+        const uint8_t *value = p;
+        p = ff_wire_skip(p, end, tag, &why);
+        if (tag != 0x22)
+            continue;
+        value = ff_wire_length(value, p, &length, &why);
+        while (value < p) {
+            value = ff_wire_tag(value, p, &tag, &why);
+            const uint8_t *ticker = value;
+            value = ff_wire_skip(value, p, tag, &why);
+            if (tag != 0x12)
+                continue;
+            if (n == max_rows)
+                return -FF_EROWS;
+            ticker = ff_wire_length(ticker, value, &length, &why);
+            rc = ff_opend_ticker(d, ticker, value, (uint32_t)symbol, zone, rows + n);
+            missing += rc == -FF_EMISSING;
+            not_finite += rc == -FF_ENOTFINITE;
+            untimed += rc == 2;
+            if (rc > 0)
+                n++;
+            else if (rc != -FF_EMISSING && rc != -FF_ENOTFINITE)
+                return rc;
+        }
+    }
+    d->dropped[FF_EMISSING] += missing;
+    d->dropped[FF_ENOTFINITE] += not_finite;
+    d->dropped[FF_ETIME] += untimed;
+    return (int)n;
+}
+
+/* ---- the canonical shape ---- */
+
+/* Returns the number of rows, or -1 when the body has another shape or anything is wrong with it; then
+ * nothing was counted. */
+static inline int ff_opend_ticks_canonical(ff_opend_ticks *d, const uint8_t *p, const uint8_t *end,
+                                           ff_tick *rows, size_t max_rows) {
+    int why;
+    size_t length;
+    /* retType 0, s2c */
+    if (FF_UNLIKELY(end - p < 4 || p[0] != 0x08 || p[1] != 0x00 || p[2] != 0x22))
+        return -1;
+    if ((p = ff_wire_length(p + 3, end, &length, &why)) == NULL || (size_t)(end - p) != length)
+        return -1;
+    /* security: its length, market of one byte, code */
+    if (FF_UNLIKELY(end - p < 6 || p[0] != 0x0a || p[1] >= 0x80 || end - p - 2 < p[1]))
+        return -1;
+    const uint8_t *code = p + 6;
+    size_t code_length = p[5];
+    uint64_t market = p[3];
+    if (FF_UNLIKELY(p[2] != 0x08 || market >= 0x80 || p[4] != 0x12 || code_length + 4 != p[1]))
+        return -1;
+    int64_t symbol = ff_opend_symbol(d->symbols, market, code, code_length, end);
+    if (FF_UNLIKELY(symbol < 0))
+        return -1;
+    ff_zone zone = ff_opend_zone(market);
+    p = code + code_length;
+
+    size_t n = 0;
+    uint64_t untimed = 0;
+    while (p < end && *p == 0x12) { /* tickerList */
+        if (FF_UNLIKELY(n == max_rows || (p = ff_wire_length(p + 1, end, &length, &why)) == NULL))
+            return -1;
+        int rc = ff_opend_ticker(d, p, p + length, (uint32_t)symbol, zone, rows + n);
+        if (FF_UNLIKELY(rc < 0))
+            return -1;
+        untimed += (uint64_t)(rc - 1);
+        n++;
+        p += length;
+    }
+    if (FF_LIKELY(p < end && *p == 0x1a)) { /* name */
+        if (FF_UNLIKELY((p = ff_wire_length(p + 1, end, &length, &why)) == NULL))
+            return -1;
+        p += length;
+    }
+    if (FF_UNLIKELY(p != end))
+        return -1;
+    d->dropped[FF_ETIME] += untimed;
+    return (int)n;
+}
+
+/* Decode a body into up to max_rows rows. Returns how many, or a negative reason (then nothing counts that
+ * was written). An unknown security gets an id as a side effect. */
+static inline int ff_opend_decode_ticks(ff_opend_ticks *d, const uint8_t *body, size_t length,
+                                        ff_tick *rows, size_t max_rows) {
+    uint8_t flags = d->flags;
+    int n = ff_opend_ticks_canonical(d, body, body + length, rows, max_rows);
+    if (FF_LIKELY(n >= 0))
+        return n;
+    d->flags = flags;
+    n = ff_opend_ticks_any(d, body, body + length, rows, max_rows);
+    if (n < 0)
+        d->flags = flags;
+    return n;
+}
+
+#endif
