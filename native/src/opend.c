@@ -4,10 +4,7 @@
 
 #include "fastfeed/sha1.h"
 
-enum {
-    MIN_ROW_BYTES = 11, /* of a ticker that gives a row: tag, length and a price */
-    MIN_BATCH = 64,
-};
+enum { MIN_ROW_BYTES = 11 }; /* of a ticker that gives a row: tag, length and a price */
 
 int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols *symbols,
                   ff_ring *ring) {
@@ -18,7 +15,8 @@ int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols 
     m->size = window_bytes;
     m->max_body = max_body;
     m->ring = ring;
-    m->max_batch = ring->capacity / 4 > MIN_BATCH ? ring->capacity / 4 : MIN_BATCH;
+    /* With a push of at most half a ring on top, a reader that keeps up never loses a row. */
+    m->max_batch = ring->capacity / 4;
     m->ticks.symbols = symbols;
     return 0;
 }
@@ -52,7 +50,8 @@ uint8_t *ff_opend_space(ff_opend *m, size_t want, size_t *room) {
     return m->window + m->end;
 }
 
-/* Pushes of the quote side (section 4 of OpenD's protocol: every id of kind "push") that are not decoded. */
+/* Pushes of the quote side (section 4 of OpenD's protocol: every id of kind "push") that are
+ * not decoded. */
 static bool is_other_push(uint32_t proto_id) {
     switch (proto_id) {
     case 3005: /* quote */
@@ -96,7 +95,8 @@ int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_
         return m->failed;
     }
     while (end - p >= 2) {
-        /* Header: magic, u32 id, u8 format, u8 version, u32 serial, u32 body length, digest, reserved. */
+        /* Header: magic, u32 id, u8 format, u8 version, u32 serial, u32 body length, digest,
+         * reserved. */
         if (FF_UNLIKELY(p[0] != 'F' || p[1] != 'T')) {
             status = m->failed = -FF_EMAGIC;
             m->counters.rejected[FF_EMAGIC]++;
@@ -127,7 +127,8 @@ int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_
         if (m->check_sha1) {
             uint8_t digest[20];
             ff_sha1(body, body_length, digest);
-            if (FF_UNLIKELY(memcmp(digest, header + FF_OPEND_SHA1_OFFSET, sizeof digest) != 0)) {
+            if (FF_UNLIKELY(memcmp(digest, header + FF_OPEND_SHA1_OFFSET, sizeof digest) !=
+                            0)) {
                 m->counters.rejected[FF_ESHA1]++;
                 continue;
             }

@@ -31,13 +31,15 @@ int ff_ring_map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity) {
     }
     size_t header = header_bytes(), rows = bytes - header, total = bytes + rows;
 
-    /* Reserve the addresses first, then lay the file over them: header, rows, and the rows again. */
+    /* Reserve the addresses first, then lay the file over them: header, rows, and the rows
+     * again. */
     uint8_t *base = mmap(NULL, total, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED)
         return -1;
     int flags = MAP_SHARED | MAP_FIXED | MAP_POPULATE; /* no page faults on the first lap */
     if (mmap(base, bytes, PROT_READ | PROT_WRITE, flags, fd, 0) == MAP_FAILED ||
-        mmap(base + bytes, rows, PROT_READ | PROT_WRITE, flags, fd, (off_t)header) == MAP_FAILED) {
+        mmap(base + bytes, rows, PROT_READ | PROT_WRITE, flags, fd, (off_t)header) ==
+            MAP_FAILED) {
         int saved = errno;
         munmap(base, total);
         errno = saved;

@@ -2,20 +2,29 @@
 
 #include "fastfeed/status.h"
 
-#define FF_FORMAT(member)                                                                      \
-    _Generic((member),                                                                         \
-        int8_t: "i1",                                                                          \
-        uint8_t: "u1",                                                                         \
-        uint32_t: "u4",                                                                        \
-        int64_t: "i8",                                                                         \
+#define FF_FORMAT(member)                                                                     \
+    _Generic((member),                                                                        \
+        int8_t: "i1",                                                                         \
+        uint8_t: "u1",                                                                        \
+        uint32_t: "u4",                                                                       \
+        int64_t: "i8",                                                                        \
         double: "f8")
-#define FF_FIELD(type, member) {#member, FF_FORMAT(((type *)0)->member), offsetof(type, member)}
+#define FF_FIELD(type, member)                                                                \
+    {#member, FF_FORMAT(((type *)0)->member), offsetof(type, member)}
 
 static const ff_field tick_fields[] = {
-    FF_FIELD(ff_tick, recv_ns),  FF_FIELD(ff_tick, time_ns), FF_FIELD(ff_tick, gateway_ns),
-    FF_FIELD(ff_tick, seq),      FF_FIELD(ff_tick, price),   FF_FIELD(ff_tick, volume),
-    FF_FIELD(ff_tick, turnover), FF_FIELD(ff_tick, symbol),  FF_FIELD(ff_tick, side),
-    FF_FIELD(ff_tick, kind),     FF_FIELD(ff_tick, session), FF_FIELD(ff_tick, flags),
+    FF_FIELD(ff_tick, recv_ns),
+    FF_FIELD(ff_tick, time_ns),
+    FF_FIELD(ff_tick, gateway_ns),
+    FF_FIELD(ff_tick, seq),
+    FF_FIELD(ff_tick, price),
+    FF_FIELD(ff_tick, volume),
+    FF_FIELD(ff_tick, turnover),
+    FF_FIELD(ff_tick, symbol),
+    FF_FIELD(ff_tick, side),
+    FF_FIELD(ff_tick, kind),
+    FF_FIELD(ff_tick, session),
+    FF_FIELD(ff_tick, flags),
     {NULL, NULL, 0},
 };
 

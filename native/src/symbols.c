@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-enum { FIRST_SLOTS = 256, FIRST_NAMES = 128, FIRST_ARENA = 4096 };
+enum { FIRST_SLOTS = 256, FIRST_NAMES = 128, FIRST_ARENA = 4096, SPARSE_SLOTS = 1 << 18 };
 
 int ff_symbols_init(ff_symbols *table, uint32_t max_count) {
     memset(table, 0, sizeof *table);
@@ -39,7 +39,8 @@ static uint32_t arena_put(ff_symbols *table, const uint8_t *bytes, size_t length
     if (length > UINT32_MAX / 2 - table->arena_used)
         return UINT32_MAX;
     if (table->arena_used + length > table->arena_size) {
-        uint32_t size = table->arena_size * 2; /* length <= FF_SYMBOL_MAX_BYTES: once is enough */
+        uint32_t size =
+            table->arena_size * 2; /* length <= FF_SYMBOL_MAX_BYTES: once is enough */
         uint8_t *arena = realloc(table->arena, size);
         if (arena == NULL)
             return UINT32_MAX;
@@ -58,6 +59,13 @@ static void place(ff_symbols *table, ff_symbol_slot slot, uint32_t long_key) {
         i = (i + 1) & mask;
     table->slots[i] = slot;
     table->long_keys[i] = long_key;
+}
+
+/* A probe that meets another key first costs a mispredicted branch, several times the probe:
+ * up to SPARSE_SLOTS (4 MiB) memory is spent to avoid that. */
+static bool is_crowded(const ff_symbols *table) {
+    size_t slots = slot_count(table), used = (size_t)table->used + 1;
+    return used * (slots < SPARSE_SLOTS ? 8 : 2) > slots;
 }
 
 static int grow(ff_symbols *table) {
@@ -86,7 +94,7 @@ static int add_key(ff_symbols *table, uint32_t space, const uint8_t *key, size_t
                    uint32_t id, uint32_t at) {
     if (table->used >= table->max_used)
         return -FF_ESYMBOLS;
-    if (2 * ((size_t)table->used + 1) > slot_count(table) && grow(table) < 0)
+    if (is_crowded(table) && grow(table) < 0)
         return -FF_ENOMEM;
     ff_symbol_slot slot = {0, id, space << 8 | (uint32_t)length};
     if (length <= 8) {
@@ -113,7 +121,8 @@ int64_t ff_symbols_intern(ff_symbols *table, const uint8_t *name, size_t length)
         return -FF_ESYMBOLS;
     uint32_t id = table->count;
     if (id == table->names_size) {
-        ff_symbol_name *names = realloc(table->names, 2 * (size_t)table->names_size * sizeof *names);
+        ff_symbol_name *names =
+            realloc(table->names, 2 * (size_t)table->names_size * sizeof *names);
         if (names == NULL)
             return -FF_ENOMEM;
         table->names = names;

@@ -3,10 +3,10 @@
 
 /* The markets' local time, written as "yyyy-MM-dd HH:mm:ss.SSS", to nanoseconds of UTC.
  *
- * Daylight saving follows the rules in force now (United States and Canada since 2007, the south of
- * Australia since 2008): what arrives here is today's market data. In the hour that happens twice the first
- * one is meant, in the hour that does not happen the offset before it holds; both as Python's zoneinfo with
- * fold=0. */
+ * Daylight saving follows the rules in force now (United States and Canada since 2007, the
+ * south of Australia since 2008): what arrives here is today's market data. In the hour that
+ * happens twice the first one is meant, in the hour that does not happen the offset before it
+ * holds; both as Python's zoneinfo with fold=0. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -85,8 +85,8 @@ static inline bool ff_read_date(const uint8_t *p, ff_date_cache *cache) {
         return false;
     int year = century * 100 + years;
     bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    if (year < 1970 || year > 2261 || month < 1 || month > 12 || day < 1 || day > days[month - 1] ||
-        (month == 2 && day == 29 && !leap))
+    if (year < 1970 || year > 2261 || month < 1 || month > 12 || day < 1 ||
+        day > days[month - 1] || (month == 2 && day == 29 && !leap))
         return false;
     memcpy(cache->text, p, 10);
     cache->valid = 1;
@@ -95,8 +95,8 @@ static inline bool ff_read_date(const uint8_t *p, ff_date_cache *cache) {
     return true;
 }
 
-/* "yyyy-MM-dd HH:mm:ss", then nothing or a point or colon with 1 to 9 digits. Returns nanoseconds of UTC, or
- * 0 when it cannot be read (or lies outside of 1970 to 2261). */
+/* "yyyy-MM-dd HH:mm:ss", then nothing or a point or colon with 1 to 9 digits. Returns
+ * nanoseconds of UTC, or 0 when it cannot be read (or lies outside of 1970 to 2261). */
 static inline int64_t ff_market_time(const uint8_t *p, size_t length, ff_zone zone,
                                      ff_date_cache *cache) {
     if (length < 19 || length > 29 || p[10] != ' ' || p[13] != ':' || p[16] != ':')

@@ -1,14 +1,16 @@
 #ifndef FASTFEED_OPEND_H
 #define FASTFEED_OPEND_H
 
-/* OpenD's machine for one connection: received bytes in, rows into a ring, other packets to the session.
+/* OpenD's machine for one connection: received bytes in, rows into a ring, other packets to
+ * the session.
  *
- * Its verbs: ff_opend_space() gives a place to receive into, ff_opend_commit() says how much came,
- * ff_opend_process() works through it. What is sent is the session's business.
+ * Its verbs: ff_opend_space() gives a place to receive into, ff_opend_commit() says how much
+ * came, ff_opend_process() works through it. What is sent is the session's business.
  *
- * All bytes go through one window of memory that is used again and again. Complete packets are decoded
- * where they lie; the beginning of an unfinished one is moved to the front of the window before the next
- * read. The window grows up to the largest packet allowed, and only as far as bytes really arrive. */
+ * All bytes go through one window of memory that is used again and again. Complete packets are
+ * decoded where they lie; the beginning of an unfinished one is moved to the front of the
+ * window before the next read. The window grows up to the largest packet allowed, and only as
+ * far as bytes really arrive. */
 
 #include <stdbool.h>
 
@@ -24,9 +26,9 @@ enum {
 
 /* What ff_opend_process() stopped for. */
 typedef enum ff_opend_status {
-    FF_OPEND_NEED_MORE = 0,  /* everything complete is done */
-    FF_OPEND_FRAME = 1,      /* *frame is a packet for the session; call again */
-    FF_OPEND_ROWS_FULL = 2,  /* enough rows for one publication; publish, deliver, call again */
+    FF_OPEND_NEED_MORE = 0, /* everything complete is done */
+    FF_OPEND_FRAME = 1,     /* *frame is a packet for the session; call again */
+    FF_OPEND_ROWS_FULL = 2, /* enough rows for one publication; publish, deliver, call again */
 } ff_opend_status;
 
 /* A packet that is not the machine's to decode. The body lies in the window, until the next
@@ -61,7 +63,8 @@ typedef struct ff_opend {
     ff_opend_counters counters;
 } ff_opend;
 
-/* Prepare a machine that writes into a ring and a symbol table of the caller's. Returns 0 or -FF_ENOMEM. */
+/* Prepare a machine that writes into a ring and a symbol table of the caller's. Returns 0 or
+ * -FF_ENOMEM. */
 int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols *symbols,
                   ff_ring *ring);
 void ff_opend_free(ff_opend *m);
@@ -69,8 +72,8 @@ void ff_opend_free(ff_opend *m);
 /* Forget the stream, for a new connection; counters stay. */
 void ff_opend_reset(ff_opend *m);
 
-/* A place for at least `want` bytes; *room says how many fit. NULL: no memory. Moves the window: bodies of
- * frames are gone. */
+/* A place for at least `want` bytes; *room says how many fit. NULL: no memory. Moves the
+ * window: bodies of frames are gone. */
 uint8_t *ff_opend_space(ff_opend *m, size_t want, size_t *room);
 
 /* n bytes were received there. */
@@ -78,11 +81,12 @@ static inline void ff_opend_commit(ff_opend *m, size_t n) {
     m->end += n;
 }
 
-/* Work through the window. Returns an ff_opend_status, or a negative reason when framing is lost; that is
- * final until ff_opend_reset(). Rows are written but not published. */
+/* Work through the window. Returns an ff_opend_status, or a negative reason when framing is
+ * lost; that is final until ff_opend_reset(). Rows are written but not published. */
 int ff_opend_process(ff_opend *m, ff_opend_frame *frame);
 
-/* The same for bytes that lie elsewhere, while the window is empty; *used says how many were consumed. */
+/* The same for bytes that lie elsewhere, while the window is empty; *used says how many were
+ * consumed. */
 int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_t *used,
                           ff_opend_frame *frame);
 

@@ -1,8 +1,9 @@
 #ifndef FASTFEED_OPEND_NAMES_H
 #define FASTFEED_OPEND_NAMES_H
 
-/* OpenD's securities (market number, bare code) as canonical symbols: "00700" of market 1 is 700.HK.
- * fastfeed/protocols/opend_codes.py does the same and the way back: the two change together. */
+/* OpenD's securities (market number, bare code) as canonical symbols: "00700" of market 1 is
+ * 700.HK. fastfeed/protocols/opend_codes.py does the same and the way back: the two change
+ * together. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -52,16 +53,18 @@ static inline const char *ff_opend_region(uint32_t market) {
 }
 
 /* The space of OpenD's keys in the symbol table: one for each market. */
-static inline uint32_t ff_opend_space(uint32_t market) {
+static inline uint32_t ff_opend_key_space(uint32_t market) {
     return 0x10000 + market;
 }
 
-/* Give a security, unknown until now, its id. -FF_ESYMBOL: a code that is empty, too long or not printable
- * ASCII, or a market beyond FF_OPEND_MAX_MARKET; otherwise as ff_symbols_intern(). */
+/* Give a security, unknown until now, its id. -FF_ESYMBOL: a code that is empty, too long or
+ * not printable ASCII, or a market beyond FF_OPEND_MAX_MARKET; otherwise as
+ * ff_symbols_intern(). */
 static inline int64_t ff_opend_intern(ff_symbols *table, uint64_t market, const uint8_t *code,
                                       size_t length) {
     char name[FF_OPEND_MAX_CODE + 16];
-    _Static_assert(sizeof name <= FF_SYMBOL_MAX_BYTES, "every canonical name fits into the table");
+    _Static_assert(sizeof name <= FF_SYMBOL_MAX_BYTES,
+                   "every canonical name fits into the table");
     if (length == 0 || length > FF_OPEND_MAX_CODE || market > FF_OPEND_MAX_MARKET)
         return -FF_ESYMBOL;
     bool digits = true;
@@ -84,7 +87,8 @@ static inline int64_t ff_opend_intern(ff_symbols *table, uint64_t market, const 
     int64_t id = ff_symbols_intern(table, (const uint8_t *)name, used + (size_t)written);
     if (id < 0)
         return id;
-    int rc = ff_symbols_alias(table, ff_opend_space((uint32_t)market), code, length, (uint32_t)id);
+    int rc = ff_symbols_alias(table, ff_opend_key_space((uint32_t)market), code, length,
+                              (uint32_t)id);
     return rc < 0 ? rc : id;
 }
 

@@ -3,13 +3,15 @@
 
 /* The decoder of Qot_UpdateTicker (3011): the body's wire bytes to rows, in one walk.
  *
- * Real bodies are canonical: every field once, in the order of the numbers. ff_opend_ticks_canonical() is
- * straight-line code for that order; a field that is missing there costs nothing, and a ticker with anything
- * else in it is finished field by field. A body whose outer shape is another one is decoded again by
- * ff_opend_ticks_any(), which takes what protobuf takes: any order, unknown fields, a message in several
- * pieces. Both give the same rows.
+ * Real bodies are canonical: every field once, in the order of the numbers.
+ * ff_opend_ticks_canonical() is straight-line code for that order; a field that is missing
+ * there costs nothing, and a ticker with anything else in it is finished field by field. A
+ * body whose outer shape is another one is decoded again by ff_opend_ticks_any(), which takes
+ * what protobuf takes: any order, unknown fields, a message in several pieces. Both give the
+ * same rows.
  *
- * A body is decoded completely or not at all; a row without a usable price is left out and counted. */
+ * A body is decoded completely or not at all; a row without a usable price is left out and
+ * counted. */
 
 #include <math.h>
 
@@ -22,10 +24,11 @@
 /* What the decoder keeps between bodies. The caller sets symbols, recv_ns and flags. */
 typedef struct ff_opend_ticks {
     ff_symbols *symbols;
-    int64_t recv_ns;              /* goes into every row */
-    uint8_t flags;                /* FF_FLAG_* for the next row, cleared by it */
-    ff_date_cache date;           /* of the time texts */
-    uint64_t dropped[FF_REASONS]; /* rows left out, by reason, and rows whose time was unreadable */
+    int64_t recv_ns;    /* goes into every row */
+    uint8_t flags;      /* FF_FLAG_* for the next row, cleared by it */
+    ff_date_cache date; /* of the time texts */
+    uint64_t
+        dropped[FF_REASONS]; /* rows left out, by reason, and rows whose time was unreadable */
 } ff_opend_ticks;
 
 /* Tags of Qot_Common.Ticker. */
@@ -44,13 +47,13 @@ enum {
     FF_TICKER_HP_VOLUME = 0x61,
 };
 
-/* The market's zone for time texts. Crypto (CC) was seen in New York time; a market whose zone nobody has
- * established is read as UTC. */
+/* The market's zone for time texts. Crypto (CC) was seen in New York time; a market whose zone
+ * nobody has established is read as UTC. */
 static inline ff_zone ff_opend_zone(uint64_t market) {
     switch (market) {
-    case 11: /* US */
-    case 71: /* CA */
-    case 91: /* CC */
+    case 11:  /* US */
+    case 71:  /* CA */
+    case 91:  /* CC */
     case 101: /* EC */
         return FF_ZONE_NEW_YORK;
     case 1:  /* HK */
@@ -69,8 +72,8 @@ static inline ff_zone ff_opend_zone(uint64_t market) {
     }
 }
 
-/* Epoch seconds as a double to ns; 0 when it is none. A double of today resolves a quarter of a
- * microsecond, so it is rounded to whole ones. */
+/* Epoch seconds as a double to ns; 0 when it is none. A double of today resolves a quarter of
+ * a microsecond, so it is rounded to whole ones. */
 static inline int64_t ff_seconds_to_ns(double seconds) {
     if (FF_LIKELY(seconds > 0 && seconds < 9e9))
         return (int64_t)(seconds * 1e6 + 0.5) * 1000;
@@ -81,8 +84,8 @@ static inline bool ff_is_finite(double v) {
     return v - v == 0;
 }
 
-/* One ticker: *row becomes its row. Returns 1, 2 when the row has no readable time, or a negative reason;
- * -FF_EMISSING and -FF_ENOTFINITE speak of this row only. */
+/* One ticker: *row becomes its row. Returns 1, 2 when the row has no readable time, or a
+ * negative reason; -FF_EMISSING and -FF_ENOTFINITE speak of this row only. */
 static inline int ff_opend_ticker(ff_opend_ticks *d, const uint8_t *p, const uint8_t *end,
                                   uint32_t symbol, ff_zone zone, ff_tick *row) {
     enum { PRICE = 1, TURNOVER = 2, HP_VOLUME = 4, VOLUME = 8 };
@@ -96,7 +99,8 @@ static inline int ff_opend_ticker(ff_opend_ticks *d, const uint8_t *p, const uin
     int why;
 
     /* The canonical order. A step that does not find its field leaves p where it is. */
-    if (FF_LIKELY(end - p >= 2 && p[0] == FF_TICKER_TIME && p[1] < 0x80 && end - p - 2 >= p[1])) {
+    if (FF_LIKELY(end - p >= 2 && p[0] == FF_TICKER_TIME && p[1] < 0x80 &&
+                  end - p - 2 >= p[1])) {
         time = p + 2;
         time_length = p[1];
         p = time + time_length;
@@ -213,7 +217,8 @@ static inline int ff_opend_ticker(ff_opend_ticks *d, const uint8_t *p, const uin
 
     if (FF_UNLIKELY(!(seen & PRICE)))
         return -FF_EMISSING;
-    if (FF_UNLIKELY(!ff_is_finite(price) || !ff_is_finite(turnover) || !ff_is_finite(hp_volume)))
+    if (FF_UNLIKELY(!ff_is_finite(price) || !ff_is_finite(turnover) ||
+                    !ff_is_finite(hp_volume)))
         return -FF_ENOTFINITE;
     int64_t time_ns = ff_seconds_to_ns(timestamp);
     if (FF_UNLIKELY(time_ns == 0))
@@ -247,8 +252,10 @@ typedef struct ff_opend_outer {
     size_t code_length;
 } ff_opend_outer;
 
-/* Security and the S2C's other fields: reads the security, checks the rest, counts the tickers. */
-static inline int ff_opend_outer_s2c(const uint8_t *p, const uint8_t *end, ff_opend_outer *outer) {
+/* Security and the S2C's other fields: reads the security, checks the rest, counts the
+ * tickers. */
+static inline int ff_opend_outer_s2c(const uint8_t *p, const uint8_t *end,
+                                     ff_opend_outer *outer) {
     int why;
     while (p < end) {
         uint32_t tag;
@@ -277,10 +284,11 @@ static inline int ff_opend_outer_s2c(const uint8_t *p, const uint8_t *end, ff_op
     return 0;
 }
 
-static inline int64_t ff_opend_symbol(ff_symbols *symbols, uint64_t market, const uint8_t *code,
-                                      size_t length, const uint8_t *end) {
+static inline int64_t ff_opend_symbol(ff_symbols *symbols, uint64_t market,
+                                      const uint8_t *code, size_t length, const uint8_t *end) {
     if (FF_LIKELY(market <= FF_OPEND_MAX_MARKET && length <= FF_OPEND_MAX_CODE)) {
-        int64_t id = ff_symbols_find(symbols, ff_opend_space((uint32_t)market), code, length, end);
+        int64_t id =
+            ff_symbols_find(symbols, ff_opend_key_space((uint32_t)market), code, length, end);
         if (FF_LIKELY(id >= 0))
             return id;
     }
@@ -288,8 +296,8 @@ static inline int64_t ff_opend_symbol(ff_symbols *symbols, uint64_t market, cons
 }
 
 /* A body of any shape. Two walks: retType and the security may come after the tickers. */
-static inline int ff_opend_ticks_any(ff_opend_ticks *d, const uint8_t *body, const uint8_t *end,
-                                     ff_tick *rows, size_t max_rows) {
+static inline int ff_opend_ticks_any(ff_opend_ticks *d, const uint8_t *body,
+                                     const uint8_t *end, ff_tick *rows, size_t max_rows) {
     ff_opend_outer outer = {.ret_type = -400};
     uint32_t tag;
     size_t length;
@@ -356,10 +364,11 @@ static inline int ff_opend_ticks_any(ff_opend_ticks *d, const uint8_t *body, con
 
 /* ---- the canonical shape ---- */
 
-/* Returns the number of rows, or -1 when the body has another shape or anything is wrong with it; then
- * nothing was counted. */
-static inline int ff_opend_ticks_canonical(ff_opend_ticks *d, const uint8_t *p, const uint8_t *end,
-                                           ff_tick *rows, size_t max_rows) {
+/* Returns the number of rows, or -1 when the body has another shape or anything is wrong with
+ * it; then nothing was counted. */
+static inline int ff_opend_ticks_canonical(ff_opend_ticks *d, const uint8_t *p,
+                                           const uint8_t *end, ff_tick *rows,
+                                           size_t max_rows) {
     int why;
     size_t length;
     /* retType 0, s2c */
@@ -384,7 +393,8 @@ static inline int ff_opend_ticks_canonical(ff_opend_ticks *d, const uint8_t *p, 
     size_t n = 0;
     uint64_t untimed = 0;
     while (p < end && *p == 0x12) { /* tickerList */
-        if (FF_UNLIKELY(n == max_rows || (p = ff_wire_length(p + 1, end, &length, &why)) == NULL))
+        if (FF_UNLIKELY(n == max_rows ||
+                        (p = ff_wire_length(p + 1, end, &length, &why)) == NULL))
             return -1;
         int rc = ff_opend_ticker(d, p, p + length, (uint32_t)symbol, zone, rows + n);
         if (FF_UNLIKELY(rc < 0))
@@ -404,8 +414,8 @@ static inline int ff_opend_ticks_canonical(ff_opend_ticks *d, const uint8_t *p, 
     return (int)n;
 }
 
-/* Decode a body into up to max_rows rows. Returns how many, or a negative reason (then nothing counts that
- * was written). An unknown security gets an id as a side effect. */
+/* Decode a body into up to max_rows rows. Returns how many, or a negative reason (then nothing
+ * counts that was written). An unknown security gets an id as a side effect. */
 static inline int ff_opend_decode_ticks(ff_opend_ticks *d, const uint8_t *body, size_t length,
                                         ff_tick *rows, size_t max_rows) {
     uint8_t flags = d->flags;

@@ -1,19 +1,20 @@
 #ifndef FASTFEED_RING_H
 #define FASTFEED_RING_H
 
-/* A broadcast ring of fixed-size rows: one writer that never waits, any number of readers that never
- * disturb it.
+/* A broadcast ring of fixed-size rows: one writer that never waits, any number of readers that
+ * never disturb it.
  *
- * Rows are numbered from 0; row i lives in slot i mod capacity. The memory of the slots is mapped twice,
- * back to back, so any window of up to `capacity` rows is contiguous. Two cursors, each the number of
- * rows before it:
+ * Rows are numbered from 0; row i lives in slot i mod capacity. The memory of the slots is
+ * mapped twice, back to back, so any window of up to `capacity` rows is contiguous. Two
+ * cursors, each the number of rows before it:
  *
  *   publish   rows below it are complete; moved once for a whole batch
  *   claim     rows below it may be being written; always >= publish
  *
- * The writer moves claim, then writes, then moves publish. A reader loads publish, uses the rows, and then
- * loads claim: row i is what it was as long as claim <= i + capacity. A reader that this check fails has
- * been lapped; it goes on with the oldest row that is still whole and knows how many it lost.
+ * The writer moves claim, then writes, then moves publish. A reader loads publish, uses the
+ * rows, and then loads claim: row i is what it was as long as claim <= i + capacity. A reader
+ * that this check fails has been lapped; it goes on with the oldest row that is still whole
+ * and knows how many it lost.
  *
  * Cursors never go back and do not wrap within a lifetime (2^64 rows). */
 
@@ -22,7 +23,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The first page of the mapping, before the rows. The cursors have cache lines of their own. */
+/* The first page of the mapping, before the rows. The cursors have cache lines of their own.
+ */
 typedef struct ff_ring_header {
     uint64_t row_size;
     uint64_t capacity;
@@ -43,12 +45,13 @@ typedef struct ff_ring {
     size_t map_bytes;
 } ff_ring;
 
-/* Make a ring of `capacity` rows in private memory. capacity: a power of two; row_size: a multiple of 64;
- * together whole pages. Returns 0, or -1 with errno set. Free with ff_ring_close(). */
+/* Make a ring of `capacity` rows in private memory. capacity: a power of two; row_size: a
+ * multiple of 64; together whole pages. Returns 0, or -1 with errno set. Free with
+ * ff_ring_close(). */
 int ff_ring_create(ff_ring *ring, size_t row_size, uint64_t capacity);
 
-/* Map the ring in the file fd, which holds ff_ring_bytes() bytes; fd may be closed afterwards. A file of
- * zeros becomes an empty ring. Returns 0, or -1 with errno set. */
+/* Map the ring in the file fd, which holds ff_ring_bytes() bytes; fd may be closed afterwards.
+ * A file of zeros becomes an empty ring. Returns 0, or -1 with errno set. */
 int ff_ring_map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity);
 
 /* The size of the file behind a ring; 0 when the geometry is not allowed. */
@@ -59,14 +62,14 @@ void ff_ring_close(ff_ring *ring);
 
 /* ---- the writer ---- */
 
-/* Announce that up to n rows (n <= capacity) are going to be written; returns where the first of them
- * goes. Rows reach readers with ff_ring_advance() and ff_ring_publish(). */
+/* Announce that up to n rows (n <= capacity) are going to be written; returns where the first
+ * of them goes. Rows reach readers with ff_ring_advance() and ff_ring_publish(). */
 static inline void *ff_ring_claim(ff_ring *ring, uint64_t n) {
     if (ring->head + n > ring->claimed) {
         ring->claimed = ring->head + n;
         atomic_store_explicit(&ring->header->claim, ring->claimed, memory_order_relaxed);
-        /* Release fence: pairs with the acquire fence in ff_ring_intact(). Whoever sees a byte of the
-         * new row also sees the claim. */
+        /* Release fence: pairs with the acquire fence in ff_ring_intact(). Whoever sees a byte
+         * of the new row also sees the claim. */
         atomic_thread_fence(memory_order_release);
     }
     return ring->rows + (ring->head & ring->mask) * ring->row_size;
@@ -77,7 +80,8 @@ static inline void ff_ring_advance(ff_ring *ring, uint64_t n) {
     ring->head += n;
 }
 
-/* Show readers all rows written so far. Release: pairs with the acquire in ff_ring_published(). */
+/* Show readers all rows written so far. Release: pairs with the acquire in
+ * ff_ring_published(). */
 static inline void ff_ring_publish(ff_ring *ring) {
     atomic_store_explicit(&ring->header->publish, ring->head, memory_order_release);
 }
@@ -100,8 +104,8 @@ static inline const void *ff_ring_row(const ff_ring *ring, uint64_t i) {
     return ring->rows + (i & ring->mask) * ring->row_size;
 }
 
-/* Move a reader over the rows that it lost. Returns how many rows are ready at *position; adds what was
- * overwritten to *lost. */
+/* Move a reader over the rows that it lost. Returns how many rows are ready at *position; adds
+ * what was overwritten to *lost. */
 static inline uint64_t ff_ring_poll(const ff_ring *ring, uint64_t *position, uint64_t *lost) {
     uint64_t published = ff_ring_published(ring);
     uint64_t oldest = ff_ring_oldest(ring);
@@ -116,7 +120,8 @@ static inline uint64_t ff_ring_poll(const ff_ring *ring, uint64_t *position, uin
 
 /* Whether row i and everything after it was whole until now: call after the rows were used. */
 static inline bool ff_ring_intact(const ff_ring *ring, uint64_t i) {
-    atomic_thread_fence(memory_order_acquire); /* pairs with the release fence in ff_ring_claim() */
+    atomic_thread_fence(
+        memory_order_acquire); /* pairs with the release fence in ff_ring_claim() */
     uint64_t claim = atomic_load_explicit(&ring->header->claim, memory_order_relaxed);
     return claim <= i + ring->capacity;
 }

@@ -1,20 +1,23 @@
 #ifndef FASTFEED_ROWS_H
 #define FASTFEED_ROWS_H
 
-/* The rows of the streams. This is the one place where a row's layout is written: rows.c tables the
- * offsets and sizes of these structs, and the NumPy dtypes are made from those tables.
+/* The rows of the streams. This is the one place where a row's layout is written: rows.c
+ * tables the offsets and sizes of these structs, and the NumPy dtypes are made from those
+ * tables.
  *
- * Times are nanoseconds since 1970 UTC, 0 when unknown; a missing number is NaN; sizes are multiples of 64. */
+ * Times are nanoseconds since 1970 UTC, 0 when unknown; a missing number is NaN; sizes are
+ * multiples of 64. */
 
 #include <stddef.h>
 #include <stdint.h>
 
 /* Bits of `flags`. */
 enum {
-    FF_FLAG_CACHED = 1,     /* the vendor sent it from a cache, for example right after subscribing */
+    FF_FLAG_CACHED =
+        1, /* the vendor sent it from a cache, for example right after subscribing */
     FF_FLAG_BACKFILLED = 2, /* fetched later, after an interruption */
     FF_FLAG_STALE = 4,      /* older than what was already delivered */
-    FF_FLAG_GAP = 8,        /* the first row after a reconnect: rows may be missing before it */
+    FF_FLAG_GAP = 8, /* the first row after a reconnect: rows may be missing before it */
 };
 
 /* One trade. */

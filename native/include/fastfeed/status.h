@@ -1,9 +1,9 @@
 #ifndef FASTFEED_STATUS_H
 #define FASTFEED_STATUS_H
 
-/* Why a packet, a row or a stream was rejected. Functions return the negative of one of these; the
- * counters of a machine are indexed by them. The names are what users see in `stats()["rejected"]`;
- * ff_reason_name() in rows.c changes together with this list. */
+/* Why a packet, a row or a stream was rejected. Functions return the negative of one of these;
+ * the counters of a machine are indexed by them. The names are what users see in
+ * `stats()["rejected"]`; ff_reason_name() in rows.c changes together with this list. */
 typedef enum ff_reason {
     FF_EOK = 0,
     FF_EMAGIC,     /* stream: a packet does not begin with its magic; framing is lost */
@@ -14,11 +14,11 @@ typedef enum ff_reason {
     FF_ETRUNCATED, /* packet: a field that reaches beyond its message */
     FF_EGROUP,     /* packet: a protobuf group, which no message has */
     FF_ETAG,       /* packet: field number 0 or wire type 6 or 7 */
-    FF_ESYMBOL,    /* packet: no security, or a code that is empty, too long or not printable */
-    FF_ESYMBOLS,   /* packet: the symbol table is full */
-    FF_ERETTYPE,   /* packet: the vendor says that the push is an error */
-    FF_EROWS,      /* packet: more rows than half of the ring */
-    FF_EMISSING,   /* row: no price */
+    FF_ESYMBOL,  /* packet: no security, or a code that is empty, too long or not printable */
+    FF_ESYMBOLS, /* packet: the symbol table is full */
+    FF_ERETTYPE, /* packet: the vendor says that the push is an error */
+    FF_EROWS,    /* packet: more rows than half of the ring */
+    FF_EMISSING, /* row: no price */
     FF_ENOTFINITE, /* row: a price, volume or turnover that is not a finite number */
     FF_ETIME,      /* note: a time that cannot be read; the row is kept with time 0 */
     FF_ENOMEM,     /* the system has no more memory */

@@ -3,16 +3,18 @@
 
 /* The symbol table: names <-> dense ids, and the vendors' own spellings -> ids.
  *
- * An id is given to a canonical name once and for all. Any number of keys lead to it; a key is a few bytes
- * as they stand in a packet, together with a *space*, a number that says whose spelling it is. Space 0 holds
- * the canonical names themselves.
+ * An id is given to a canonical name once and for all. Any number of keys lead to it; a key is
+ * a few bytes as they stand in a packet, together with a *space*, a number that says whose
+ * spelling it is. Space 0 holds the canonical names themselves.
  *
- * The hash table has slots of 16 bytes with the key inside when it is 8 bytes or shorter, which most are: a
- * known symbol costs one cache line, and a thousand of them fit into the first-level cache. Longer keys keep
- * a 64-bit hash in the slot and their bytes in the arena. Open addressing, never more than half full.
+ * The hash table has slots of 16 bytes with the key inside when it is 8 bytes or shorter,
+ * which most are: a known symbol costs one cache line, and a thousand of them fit into the
+ * first-level cache. Longer keys keep a 64-bit hash in the slot and their bytes in the arena.
+ * Open addressing, sparse while it is small.
  *
  * One thread uses a table at a time. Memory is allocated only when a key is new. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -62,8 +64,10 @@ int64_t ff_symbols_intern(ff_symbols *table, const uint8_t *name, size_t length)
 int ff_symbols_alias(ff_symbols *table, uint32_t space, const uint8_t *key, size_t length,
                      uint32_t id);
 
-/* The canonical name of an id below `count`; not terminated, valid until the next new symbol. */
-static inline const uint8_t *ff_symbols_name(const ff_symbols *table, uint32_t id, size_t *length) {
+/* The canonical name of an id below `count`; not terminated, valid until the next new symbol.
+ */
+static inline const uint8_t *ff_symbols_name(const ff_symbols *table, uint32_t id,
+                                             size_t *length) {
     *length = table->names[id].length;
     return table->arena + table->names[id].at;
 }
@@ -87,10 +91,10 @@ static inline size_t ff_symbol_slot_of(const ff_symbols *table, uint64_t key, ui
                     table->shift);
 }
 
-/* The id behind a key, or -1. `end` bounds what may be read: when 8 bytes from `key` on lie before it, a
- * short key is loaded at once. */
-static inline int64_t ff_symbols_find(const ff_symbols *table, uint32_t space, const uint8_t *key,
-                                      size_t length, const uint8_t *end) {
+/* The id behind a key, or -1. `end` bounds what may be read: when 8 bytes from `key` on lie
+ * before it, a short key is loaded at once. */
+static inline int64_t ff_symbols_find(const ff_symbols *table, uint32_t space,
+                                      const uint8_t *key, size_t length, const uint8_t *end) {
     if (FF_UNLIKELY(length - 1 >= FF_SYMBOL_MAX_BYTES)) /* also 0 */
         return -1;
     uint32_t meta = space << 8 | (uint32_t)length;
@@ -109,7 +113,8 @@ static inline int64_t ff_symbols_find(const ff_symbols *table, uint32_t space, c
     for (size_t i = ff_symbol_slot_of(table, word, meta);; i = (i + 1) & mask) {
         const ff_symbol_slot *slot = &table->slots[i];
         if (FF_LIKELY(slot->key == word && slot->meta == meta)) {
-            if (FF_LIKELY(length <= 8) || memcmp(table->arena + table->long_keys[i], key, length) == 0)
+            if (FF_LIKELY(length <= 8) ||
+                memcmp(table->arena + table->long_keys[i], key, length) == 0)
                 return slot->id;
         }
         if (slot->meta == 0)

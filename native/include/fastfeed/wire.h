@@ -1,8 +1,9 @@
 #ifndef FASTFEED_WIRE_H
 #define FASTFEED_WIRE_H
 
-/* Reading the protobuf wire format in place. Every function gets the end of what may be read and checks
- * against it before it reads; a position that comes back NULL means a reason was stored in *why. */
+/* Reading the protobuf wire format in place. Every function gets the end of what may be read
+ * and checks against it before it reads; a position that comes back NULL means a reason was
+ * stored in *why. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,7 +32,8 @@ static inline double ff_load_f64(const uint8_t *p) {
     return v;
 }
 
-/* A varint of more than one byte. As in protobuf's own parser the tenth byte may only hold one bit. */
+/* A varint of more than one byte. As in protobuf's own parser the tenth byte may only hold one
+ * bit. */
 static inline const uint8_t *ff_wire_varint_long(const uint8_t *p, const uint8_t *end,
                                                  uint64_t *value, int *why) {
     uint64_t v = 0;
@@ -53,8 +55,8 @@ static inline const uint8_t *ff_wire_varint_long(const uint8_t *p, const uint8_t
     return NULL;
 }
 
-static inline const uint8_t *ff_wire_varint(const uint8_t *p, const uint8_t *end, uint64_t *value,
-                                            int *why) {
+static inline const uint8_t *ff_wire_varint(const uint8_t *p, const uint8_t *end,
+                                            uint64_t *value, int *why) {
     if (FF_LIKELY(p < end && *p < 0x80)) {
         *value = *p;
         return p + 1;
@@ -63,8 +65,8 @@ static inline const uint8_t *ff_wire_varint(const uint8_t *p, const uint8_t *end
 }
 
 /* The length of a bytes field, checked: after it, *length bytes are there. */
-static inline const uint8_t *ff_wire_length(const uint8_t *p, const uint8_t *end, size_t *length,
-                                            int *why) {
+static inline const uint8_t *ff_wire_length(const uint8_t *p, const uint8_t *end,
+                                            size_t *length, int *why) {
     uint64_t v;
     p = ff_wire_varint(p, end, &v, why);
     if (p == NULL)

@@ -1,0 +1,107 @@
+# What Cython sees of native/include/fastfeed.
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+
+cdef extern from "fastfeed/status.h" nogil:
+    int FF_REASONS
+    int FF_EMAGIC
+    int FF_ELENGTH
+    const char *ff_reason_name(int reason)
+
+
+cdef extern from "fastfeed/rows.h" nogil:
+    enum:
+        FF_FLAG_CACHED
+        FF_FLAG_BACKFILLED
+        FF_FLAG_STALE
+        FF_FLAG_GAP
+
+    ctypedef struct ff_field:
+        const char *name
+        const char *format
+        size_t offset
+
+    ctypedef struct ff_row_type:
+        const char *stream
+        size_t size
+        const ff_field *fields
+
+    const ff_row_type ff_row_ticks
+
+
+cdef extern from "fastfeed/ring.h" nogil:
+    ctypedef struct ff_ring:
+        uint8_t *rows
+        uint64_t capacity
+        uint64_t mask
+        uint64_t head
+        size_t row_size
+
+    int ff_ring_create(ff_ring *ring, size_t row_size, uint64_t capacity)
+    size_t ff_ring_bytes(size_t row_size, uint64_t capacity)
+    void ff_ring_close(ff_ring *ring)
+    void *ff_ring_claim(ff_ring *ring, uint64_t n)
+    void ff_ring_advance(ff_ring *ring, uint64_t n)
+    void ff_ring_publish(ff_ring *ring)
+    uint64_t ff_ring_published(const ff_ring *ring)
+    uint64_t ff_ring_oldest(const ff_ring *ring)
+    uint64_t ff_ring_poll(const ff_ring *ring, uint64_t *position, uint64_t *lost)
+    bint ff_ring_intact(const ff_ring *ring, uint64_t i)
+
+
+cdef extern from "fastfeed/symbols.h" nogil:
+    ctypedef struct ff_symbols:
+        uint32_t count
+        uint32_t max_count
+
+    int ff_symbols_init(ff_symbols *table, uint32_t max_count)
+    void ff_symbols_free(ff_symbols *table)
+    int64_t ff_symbols_intern(ff_symbols *table, const uint8_t *name, size_t length)
+    int64_t ff_symbols_find(const ff_symbols *table, uint32_t space, const uint8_t *key, size_t length,
+                            const uint8_t *end)
+    const uint8_t *ff_symbols_name(const ff_symbols *table, uint32_t id, size_t *length)
+
+
+cdef extern from "fastfeed/opend.h" nogil:
+    ctypedef struct ff_opend_frame:
+        uint32_t proto_id
+        uint32_t serial
+        const uint8_t *body
+        size_t length
+
+    ctypedef struct ff_opend_counters:
+        uint64_t bytes
+        uint64_t packets
+        uint64_t ticks
+        uint64_t frames
+        uint64_t ignored
+        uint64_t *rejected
+
+    ctypedef struct ff_opend_ticks:
+        int64_t recv_ns
+        uint8_t flags
+        uint64_t *dropped
+
+    ctypedef struct ff_opend:
+        uint8_t *window
+        size_t start
+        size_t end
+        size_t size
+        bint check_sha1
+        ff_opend_ticks ticks
+        ff_opend_counters counters
+
+    enum:
+        FF_OPEND_NEED_MORE
+        FF_OPEND_FRAME
+        FF_OPEND_ROWS_FULL
+        FF_OPEND_HEADER
+
+    int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols *symbols, ff_ring *ring)
+    void ff_opend_free(ff_opend *m)
+    void ff_opend_reset(ff_opend *m)
+    uint8_t *ff_opend_space(ff_opend *m, size_t want, size_t *room)
+    void ff_opend_commit(ff_opend *m, size_t n)
+    int ff_opend_process(ff_opend *m, ff_opend_frame *frame)
+    int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_t *used, ff_opend_frame *frame)

@@ -1,0 +1,255 @@
+"""OpenD's machine: received bytes in, rows into a ring, other packets out for the session."""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy
+from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+
+from fastfeed._core.native cimport (
+    FF_EMAGIC,
+    FF_OPEND_FRAME,
+    FF_OPEND_HEADER,
+    FF_OPEND_NEED_MORE,
+    FF_OPEND_ROWS_FULL,
+    FF_REASONS,
+    ff_opend,
+    ff_opend_commit,
+    ff_opend_frame,
+    ff_opend_free,
+    ff_opend_init,
+    ff_opend_process,
+    ff_opend_process_span,
+    ff_opend_reset,
+    ff_opend_space,
+    ff_reason_name,
+    ff_ring,
+    ff_ring_publish,
+)
+from fastfeed._core.ring cimport Ring
+from fastfeed._core.symbols cimport SymbolTable
+
+cimport cython
+from fastfeed.errors import RemoteProtocolError
+
+
+cdef inline int64_t now_ns() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_REALTIME, &now)
+    return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
+
+
+@cython.final
+cdef class OpendMachine:
+    """The receiving side of one OpenD connection, without a socket.
+
+    Ask `space()` for memory, put bytes there, tell `received()` how many; or hand whole pieces to `feed()`.
+    Rows go into the ring; after each publication `deliver` is called without arguments. Both calls return the
+    packets that are not rows, as a list of (protocol id, serial number, body), or None.
+
+    When the stream cannot be followed any more, `error` becomes a `RemoteProtocolError` and everything
+    further is ignored until `reset()`.
+
+    Parameters
+    ----------
+    symbols, ring
+        Where symbols and ticks go.
+    deliver : callable
+    limit_bytes : int
+        Longest body that is believed.
+    check_sha1 : bool
+        Compute the digest of every body; packets with a wrong one are dropped and counted.
+    window_bytes : int
+        What a single read may bring.
+    """
+
+    cdef ff_opend machine
+    cdef readonly SymbolTable symbols
+    cdef readonly Ring ring
+    cdef object deliver
+    cdef readonly object error
+    cdef size_t window_bytes
+
+    def __cinit__(self, SymbolTable symbols not None, Ring ring not None, deliver, *,
+                  size_t limit_bytes=1 << 26, bint check_sha1=False, size_t window_bytes=1 << 18):
+        if not 4096 <= window_bytes <= 1 << 30:
+            raise ValueError(f"expected window_bytes of 4096 to {1 << 30}, got {window_bytes}")
+        if not 1024 <= limit_bytes <= 1 << 30:
+            raise ValueError(f"expected limit_bytes of 1024 to {1 << 30}, got {limit_bytes}")
+        if ring.ring.row_size != 64:
+            raise ValueError("expected a ring of ticks")
+        self.symbols = symbols
+        self.ring = ring
+        self.deliver = deliver
+        self.window_bytes = window_bytes
+        if ff_opend_init(&self.machine, window_bytes, limit_bytes, &symbols.table, &ring.ring) < 0:
+            raise MemoryError("no memory for a receive window")
+        self.machine.check_sha1 = check_sha1
+
+    def __dealloc__(self):
+        ff_opend_free(&self.machine)
+
+    def space(self, size_hint=-1):
+        """Return writable memory for the next read, good until the next call of any method.
+
+        The loop's size hint is passed over: one large read costs less than several small ones.
+        """
+        cdef size_t room
+        cdef uint8_t *place = ff_opend_space(&self.machine, self.window_bytes // 2, &room)
+        if place == NULL:
+            raise MemoryError("no memory for the receive window")
+        return PyMemoryView_FromMemory(<char *>place, room, PyBUF_WRITE)
+
+    def received(self, size_t n):
+        """Take note of n bytes written to the memory of `space()`, and process all that is complete."""
+        cdef ff_opend_frame frame
+        cdef uint64_t before = self.machine.counters.ticks
+        cdef list frames = None
+        cdef int status
+        if n > self.machine.size - self.machine.end:
+            raise ValueError(f"expected at most {self.machine.size - self.machine.end} bytes, got {n}")
+        self.machine.ticks.recv_ns = now_ns()
+        ff_opend_commit(&self.machine, n)
+        while True:
+            status = ff_opend_process(&self.machine, &frame)
+            if status == FF_OPEND_NEED_MORE:
+                break
+            if status == FF_OPEND_FRAME:
+                frames = add_frame(frames, &frame)
+            elif status == FF_OPEND_ROWS_FULL:
+                before = self.publish(before)
+            else:
+                self.fail(status, self.machine.window + self.machine.start,
+                          self.machine.end - self.machine.start)
+                break
+        if before != self.machine.counters.ticks:
+            self.publish(before)
+        return frames
+
+    def feed(self, data, recv_ns=None):
+        """Process a piece of the received stream, cut wherever it may be.
+
+        Parameters
+        ----------
+        data : bytes-like
+        recv_ns : int, optional
+            The time of reception for the rows; now, if not given.
+        """
+        cdef ff_opend_frame frame
+        cdef uint64_t before = self.machine.counters.ticks
+        cdef list frames = None
+        cdef int status = FF_OPEND_NEED_MORE
+        cdef size_t used, room
+        cdef uint8_t *place
+        cdef const uint8_t *p
+        cdef size_t left
+        cdef Py_buffer buffer
+        self.machine.ticks.recv_ns = now_ns() if recv_ns is None else recv_ns
+        PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE)
+        try:
+            p = <const uint8_t *>buffer.buf
+            left = buffer.len
+            if self.machine.start != self.machine.end:
+                # An unfinished packet waits in the window: everything goes there behind it.
+                place = ff_opend_space(&self.machine, left, &room)
+                if place == NULL:
+                    raise MemoryError("no memory for the receive window")
+                memcpy(place, p, left)
+                ff_opend_commit(&self.machine, left)
+                left = 0
+            while True:
+                if left:
+                    status = ff_opend_process_span(&self.machine, p, left, &used, &frame)
+                    p += used
+                    left -= used
+                else:
+                    status = ff_opend_process(&self.machine, &frame)
+                if status == FF_OPEND_NEED_MORE:
+                    break
+                if status == FF_OPEND_FRAME:
+                    frames = add_frame(frames, &frame)
+                elif status == FF_OPEND_ROWS_FULL:
+                    before = self.publish(before)
+                else:
+                    if left:
+                        self.fail(status, p, left)
+                    else:
+                        self.fail(status, self.machine.window + self.machine.start,
+                                  self.machine.end - self.machine.start)
+                    left = 0
+                    break
+            if left:
+                place = ff_opend_space(&self.machine, left, &room)
+                if place == NULL:
+                    raise MemoryError("no memory for the receive window")
+                memcpy(place, p, left)
+                ff_opend_commit(&self.machine, left)
+        finally:
+            PyBuffer_Release(&buffer)
+        if before != self.machine.counters.ticks:
+            self.publish(before)
+        return frames
+
+    def reset(self, bint gap=False):
+        """Forget the stream and its error, for a new connection; counters go on.
+
+        With gap, the next row carries the flag that rows may be missing before it.
+        """
+        ff_opend_reset(&self.machine)
+        self.machine.ticks.flags = 8 if gap else 0
+        self.error = None
+
+    cdef uint64_t publish(self, uint64_t before) except? 0:
+        ff_ring_publish(&self.ring.ring)
+        self.deliver()
+        return self.machine.counters.ticks
+
+    cdef int fail(self, int status, const uint8_t *p, size_t left) except -1:
+        cdef uint64_t offset = self.machine.counters.bytes
+        cdef bytes data = PyBytes_FromStringAndSize(<const char *>p, min(left, 16))
+        if self.error is not None:
+            return 0
+        if status == -FF_EMAGIC:
+            message = f"expected a packet that begins with b'FT', got {data[:2]!r}"
+        else:
+            message = f"expected a body within the limit, got a length of {int.from_bytes(data[12:16], 'little')} bytes"
+        self.error = RemoteProtocolError(
+            f"{message} at byte {offset} of the stream", source="opend", offset=offset, data=data
+        )
+        return 0
+
+    @property
+    def packets(self):
+        """Complete packets received."""
+        return self.machine.counters.packets
+
+    @property
+    def rows(self):
+        """Rows written."""
+        return self.machine.counters.ticks
+
+    def stats(self):
+        """Return the counters: bytes, packets, ticks, replies, ignored, and rejected by reason."""
+        cdef int i
+        rejected = {}
+        for i in range(FF_REASONS):
+            n = self.machine.counters.rejected[i] + self.machine.ticks.dropped[i]
+            if n:
+                rejected[ff_reason_name(i).decode()] = n
+        return {
+            "bytes": self.machine.counters.bytes,
+            "packets": self.machine.counters.packets,
+            "ticks": self.machine.counters.ticks,
+            "frames": self.machine.counters.frames,
+            "ignored": self.machine.counters.ignored,
+            "rejected": rejected,
+        }
+
+
+cdef list add_frame(list frames, const ff_opend_frame *frame):
+    if frames is None:
+        frames = []
+    frames.append((frame.proto_id, frame.serial,
+                   PyBytes_FromStringAndSize(<const char *>frame.body, frame.length)))
+    return frames

@@ -1,0 +1,17 @@
+from libc.stdint cimport uint64_t
+
+from fastfeed._core.native cimport ff_ring
+
+
+cdef class Ring:
+    cdef ff_ring ring           # the writer's handle; machines write through its address
+    cdef Py_ssize_t shape[1]    # of the exported buffer, in bytes
+    cdef Py_ssize_t strides[1]
+
+
+cdef class RingReader:
+    cdef Ring ring
+    cdef object rows            # NumPy array over both mappings of the ring
+    cdef readonly uint64_t position   # number of the next row to read
+    cdef readonly uint64_t lost       # rows overwritten before they were read
+    cdef uint64_t last          # number of the first row handed out last

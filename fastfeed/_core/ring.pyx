@@ -1,0 +1,159 @@
+"""Rings of rows, and readers with a position of their own."""
+
+from cpython.buffer cimport PyBUF_WRITABLE
+from libc.stdint cimport uint64_t
+
+from fastfeed._core.native cimport (
+    FF_FLAG_BACKFILLED,
+    FF_FLAG_CACHED,
+    FF_FLAG_GAP,
+    FF_FLAG_STALE,
+    ff_field,
+    ff_ring_advance,
+    ff_ring_bytes,
+    ff_ring_claim,
+    ff_ring_close,
+    ff_ring_create,
+    ff_ring_intact,
+    ff_ring_oldest,
+    ff_ring_poll,
+    ff_ring_publish,
+    ff_ring_published,
+    ff_row_ticks,
+    ff_row_type,
+)
+
+cimport cython
+from libc.string cimport memcpy
+
+FLAG_CACHED = FF_FLAG_CACHED
+FLAG_BACKFILLED = FF_FLAG_BACKFILLED
+FLAG_STALE = FF_FLAG_STALE
+FLAG_GAP = FF_FLAG_GAP
+
+
+cdef dict describe(const ff_row_type *row):
+    names, formats, offsets = [], [], []
+    cdef const ff_field *field = row.fields
+    while field.name != NULL:
+        names.append(field.name.decode())
+        formats.append(field.format.decode())
+        offsets.append(field.offset)
+        field += 1
+    return {"names": names, "formats": formats, "offsets": offsets, "itemsize": row.size}
+
+
+#: By stream: what `numpy.dtype()` makes the row's dtype from.
+ROW_TYPES = {ff_row_ticks.stream.decode(): describe(&ff_row_ticks)}
+
+
+@cython.final
+cdef class Ring:
+    """A broadcast ring of fixed-size rows; see native/include/fastfeed/ring.h.
+
+    Exports its rows twice in a row as one read-only buffer, so that every window of up to `capacity` rows is
+    a contiguous slice of it.
+    """
+
+    def __cinit__(self, size_t row_size, uint64_t capacity):
+        if ff_ring_bytes(row_size, capacity) == 0:
+            raise ValueError(
+                f"expected a capacity that is a power of two and whole pages of {row_size}-byte rows "
+                f"(at least 64), got {capacity}"
+            )
+        if ff_ring_create(&self.ring, row_size, capacity) < 0:
+            raise MemoryError(f"no memory for a ring of {capacity} rows of {row_size} bytes")
+        self.shape[0] = 2 * row_size * capacity
+        self.strides[0] = 1
+
+    def __dealloc__(self):
+        ff_ring_close(&self.ring)
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        if flags & PyBUF_WRITABLE:
+            raise BufferError("a ring is read-only")
+        buffer.buf = self.ring.rows
+        buffer.obj = self
+        buffer.len = self.shape[0]
+        buffer.itemsize = 1
+        buffer.readonly = 1
+        buffer.ndim = 1
+        buffer.format = b"B"
+        buffer.shape = self.shape
+        buffer.strides = self.strides
+        buffer.suboffsets = NULL
+        buffer.internal = NULL
+
+    @property
+    def capacity(self):
+        return self.ring.capacity
+
+    @property
+    def published(self):
+        """How many rows were ever published."""
+        return ff_ring_published(&self.ring)
+
+    @property
+    def oldest(self):
+        """The number of the oldest row that is still whole."""
+        return ff_ring_oldest(&self.ring)
+
+    def write(self, const unsigned char[::1] rows not None):
+        """Append rows given as their bytes, and publish them: for writers in Python, tests among them."""
+        cdef uint64_t n = <uint64_t>rows.shape[0] // self.ring.row_size
+        if n * self.ring.row_size != <uint64_t>rows.shape[0] or n > self.ring.capacity:
+            raise ValueError(
+                f"expected up to {self.ring.capacity} whole rows of {self.ring.row_size} bytes, "
+                f"got {rows.shape[0]} bytes"
+            )
+        if n:
+            memcpy(ff_ring_claim(&self.ring, n), &rows[0], n * self.ring.row_size)
+            ff_ring_advance(&self.ring, n)
+            ff_ring_publish(&self.ring)
+
+
+cdef class RingReader:
+    """A position in a ring. `rows` is the NumPy array over the ring's buffer.
+
+    `position` is the number of the next row, counted from the ring's beginning.
+    """
+
+    def __cinit__(self, Ring ring not None, rows, uint64_t position, *args, **kwargs):
+        self.ring = ring
+        self.rows = rows
+        self.position = position
+        self.last = position
+
+    def read(self, limit=None):
+        """Return the rows that are new to this reader, oldest first, as a read-only view without a copy.
+
+        The view shows the ring itself: it holds until the writer comes round, which `intact()` tells.
+        Copy what must stay. Rows that were overwritten before they were read are counted in `lost`.
+
+        Parameters
+        ----------
+        limit : int, optional
+            At most so many rows; the others stay for the next call.
+        """
+        cdef uint64_t most
+        cdef uint64_t ready = ff_ring_poll(&self.ring.ring, &self.position, &self.lost)
+        if limit is not None:
+            if limit < 0:
+                raise ValueError(f"expected a limit of 0 or more rows, got {limit}")
+            most = limit
+            if ready > most:
+                ready = most
+        cdef Py_ssize_t start = self.position & self.ring.ring.mask
+        self.last = self.position
+        self.position += ready
+        return self.rows[start:start + <Py_ssize_t>ready]
+
+    @property
+    def ready(self):
+        """How many rows `read()` would return now."""
+        cdef uint64_t position = self.position, lost = 0
+        return ff_ring_poll(&self.ring.ring, &position, &lost)
+
+    def intact(self) -> bool:
+        """Return whether the rows of the last `read()` are still what they were, to be asked after use."""
+        return ff_ring_intact(&self.ring.ring, self.last)

@@ -1,0 +1,91 @@
+"""The symbol table: dense ids for symbols, kept in C so that a decoder needs no Python object."""
+
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
+from libc.stdint cimport int64_t, uint8_t
+
+from fastfeed._core.native cimport (
+    ff_reason_name,
+    ff_symbols_find,
+    ff_symbols_free,
+    ff_symbols_init,
+    ff_symbols_intern,
+    ff_symbols_name,
+)
+
+cimport cython
+
+
+@cython.final
+cdef class SymbolTable:
+    """Symbols and their ids: 0, 1, 2, ... in the order in which they were first seen.
+
+    ``table[0]`` is a symbol, ``table["700.HK"]`` its id (`KeyError`: never seen); ``len()``, ``in`` and
+    iteration are those of the list of symbols. An id stays what it is as long as the table lives.
+
+    Parameters
+    ----------
+    capacity : int
+        How many symbols there can be; what comes after that is rejected.
+    """
+
+    def __cinit__(self, Py_ssize_t capacity=1 << 20):
+        if not 1 <= capacity <= 1 << 24:
+            raise ValueError(f"expected a capacity of 1 to {1 << 24} symbols, got {capacity}")
+        if ff_symbols_init(&self.table, capacity) < 0:
+            raise MemoryError("no memory for a symbol table")
+        self.names = []
+
+    def __dealloc__(self):
+        ff_symbols_free(&self.table)
+
+    cdef str name(self, Py_ssize_t id):
+        cdef size_t length
+        cdef const uint8_t *text
+        while len(self.names) <= id:
+            text = ff_symbols_name(&self.table, len(self.names), &length)
+            self.names.append(PyUnicode_DecodeUTF8(<const char *>text, length, "strict"))
+        return self.names[id]
+
+    def __len__(self):
+        return self.table.count
+
+    def __iter__(self):
+        return (self.name(i) for i in range(self.table.count))
+
+    def __contains__(self, symbol):
+        return isinstance(symbol, str) and self.find(symbol) >= 0
+
+    def __getitem__(self, key):
+        cdef Py_ssize_t id
+        if isinstance(key, str):
+            id = self.find(key)
+            if id < 0:
+                raise KeyError(key)
+            return id
+        id = key
+        if not 0 <= id < <Py_ssize_t>self.table.count:
+            raise IndexError(f"no symbol has the id {id}; there are {self.table.count}")
+        return self.name(id)
+
+    cdef Py_ssize_t find(self, str symbol) except? -2:
+        cdef Py_ssize_t length
+        cdef const char *text = PyUnicode_AsUTF8AndSize(symbol, &length)
+        return ff_symbols_find(&self.table, 0, <const uint8_t *>text, length, <const uint8_t *>text + length)
+
+    def intern(self, str symbol not None):
+        """Return the id of a canonical symbol, giving it one if it has none.
+
+        Raises
+        ------
+        ValueError
+            The symbol is empty or longer than 80 bytes, or the table is full.
+        """
+        cdef Py_ssize_t length
+        cdef const char *text = PyUnicode_AsUTF8AndSize(symbol, &length)
+        cdef int64_t id = ff_symbols_intern(&self.table, <const uint8_t *>text, length)
+        if id < 0:
+            raise ValueError(f"cannot add the symbol {symbol!r}: {ff_reason_name(-id).decode()}")
+        return id
+
+    def __repr__(self):
+        return f"<SymbolTable of {self.table.count} symbols>"
