@@ -220,6 +220,15 @@ cdef class OpendMachine:
         return 0
 
     @property
+    def check_sha1(self):
+        """Whether the digest of every body is computed and compared."""
+        return self.machine.check_sha1
+
+    @check_sha1.setter
+    def check_sha1(self, bint value):
+        self.machine.check_sha1 = value
+
+    @property
     def packets(self):
         """Complete packets received."""
         return self.machine.counters.packets
