@@ -1,9 +1,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from typing_extensions import Buffer
+import numpy.typing as npt
 
-TICK_FIELDS: dict[str, Any]
+TICK_FIELDS: Any
 MAX_CHUNK_BYTES: int
 MAX_ROWS_PER_PUSH: int
 
@@ -15,9 +15,9 @@ class TickEncoder:
     def count(self) -> int: ...
     def encode(
         self,
-        rows: Buffer,
+        rows: npt.NDArray[Any],
         first: int,
-        wanted: Buffer,
+        wanted: bytes | bytearray,
         *,
         serial: int,
         recv_time: float,
@@ -26,9 +26,9 @@ class TickEncoder:
     ) -> tuple[bytes, int, int, int]: ...
     def encode_latest(
         self,
-        rows: Buffer,
+        rows: npt.NDArray[Any],
         first: int,
-        wanted: Buffer,
+        wanted: bytes | bytearray,
         *,
         serial: int,
         recv_time: float,
