@@ -31,7 +31,7 @@ from fastfeed._core.ring cimport Ring
 from fastfeed._core.symbols cimport SymbolTable
 
 cimport cython
-from fastfeed.errors import RemoteProtocolError
+from fastfeed.errors import LocalProtocolError, RemoteProtocolError
 
 
 cdef inline int64_t now_ns() noexcept nogil:
@@ -70,6 +70,7 @@ cdef class OpendMachine:
     cdef object deliver
     cdef readonly object error
     cdef size_t window_bytes
+    cdef bint busy              # `deliver` runs user code, which must not call in again
 
     def __cinit__(self, SymbolTable symbols not None, Ring ring not None, deliver, *,
                   size_t limit_bytes=1 << 26, bint check_sha1=False, size_t window_bytes=1 << 18):
@@ -96,6 +97,7 @@ cdef class OpendMachine:
         The loop's size hint is passed over: one large read costs less than several small ones.
         """
         cdef size_t room
+        self.enter()
         cdef uint8_t *place = ff_opend_space(&self.machine, self.window_bytes // 2, &room)
         if place == NULL:
             raise MemoryError("no memory for the receive window")
@@ -107,6 +109,7 @@ cdef class OpendMachine:
         cdef uint64_t before = self.machine.counters.ticks
         cdef list frames = None
         cdef int status
+        self.enter()
         if n > self.machine.size - self.machine.end:
             raise ValueError(f"expected at most {self.machine.size - self.machine.end} bytes, got {n}")
         self.machine.ticks.recv_ns = now_ns()
@@ -145,6 +148,7 @@ cdef class OpendMachine:
         cdef const uint8_t *p
         cdef size_t left
         cdef Py_buffer buffer
+        self.enter()
         self.machine.ticks.recv_ns = now_ns() if recv_ns is None else recv_ns
         PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE)
         try:
@@ -196,13 +200,23 @@ cdef class OpendMachine:
 
         With gap, the next row carries the flag that rows may be missing before it.
         """
+        self.enter()
         ff_opend_reset(&self.machine)
         self.machine.ticks.flags = 8 if gap else 0
         self.error = None
 
+    cdef int enter(self) except -1:
+        if self.busy:
+            raise LocalProtocolError("a callback must not feed the machine that called it")
+        return 0
+
     cdef uint64_t publish(self, uint64_t before) except? 0:
         ff_ring_publish(&self.ring.ring)
-        self.deliver()
+        self.busy = True
+        try:
+            self.deliver()
+        finally:
+            self.busy = False
         return self.machine.counters.ticks
 
     cdef int fail(self, int status, const uint8_t *p, size_t left) except -1:

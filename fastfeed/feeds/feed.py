@@ -17,6 +17,7 @@ from fastfeed._core.symbols import SymbolTable
 from fastfeed.errors import (
     ConnectError,
     FastfeedError,
+    InternalError,
     LocalProtocolError,
     RequestTimeout,
     SubscriptionError,
@@ -130,10 +131,13 @@ class Feed(abc.ABC):
                     break
                 except (ConnectError, RequestTimeout):
                     pause = min(self._backoff.pause_s(), deadline - time.monotonic())
-                    if pause <= 0:
+                    if self._closed or pause <= 0:
                         raise
                     await asyncio.sleep(pause)
+            if self._closed:
+                raise ConnectError(f"the feed {self.url} was closed while it connected")
         except BaseException:
+            self._disconnect()
             await self.close()
             raise
         self._is_up()
@@ -304,6 +308,16 @@ class Feed(abc.ABC):
         self._emit("connected")
 
     async def _stay_connected(self, lost: asyncio.Future[Exception | None]) -> None:
+        try:
+            await self._come_back_for_ever(lost)
+        except Exception as error:
+            _logger.exception("the feed %s cannot go on", self.url)
+            self._up.clear()
+            self._disconnect()
+            self._emit("error", f"the feed cannot go on: {error!r}")
+            self.hub.end(InternalError(f"the feed {self.url} cannot go on: {error!r}"))
+
+    async def _come_back_for_ever(self, lost: asyncio.Future[Exception | None]) -> None:
         while True:
             since = time.monotonic()
             reason = await lost

@@ -38,6 +38,7 @@ _AT_ONCE = 4  # requests under way
 _MINIMUM_AGE_S = 60.0  # of a subscription, before OpenD lets go of it
 _AGE_MARGIN_S = 0.5
 _MAX_POLL_S = 0.5
+_REFUSAL_PAUSE_S = 1.0  # between two events about pushes that are errors; all are counted
 
 
 class OpenD(Feed):
@@ -118,6 +119,7 @@ class OpenD(Feed):
         self._ready: asyncio.Future[None]  # the handshake of the present connection is over
         self._poll_timer: asyncio.TimerHandle | None = None
         self._late_replies = 0
+        self._refusal_told_at = -_REFUSAL_PAUSE_S
         self._subscribed_at: dict[tuple[str, str], float] = {}
         self._unsubscribe_at: dict[tuple[str, str], float] = {}
         self._unsubscribe_timer: asyncio.TimerHandle | None = None
@@ -220,8 +222,11 @@ class OpenD(Feed):
             self._emit("error", f"a push {proto_id} that is no protobuf")
             return
         if message.retType != 0:
-            error = refusal(proto_id, message)
-            self._emit("error", str(error), code=error.code)
+            now = time.monotonic()
+            if now - self._refusal_told_at >= _REFUSAL_PAUSE_S:
+                self._refusal_told_at = now
+                error = refusal(f"push {proto_id}", message)
+                self._emit("error", str(error), code=error.code)
         elif proto_id == NOTIFY:
             s2c = message.s2c
             if s2c.HasField("event"):

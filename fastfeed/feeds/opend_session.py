@@ -212,7 +212,7 @@ class OpendSession:
             done(RemoteProtocolError(f"OpenD's reply to {proto_id} is no protobuf", source="opend"))
             return
         if verdict.retType != 0:
-            done(refusal(proto_id, verdict))
+            done(refusal(f"request {proto_id}", verdict))
         else:
             done(body)
 
@@ -238,7 +238,7 @@ class OpendSession:
         self.state = State.READY
 
 
-def refusal(proto_id: int, verdict: Any) -> RequestError:
+def refusal(what: str, verdict: Any) -> RequestError:
     """Return the error of a reply or push whose retType is not 0."""
     code = verdict.errCode if verdict.errCode else verdict.retType
     text = verdict.retMsg

@@ -187,6 +187,14 @@ def test_callbacks_keep_up_with_a_small_ring(packet, ticker_push):
     assert seen == list(range(1000))
 
 
+def test_a_callback_cannot_feed_its_own_decoder(decoder, packet, ticker_push, caplog):
+    good = packet(3011, ticker_push())
+    decoder.ticks.on_batch(lambda rows: decoder.feed(good))
+    assert decoder.feed(good + good) == 2
+    assert decoder.ticks.callback_errors == 1
+    assert "a callback must not feed" in caplog.text
+
+
 def test_full_symbol_table(packet, ticker_push):
     decoder = ff.Decoder("opend", ff.Hub(capacity=64, max_symbols=2))
     data = b"".join(packet(3011, ticker_push(11, code)) for code in "ABCA")
