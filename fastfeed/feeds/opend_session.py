@@ -242,9 +242,7 @@ def refusal(what: str, verdict: Any) -> RequestError:
     """Return the error of a reply or push whose retType is not 0."""
     code = verdict.errCode if verdict.errCode else verdict.retType
     text = verdict.retMsg
-    return RequestError(
-        f"OpenD refused request {proto_id}: {text} (code {code})", code=code, text=text
-    )
+    return RequestError(f"OpenD refused {what}: {text} (code {code})", code=code, text=text)
 
 
 def _ignore(reply: bytes | FastfeedError) -> None:
