@@ -28,8 +28,8 @@ Rows = npt.NDArray[Any]
 _TICK_S = 0.001  # how often the clock is read
 _BATCH = 4096  # rows offered to a listener at once
 _BACKLOG = 1 << 19  # rows a feed may run ahead of a listener that could take more
-_WATCH_NS = 1_000_000_000  # how late a listener may be before it is mentioned
-_QUIET_NS = 10 * _WATCH_NS  # and how often
+_WATCH_NS = 500_000_000  # how late a listener may be before it is mentioned
+_QUIET_NS = 10_000_000_000  # and how often
 
 
 class Feed(Protocol):
@@ -295,11 +295,11 @@ class Playback:
                 player.quiet_until_ns = now_ns + _QUIET_NS
                 seconds = elapsed_ns / 1e9
                 _log.warning(
-                    "%s to %s: %.0f ticks/s are due, %.0f were played",
-                    "the client reads too slowly" if player.writing else "cannot keep up",
+                    "%s %s: %.0f of %.0f ticks/s",
+                    "slow reader" if player.writing else "cannot keep up for",
                     player.listener,
-                    (clock - player.goal) / seconds,
                     (player.cursor - player.seen) / seconds,
+                    (clock - player.goal) / seconds,
                 )
             player.goal = clock
             player.seen = player.cursor
