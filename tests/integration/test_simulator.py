@@ -497,7 +497,8 @@ def test_generated_ticks_come_at_the_rate_asked_for(run, rate):
             began = time.monotonic()
             while time.monotonic() - began < 1.0:
                 await client.reader.read(1 << 20)
-            assert sim.sent == pytest.approx(rate, rel=0.05, abs=64)
+            due = rate * (time.monotonic() - began)
+            assert sim.sent == pytest.approx(due, rel=0.05, abs=64)
             with pytest.raises(RuntimeError, match="without end"):
                 await sim.finished()
 
@@ -529,7 +530,7 @@ def test_it_says_when_it_cannot_keep_up(run, caplog):
         async with sim, connect(sim, limit=1 << 20) as client:
             await client.subscribe(sim.symbols[-1])
             began = time.monotonic()
-            while time.monotonic() - began < 2.3:
+            while time.monotonic() - began < 1.4:
                 assert await client.reader.read(1 << 20)
             assert sim.stats()["clients"] == 1
 
