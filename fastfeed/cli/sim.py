@@ -40,15 +40,29 @@ def _positive(ctx: click.Context, param: click.Parameter, value: str) -> float:
 
 
 def _speed(ctx: click.Context, param: click.Parameter, value: str) -> float | Literal["max"]:
-    return "max" if value == "max" else _positive(ctx, param, value)
+    try:
+        return "max" if value == "max" else _positive(ctx, param, value)
+    except click.BadParameter:
+        raise click.BadParameter(f"expected max or a number above 0, got {value!r}") from None
 
 
 def _symbols(ctx: click.Context, param: click.Parameter, value: str) -> int | list[str]:
     if not value.lstrip("-").isdecimal():
-        return [symbol for symbol in value.split(",") if symbol]
+        return _named(value.split(","))
     if not 1 <= int(value) <= 1_000_000:
         raise click.BadParameter(f"expected 1 to 1000000 symbols, got {value}")
     return int(value)
+
+
+def _named(symbols: list[str]) -> list[str]:
+    from fastfeed.protocols.opend_codes import security
+
+    try:
+        for symbol in symbols:
+            security(symbol)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return symbols
 
 
 class _FaultyCommand(click.Command):
