@@ -57,11 +57,8 @@ def demo(duration: float | None, rate: float) -> None:
     live = console.is_terminal
     if duration is None and not live:
         duration = _ELSEWHERE_S
-    until = f"for {duration:g} seconds" if duration is not None else "until Ctrl-C"
-    click.echo(
-        f"A simulated OpenD sends made-up ticks of {len(_SYMBOLS)} symbols; "
-        f"fastfeed receives them {until}."
-    )
+    end = "Ctrl-C ends it" if duration is None else f"for {duration:g} seconds"
+    click.echo(f"Made-up ticks of {len(_SYMBOLS)} symbols from a simulated OpenD; {end}.\n")
     sys.stdout.flush()
     with _terminated(), _simulator(rate) as url:
         feed = connect(url, wait_s=5.0)

@@ -249,6 +249,7 @@ async def write_all(
     reader: Reader,
     form: Format,
     output: Output,
+    *,
     stop: Stop,
     limit: int | None = None,
 ) -> int:

@@ -19,13 +19,15 @@ from rich.style import Style
 
 from fastfeed.cli import words
 from fastfeed.cli.board import Board
+from fastfeed.feeds.events import Event
 
-__all__ = ["Picture", "Screen"]
+__all__ = ["Picture", "Screen", "readable"]
 
 _FRAME_LINES = 6  # title, headings, two rules, totals, event
 _SORT_AGAIN_S = 2.0
 _MOST_SUMMARY_ROWS = 40  # in a terminal
 _NARROWEST = 40
+_WIDEST_TREND = 36
 
 _PLAIN = Style()
 _DIM = Style(dim=True)
@@ -39,7 +41,10 @@ _WAIT = Style(color="yellow", bold=True)
 _STYLES = {1: _UP, -1: _DOWN, 0: _PLAIN}
 _FLASHES = {1: _UP + _BOLD, -1: _DOWN + _BOLD, 0: _BOLD}
 
+_ASCII = str.maketrans({"─": "-", "–": "-", "●": "*", "…": ".", "µ": "u"})
 _BARS = "▁▂▃▄▅▆▇█"
+
+_GOOD_NEWS = ("connected", "resubscribed", "notice")
 
 Cell = tuple[str, Style]
 
@@ -68,6 +73,11 @@ _LIVE = ("symbol", "last", "change", "percent", "volume", "rate", "age", "latenc
 _SUMMARY = ("symbol", "last", "change", "percent", "volume", "ticks", "rate", "latency")
 
 
+def readable(text: str, console: Console) -> str:
+    """Return a text without the characters that the terminal's encoding does not have."""
+    return text if console.encoding.lower().startswith("utf") else text.translate(_ASCII)
+
+
 class Picture:
     """Lines that are drawn as they are."""
 
@@ -77,7 +87,7 @@ class Picture:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for line in self.lines:
             for text, style in line:
-                yield Segment(text, style)
+                yield Segment(readable(text, console), style)
             yield Segment.line()
 
 
@@ -108,8 +118,15 @@ class Screen:
         self._widths: dict[str, int] = {}
         self._chosen: list[int] = []
         self._chosen_at = -math.inf
-        self.event = ""
-        self.event_is_bad = False
+        self._event = ""
+        self._event_is_bad = False
+        self._event_at = ""
+
+    def tell(self, event: Event) -> None:
+        """Show an event until the next one."""
+        self._event = words.event_words(event)
+        self._event_is_bad = event.kind not in _GOOD_NEWS
+        self._event_at = time.strftime("%H:%M:%S", time.localtime(event.time_ns / 1e9))
 
     def live(self, *, connected: bool, lost: int, now_s: float) -> Picture:
         """Return the picture of this moment, for the whole terminal."""
@@ -117,20 +134,23 @@ class Screen:
         shown = self._most_active(max(1, height - _FRAME_LINES), now_s)
         cells = self._cells(shown, _LIVE, now_s)
         columns = self._fit(_LIVE, cells, width)
+        self._draw_trends(cells, columns, shown, width)
         body = self._body(cells, columns)
         across = min(width, max(self._across(columns), _NARROWEST))
-        rule = ("─" * across if self._unicode else "-" * across, _DIM)
+        margin = [(" " * min(1, width - across), _PLAIN)]
+        rule = ("─" * across, _DIM)
         board = self._board
         state = ("connected", _UP) if connected else ("reconnecting", _WAIT)
-        dot = "●" if self._unicode else "*"
         left = [(self._title, _BOLD), ("  ", _PLAIN), (self._url, _URL)]
-        right = [(f"{dot} {state[0]}", state[1]), (f"  {words.clock(board.elapsed_s)}", _PLAIN)]
+        right = [(f"● {state[0]}", state[1]), (f"  {words.clock(board.elapsed_s)}", _PLAIN)]
+        if _length(left) + 2 + _length(right) > across:
+            del right[1]
         totals = [
             (f"{board.total:,}", _BOLD),
             (" ticks  ", _DIM),
             (words.rate(float(board.rates().sum())), _BOLD),
             ("/s  ", _DIM),
-            (self._latency(board.recent_latency_ns()), _BOLD),
+            (words.latency(board.recent_latency_ns()), _BOLD),
             (" median latency", _DIM),
         ]
         hidden = len(self._symbols) - len(shown)
@@ -140,11 +160,12 @@ class Screen:
             note = [(f"the {len(shown)} most active of {len(self._symbols)}", _DIM)]
         else:
             note = []
-        event = [(self.event, _WAIT if self.event_is_bad else _DIM)]
+        event = [(f"{self._event_at}  {self._event}", _WAIT if self._event_is_bad else _DIM)]
         lines = [_spread(left, right, across), body[0], [rule], *body[1:], [rule]]
         lines.append(_spread(totals, note, across))
-        lines.append(_spread(event, [("Ctrl-C ends", _DIM)], across))
-        return Picture([_crop(line, width) for line in lines[:height]])
+        hint = [("Ctrl-C ends", _DIM)]
+        lines.append(_spread(event, hint if _length(event) + 13 <= across else [], across))
+        return Picture([_crop([*margin, *line], width) for line in lines[:height]])
 
     def summary(self) -> Picture:
         """Return the table of the whole time, for a terminal's scrollback or a file."""
@@ -159,7 +180,7 @@ class Screen:
         self._widths.clear()
         columns = self._fit(_SUMMARY, cells, width)
         body = self._body(cells, columns)
-        rule = (("─" if self._unicode else "-") * min(self._across(columns), width), _DIM)
+        rule = ("─" * min(self._across(columns), width), _DIM)
         lines = [body[0], [rule], *body[1:]]
         if size > len(shown):
             lines.append([(f"and {size - len(shown)} less active symbols", _DIM)])
@@ -226,20 +247,31 @@ class Screen:
         ]
         cells["age"] = [(words.age(value), _DIM if value > 10 else _PLAIN) for value in ages]
         cells["latency"] = [
-            (self._latency(value), _PLAIN) for value in board.latency_ns(ids).tolist()
+            (words.latency(value), _PLAIN) for value in board.latency_ns(ids).tolist()
         ]
-        if "trend" in names and self._unicode:
-            cells["trend"] = [(self._bars(i), _sign(c)) for i, c in zip(shown, change, strict=True)]
-        if not self._unicode:
-            for name, column in cells.items():
-                cells[name] = [(text.replace("–", "-"), style) for text, style in column]
+        if self._unicode:
+            cells["trend"] = [
+                ("", _sign(value)) for value in change
+            ]  # drawn when its width is known
         return {name: cells[name] for name in names if name in cells}
 
-    def _latency(self, nanoseconds: float) -> str:
-        return words.latency(nanoseconds, "µ" if self._unicode else "u")
+    def _draw_trends(
+        self, cells: dict[str, list[Cell]], columns: list[str], shown: list[int], width: int
+    ) -> None:
+        """Give the trends what the other columns leave."""
+        if "trend" not in columns:
+            return
+        least = _COLUMNS["trend"].width
+        self._widths["trend"] = least
+        room = min(_WIDEST_TREND, width - 1 - self._across(columns) + least)
+        self._widths["trend"] = max(least, room)
+        cells["trend"] = [
+            (self._bars(symbol, room), style)
+            for symbol, (_, style) in zip(shown, cells["trend"], strict=True)
+        ]
 
-    def _bars(self, symbol: int) -> str:
-        samples = self._board.trend(symbol, _COLUMNS["trend"].width)
+    def _bars(self, symbol: int, room: int) -> str:
+        samples = self._board.trend(symbol, room)
         known = samples[~np.isnan(samples)]
         if not len(known):
             return ""
@@ -254,14 +286,12 @@ class Screen:
         for name, column in cells.items():
             spec = _COLUMNS[name]
             longest = max((len(text) for text, _ in column), default=0)
-            self._widths[name] = max(spec.width, self._widths.get(name, 0), longest)
+            before = 0 if name == "trend" else self._widths.get(name, 0)
+            self._widths[name] = max(spec.width, before, longest)
         columns = [name for name in names if name in cells]
         while len(columns) > 2 and self._across(columns) > width:
             columns.remove(min(columns, key=lambda name: _COLUMNS[name].importance))
         return columns
-
-    def _gap(self, columns: Sequence[str]) -> int:
-        return 2
 
     def _across(self, columns: Sequence[str]) -> int:
         return sum(self._widths[name] for name in columns) + 2 * (len(columns) - 1)
@@ -316,8 +346,9 @@ def _crop(cells: Sequence[Cell], width: int) -> list[Cell]:
         return list(cells)
     result: list[Cell] = []
     for text, style in cells:
-        result.append((text[:width], style))
-        width -= len(text)
-        if width <= 0:
+        if len(text) >= width:
+            result.append((text[: max(width - 1, 0)] + "…"[:width], style))
             break
+        result.append((text, style))
+        width -= len(text)
     return result

@@ -26,7 +26,6 @@ _REFRESH_S = 0.11
 _FOR_EVER_S = 1e9
 _SOON_S = 1.0  # connecting for longer than this is worth a word
 _CHUNK = 1 << 16  # rows taken into the table at once
-_GOOD_NEWS = ("connected", "resubscribed", "notice")
 
 
 def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -166,7 +165,7 @@ async def watch_text(
             stop.after(duration)
             output = Output(sys.stdout.fileno(), stop)
             formatter = Csv(feed.symbols) if form == "csv" else JsonLines(feed.symbols)
-            await write_all(feed.ticks, reader, formatter, output, stop, limit)
+            await write_all(feed.ticks, reader, formatter, output, stop=stop, limit=limit)
         except Stalled:
             complain(
                 f"nobody takes the output: {feed.ticks.count - reader.position} ticks or more were not written"
@@ -199,7 +198,7 @@ async def watch_table(
     int
         The exit code.
     """
-    from fastfeed.cli.screen import Picture, Screen
+    from fastfeed.cli.screen import Picture, Screen, readable
 
     board = Board()
     screen = Screen(console, board, feed.symbols, feed.url, title)
@@ -207,8 +206,7 @@ async def watch_table(
     tell = _tell()
 
     def on_event(event: Event) -> None:
-        screen.event = words.event_words(event)
-        screen.event_is_bad = event.kind not in _GOOD_NEWS
+        screen.tell(event)
         if not live:
             tell(event)
 
@@ -252,7 +250,8 @@ async def watch_table(
             await feed.close()
     console.print(screen.summary(), end="")
     console.print(Picture([[]]), end="")
-    console.print(_sentence(board, len(symbols), reader.lost), soft_wrap=not live)
+    sentence = readable(_sentence(board, len(symbols), reader.lost), console)
+    console.print(sentence, soft_wrap=not live)
     return 0
 
 

@@ -81,11 +81,11 @@ def age(seconds: float) -> str:
     return f"{whole // 86400}d"
 
 
-def latency(nanoseconds: float, micro: str = "µ") -> str:
+def latency(nanoseconds: float) -> str:
     """Return a latency with two or three digits and its unit."""
     if math.isnan(nanoseconds):
         return _NONE
-    for size, unit in ((1e3, "ns"), (1e6, f"{micro}s"), (1e9, "ms")):
+    for size, unit in ((1e3, "ns"), (1e6, "µs"), (1e9, "ms")):
         if abs(nanoseconds) < 0.9995 * size:
             value = nanoseconds * 1000 / size
             places = 0 if unit[0] != "m" or abs(value) >= 100 else 1 if abs(value) >= 10 else 2
@@ -104,7 +104,7 @@ def event_words(event: Event) -> str:
     text = " ".join(event.text.split())
     match event.kind:
         case "connected":
-            return f"connected to {event.feed}"
+            return "connected"
         case "disconnected":
             return f"disconnected: {text}; reconnecting"
         case "connect_failed":
