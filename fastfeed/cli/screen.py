@@ -27,6 +27,7 @@ _FRAME_LINES = 6  # title, headings, two rules, totals, event
 _SORT_AGAIN_S = 2.0
 _MOST_SUMMARY_ROWS = 40  # in a terminal
 _NARROWEST = 40
+_FEWEST_PLACES = 2
 _WIDEST_TREND = 36
 
 _PLAIN = Style()
@@ -151,13 +152,13 @@ class Screen:
             (words.rate(float(board.rates().sum())), _BOLD),
             ("/s  ", _DIM),
             (words.latency(board.recent_latency_ns()), _BOLD),
-            (" median latency", _DIM),
+            (" latency", _DIM),
         ]
         hidden = len(self._symbols) - len(shown)
         if lost:
             note = [(f"{lost:,} not seen here", _WAIT)]
         elif hidden > 0:
-            note = [(f"the {len(shown)} most active of {len(self._symbols)}", _DIM)]
+            note = [(f"busiest {len(shown)} of {len(self._symbols)}", _DIM)]
         else:
             note = []
         event = [(f"{self._event_at}  {self._event}", _WAIT if self._event_is_bad else _DIM)]
@@ -219,8 +220,9 @@ class Screen:
         part[~np.isfinite(part)] = math.nan
         recv_ns = board.recv_ns[ids]
         ages = np.where(recv_ns > 0, (time.time_ns() - recv_ns) / 1e9, math.nan).tolist()
-        for i, price in zip(shown, last, strict=True):
-            self._places[i] = max(self._places.get(i, 0), words.decimals(price))
+        for i, *prices in zip(shown, board.first[ids].tolist(), last, strict=True):
+            known = self._places.get(i, _FEWEST_PLACES)
+            self._places[i] = max(known, *map(words.decimals, prices))
         places = [self._places[i] for i in shown]
         most = max(places, default=0)
         room = most + (most > 0)
