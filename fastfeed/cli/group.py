@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -32,6 +31,7 @@ class Group(click.Group):
         """Run a command; in standalone mode, print errors and exit."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        _hold_standard_streams()
         try:
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
             sys.stdout.flush()
@@ -46,11 +46,18 @@ class Group(click.Group):
             code = 2 if isinstance(error, ConfigError) else 1
             complain(str(error))
         except OSError as error:
-            if error.errno != errno.EPIPE:
-                raise
-            code = 0  # whoever read the output has had enough
+            code = 1
+            complain(f"{error.strerror or error}{f': {error.filename}' * bool(error.filename)}")
             _silence_stdout()
         sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; whoever reads its output may stop reading at any time."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # click would make it 1
+            _silence_stdout()
+            return 0
 
 
 def complain(message: str, command: str = "fastfeed") -> None:
@@ -70,6 +77,17 @@ def _usage(error: click.UsageError) -> int:
     message = message[:1].lower() + message[1:].rstrip(".")
     complain(f"{message} (see {path} --help)", path)
     return 2
+
+
+def _hold_standard_streams() -> None:
+    """Let no socket become standard input, output or error where the caller has closed those."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, this one
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
 
 
 def _silence_stdout() -> None:

@@ -8,6 +8,7 @@ on; once the ring is half full the loop waits as well, which holds the producer 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import select
 import stat
@@ -281,7 +282,7 @@ async def write_all(
         elif end is not None or stream.ended:
             break
         elif output.closed:
-            raise BrokenPipeError(32, "nobody reads the output")
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         else:
             await reader.wait(_IDLE_S)
     return written

@@ -174,7 +174,8 @@ class Screen:
         size = len(self._symbols)
         shown = list(range(size))
         if console.is_terminal and size > _MOST_SUMMARY_ROWS:
-            busiest = np.argsort(-self._ticks(), kind="stable")[:_MOST_SUMMARY_ROWS]
+            self._board.grow(size)
+            busiest = np.argsort(-self._board.ticks, kind="stable")[:_MOST_SUMMARY_ROWS]
             shown = sorted(busiest.tolist())
         cells = self._cells(shown, _SUMMARY, time.monotonic())
         width = console.width if console.is_terminal else 1 << 16
@@ -188,10 +189,6 @@ class Screen:
         return Picture([_crop(line, width) for line in lines])
 
     # ---- which symbols
-
-    def _ticks(self) -> Any:
-        self._board.grow(len(self._symbols))
-        return self._board.ticks
 
     def _most_active(self, room: int, now_s: float) -> list[int]:
         """Return the ids to show, in the order of the symbols; looked at anew every few seconds only."""
@@ -210,6 +207,7 @@ class Screen:
 
     def _cells(self, shown: list[int], names: Sequence[str], now_s: float) -> dict[str, list[Cell]]:
         board = self._board
+        board.grow(len(self._symbols))
         ids = np.array(shown, np.intp)
         flashing = board.flashing(now_s)[ids].tolist()
         moves = board.move[ids].tolist()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -137,7 +139,12 @@ def console_for_table() -> Any:
         raise click.ClickException(
             "the table needs the package rich: pip install 'fastfeed[cli]', or choose --format csv or jsonl"
         ) from None
-    return Console(highlight=False)
+
+    class Terminal(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    return Terminal(highlight=False)
 
 
 async def watch_text(
