@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import signal
+import time
 from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any, Self
@@ -17,7 +19,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Stop:
     """A request to end, made by SIGINT, SIGTERM, SIGHUP, `after()` or `request()`.
 
-    A context manager that holds the signals' handlers. They set `requested` at once, also while the loop is
+    A context manager that holds the signals' handlers. `requested` tells at once, also while the loop is
     busy, so that code which blocks can look at it. A second signal is not held back any more: it ends the
     process the default way.
 
@@ -28,7 +30,8 @@ class Stop:
     """
 
     def __init__(self, wake: Callable[[], object] | None = None) -> None:
-        self.requested = False
+        self._requested = False
+        self._deadline = math.inf
         self._loop = asyncio.get_running_loop()
         self._wake = wake
         self._event = asyncio.Event()
@@ -49,15 +52,20 @@ class Stop:
         for number, before in self._before.items():
             signal.signal(number, before)
 
+    @property
+    def requested(self) -> bool:
+        """Whether it is time to end."""
+        return self._requested or time.monotonic() >= self._deadline
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         for held in self._before:
             signal.signal(held, signal.SIG_DFL)
-        self.requested = True
+        self._requested = True
         self._loop.call_soon_threadsafe(self.request)
 
     def request(self) -> None:
         """End."""
-        self.requested = True
+        self._requested = True
         if not self._event.is_set():
             self._event.set()
             if self._wake is not None:
@@ -66,6 +74,7 @@ class Stop:
     def after(self, seconds: float | None) -> None:
         """End in some seconds, with None never."""
         if seconds is not None:
+            self._deadline = time.monotonic() + seconds
             self._timer = self._loop.call_later(seconds, self.request)
 
     async def sleep(self, seconds: float) -> None:
