@@ -57,8 +57,8 @@ def demo(duration: float | None, rate: float) -> None:
     live = console.is_terminal
     if duration is None and not live:
         duration = _ELSEWHERE_S
-    end = "Ctrl-C ends it" if duration is None else f"for {duration:g} seconds"
-    click.echo(f"Made-up ticks of {len(_SYMBOLS)} symbols from a simulated OpenD; {end}.\n")
+    end = "until Ctrl-C" if duration is None else f"for {duration:g} seconds"
+    click.echo(f"Made-up ticks of {len(_SYMBOLS)} symbols from a simulated OpenD, {end}.\n")
     sys.stdout.flush()
     with _terminated(), _simulator(rate) as url:
         feed = connect(url, wait_s=5.0)
