@@ -153,7 +153,8 @@ class OpenDSimulator:
             self._tape_rows = len(tape)
         self._securities = _securities(names)
         self._offsets = {
-            market: _utc_offsets(market, *self._span_s) for market, _ in self._securities
+            market: _utc_offsets(market, *self._span_s)
+            for market in {market for market, _ in self._securities}
         }
         self._playback = Playback(feed)
         self._encoder = TickEncoder(

@@ -27,8 +27,9 @@ Rows = npt.NDArray[Any]
 
 _TICK_S = 0.001  # how often the clock is read
 _BATCH = 4096  # rows offered to a listener at once
-_WATCH_NS = 1_000_000_000  # how late a listener may be before it is mentioned
-_QUIET_NS = 10 * _WATCH_NS  # and how often
+_BACKLOG = 1 << 19  # rows a feed may run ahead of a listener that could take more
+_WATCH_NS = 500_000_000  # how late a listener may be before it is mentioned
+_QUIET_NS = 10_000_000_000  # and how often
 
 
 class Feed(Protocol):
@@ -46,8 +47,11 @@ class Feed(Protocol):
     def start(self) -> None:
         """Start the clock."""
 
-    def advance(self) -> int:
-        """Move `due` to where the clock is, as far as possible; return where the clock is."""
+    def advance(self, limit: int) -> int:
+        """Move `due` to where the clock is, as far as possible; return where the clock is.
+
+        A feed with a bounded history does not pass `limit` by much.
+        """
 
     def rows(self, position: int) -> Rows:
         """Return at least one row from `position` on, which is before `due`."""
@@ -77,9 +81,8 @@ class TapeFeed:
 
     def start(self) -> None:
         self._started_ns = time.monotonic_ns()
-        self.advance()
 
-    def advance(self) -> int:
+    def advance(self, limit: int) -> int:
         if self._speed == "max":
             self.due = sys.maxsize if self.end is None else self.end
             return self.due
@@ -120,11 +123,11 @@ class GeneratorFeed:
         self._started_ns = time.monotonic_ns()
         self._wall_ns = time.time_ns()
 
-    def advance(self) -> int:
+    def advance(self, limit: int) -> int:
         elapsed = time.monotonic_ns() - self._started_ns
         # Bounded: listeners get a turn even where trades are due faster than they can be made.
         for _ in range(16):
-            rows = self._generator.until(elapsed)
+            rows = self._generator.until(elapsed) if self.due < limit else ()
             if not len(rows):
                 break
             start = self.due % self.CAPACITY
@@ -194,7 +197,7 @@ class Playback:
         if not self.started:
             self.started = True
             self.feed.start()
-            self.feed.advance()
+            self.feed.advance(_BACKLOG)
             if self.feed.paced:
                 self._clock = asyncio.create_task(self._run_clock())
             start = 0
@@ -270,7 +273,9 @@ class Playback:
         while self.feed.end is None or self.feed.due < self.feed.end:
             await asyncio.sleep(_TICK_S)
             before = self.feed.due
-            clock = self.feed.advance()
+            # Listeners that could take more hold the feed back; those that read slowly do not.
+            waiting = [player.cursor for player in self._players if not player.writing]
+            clock = self.feed.advance(min(waiting, default=before) + _BACKLOG)
             if self.feed.due != before:
                 for player in list(self._players):
                     if player.cursor < self.feed.oldest:
@@ -290,15 +295,18 @@ class Playback:
                 player.quiet_until_ns = now_ns + _QUIET_NS
                 seconds = elapsed_ns / 1e9
                 _log.warning(
-                    "%s to %s: %.0f ticks/s are due, %.0f were played",
-                    "the client reads too slowly" if player.writing else "cannot keep up",
+                    "%s %s: %.0f of %.0f ticks/s",
+                    "slow reader" if player.writing else "cannot keep up for",
                     player.listener,
-                    (clock - player.goal) / seconds,
                     (player.cursor - player.seen) / seconds,
+                    (clock - player.goal) / seconds,
                 )
             player.goal = clock
             player.seen = player.cursor
 
     def _drop(self, player: Player) -> None:
+        _log.warning(
+            "%s is dropped: it fell %d ticks behind", player.listener, self.feed.due - player.cursor
+        )
         self._players.discard(player)
         player.listener.drop("fell_behind")
