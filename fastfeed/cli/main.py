@@ -1,0 +1,42 @@
+"""The command ``fastfeed``."""
+
+from __future__ import annotations
+
+import logging
+
+import click
+
+from fastfeed import __version__
+from fastfeed.cli.demo import demo
+from fastfeed.cli.group import Group
+from fastfeed.cli.sim import sim
+from fastfeed.cli.watch import watch
+
+__all__ = ["cli", "main"]
+
+
+@click.group(
+    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96}
+)
+@click.version_option(__version__, "-V", "--version", message="fastfeed %(version)s")
+def cli() -> None:
+    """Live market data, decoded in C straight into NumPy arrays.
+
+    \b
+    A first look, with nothing to configure:
+      fastfeed demo
+    A running OpenD (Futu's or moomoo's gateway):
+      fastfeed watch opend://127.0.0.1:11111 700.HK AAPL.US
+    """
+    # Commands tell what happens in their own words; what the library logs is for programs.
+    logging.getLogger("fastfeed").addHandler(logging.NullHandler())
+
+
+cli.add_command(watch)
+cli.add_command(demo)
+cli.add_command(sim)
+
+
+def main() -> None:
+    """Run the command line, and exit."""
+    cli(prog_name="fastfeed")
