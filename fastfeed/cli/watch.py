@@ -120,7 +120,7 @@ def watch(
     chosen = tuple(kind.strip() for kind in kinds.split(",") if kind.strip())
     feed = connect(url, **({} if wait is None else {"wait_s": wait}))
     try:
-        names, chosen = feed._arguments(symbols, chosen)
+        names = feed.check(symbols, *chosen)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if form == "table":

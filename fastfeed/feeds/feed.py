@@ -197,11 +197,11 @@ class Feed(abc.ABC):
         SubscriptionError
             The vendor refused; `symbols` are those it concerns, all others are subscribed.
         """
-        names, chosen = self._arguments(symbols, kinds)
+        names = self.check(symbols, *kinds)
         await self._wait_until_up()
-        new = [name for name in names if any(name not in self._wanted[kind] for kind in chosen)]
+        new = [name for name in names if any(name not in self._wanted[kind] for kind in kinds)]
         if new:
-            await self._subscribe(new, chosen)
+            await self._subscribe(new, kinds)
 
     async def unsubscribe(self, symbols: str | Iterable[str], *kinds: str) -> None:
         """Give up symbols; without kinds, all kinds of them. What is not subscribed is passed over.
@@ -213,21 +213,28 @@ class Feed(abc.ABC):
         SubscriptionError
             The vendor refused.
         """
-        names, chosen = self._arguments(symbols, kinds or self.kinds)
-        gone = [name for name in names if any(name in self._wanted[kind] for kind in chosen)]
-        for kind in chosen:
+        kinds = kinds or self.kinds
+        names = self.check(symbols, *kinds)
+        gone = [name for name in names if any(name in self._wanted[kind] for kind in kinds)]
+        for kind in kinds:
             for name in gone:
                 self._wanted[kind].pop(name, None)
         if gone and self.connected:
-            await self._unsubscribe(gone, chosen)
+            await self._unsubscribe(gone, kinds)
 
     def subscribed(self, kind: str) -> tuple[str, ...]:
         """Return the symbols subscribed to a kind."""
-        return tuple(self._wanted[self._arguments((), (kind,))[1][0]])
+        self.check((), kind)
+        return tuple(self._wanted[kind])
 
-    def _arguments(
-        self, symbols: str | Iterable[str], kinds: tuple[str, ...]
-    ) -> tuple[list[str], tuple[str, ...]]:
+    def check(self, symbols: str | Iterable[str], *kinds: str) -> list[str]:
+        """Return the canonical forms of symbols, each once, without asking the vendor.
+
+        Raises
+        ------
+        ValueError
+            A symbol or a kind that cannot be.
+        """
         if not kinds:
             raise ValueError(f"expected at least one kind ({', '.join(self.kinds)})")
         for kind in kinds:
@@ -235,7 +242,7 @@ class Feed(abc.ABC):
                 raise ValueError(f"expected a kind ({', '.join(self.kinds)}), got {kind!r}")
         if isinstance(symbols, str):
             symbols = (symbols,)
-        return list(dict.fromkeys(self._canonical(symbol) for symbol in symbols)), kinds
+        return list(dict.fromkeys(self._canonical(symbol) for symbol in symbols))
 
     async def _wait_until_up(self) -> None:
         if self._closed or not self._opened:
