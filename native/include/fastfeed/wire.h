@@ -32,12 +32,13 @@ static inline double ff_load_f64(const uint8_t *p) {
     return v;
 }
 
-/* A varint of more than one byte. As in protobuf's own parser the tenth byte may only hold one
- * bit. */
+/* A varint of more than one byte, of at most max_bytes (a constant). The tenth byte may only
+ * hold one bit; protobuf's own parsers differ in that. */
 static inline const uint8_t *ff_wire_varint_long(const uint8_t *p, const uint8_t *end,
-                                                 uint64_t *value, int *why) {
+                                                 unsigned max_bytes, uint64_t *value,
+                                                 int *why) {
     uint64_t v = 0;
-    for (unsigned shift = 0; shift < 70; shift += 7) {
+    for (unsigned shift = 0; shift < 7 * max_bytes; shift += 7) {
         if (p == end) {
             *why = FF_ETRUNCATED;
             return NULL;
@@ -61,14 +62,24 @@ static inline const uint8_t *ff_wire_varint(const uint8_t *p, const uint8_t *end
         *value = *p;
         return p + 1;
     }
-    return ff_wire_varint_long(p, end, value, why);
+    return ff_wire_varint_long(p, end, 10, value, why);
+}
+
+/* The varint of a tag or a length: protobuf takes at most five bytes there. */
+static inline const uint8_t *ff_wire_varint_short(const uint8_t *p, const uint8_t *end,
+                                                  uint64_t *value, int *why) {
+    if (FF_LIKELY(p < end && *p < 0x80)) {
+        *value = *p;
+        return p + 1;
+    }
+    return ff_wire_varint_long(p, end, 5, value, why);
 }
 
 /* The length of a bytes field, checked: after it, *length bytes are there. */
 static inline const uint8_t *ff_wire_length(const uint8_t *p, const uint8_t *end,
                                             size_t *length, int *why) {
     uint64_t v;
-    p = ff_wire_varint(p, end, &v, why);
+    p = ff_wire_varint_short(p, end, &v, why);
     if (p == NULL)
         return NULL;
     if (v > (uint64_t)(end - p)) {
@@ -83,7 +94,7 @@ static inline const uint8_t *ff_wire_length(const uint8_t *p, const uint8_t *end
 static inline const uint8_t *ff_wire_tag(const uint8_t *p, const uint8_t *end, uint32_t *tag,
                                          int *why) {
     uint64_t v;
-    p = ff_wire_varint(p, end, &v, why);
+    p = ff_wire_varint_short(p, end, &v, why);
     if (p == NULL)
         return NULL;
     unsigned type = (unsigned)(v & 7);
