@@ -309,7 +309,7 @@ static inline int ff_opend_ticks_any(ff_opend_ticks *d, const uint8_t *body,
         if ((p = ff_wire_skip(p, end, tag, &why)) == NULL)
             return -why;
         if (tag == 0x08) { /* retType */
-            uint64_t v;
+            uint64_t v = 0;
             ff_wire_varint(value, p, &v, &why);
             outer.ret_type = (int32_t)(uint32_t)v;
         } else if (tag == 0x22) { /* s2c */
