@@ -5,7 +5,7 @@
 
 #include "fuzz.h"
 
-enum { MAX_ROWS = 300, GUARD = 2 };
+enum { MAX_ROWS = 300, GUARD = 2, KNOWN = 3 };
 
 typedef struct side {
     ff_symbols symbols;
@@ -16,7 +16,9 @@ typedef struct side {
 static void open_side(side *s, uint8_t flags) {
     memset(s, 0, sizeof *s);
     CHECK(ff_symbols_init(&s->symbols, 100) == 0);
-    CHECK(ff_symbols_intern(&s->symbols, (const uint8_t *)"AAPL.US", 7) == 0);
+    CHECK(ff_opend_intern(&s->symbols, 11, (const uint8_t *)"AAPL", 4) == 0);
+    CHECK(ff_opend_intern(&s->symbols, 1, (const uint8_t *)"00700", 5) == 1);
+    CHECK(ff_opend_intern(&s->symbols, 41, (const uint8_t *)"7203", 4) == 2);
     s->decoder.symbols = &s->symbols;
     s->decoder.recv_ns = 42;
     s->decoder.flags = flags;
@@ -76,6 +78,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     CHECK(n >= -1 && n <= (int)max_rows);
     CHECK(m > -FF_REASONS && m <= (int)max_rows);
     CHECK(k == m);
+    CHECK(canonical.symbols.count == KNOWN);
+    CHECK(any.symbols.count == both.symbols.count && any.symbols.count <= KNOWN + 1);
     if (n >= 0) {
         CHECK(n == m);
         check_same(&canonical, &any, n);
@@ -109,7 +113,7 @@ bool fuzz_seed(size_t number, bytes *seed) {
         put_push(seed, 1, "00700", 5, 1);
         return true;
     case 2:
-        put_push(seed, 51, "A rather long code", 0, 1);
+        put_push(seed, 51, "A-RATHER-LONG-CODE", 0, 1);
         return true;
     case 3: /* optional fields absent, others unknown */
         put_security(&s2c, 1, 41, "7203", 4);

@@ -702,6 +702,27 @@ static void test_any_shape(void) {
     close_fixture(&f);
 }
 
+/* Two securities, the last one counts: the first one gets no id. */
+static void test_security_repeated(void) {
+    fixture f;
+    bytes body = {0}, s2c = {0}, t = {0};
+    open_fixture(&f);
+    put_security(&s2c, 1, 11, "FIRST", 5);
+    put_ticker_fields(&t, 1);
+    put_message(&s2c, 2, &t);
+    put_security(&s2c, 1, 11, "LAST", 4);
+    put_int(&body, 1, 0);
+    put_message(&body, 4, &s2c);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(reason_of(&body, &f), 0);
+    CHECK_EQ(f.machine.counters.ticks, 2);
+    CHECK_EQ(f.symbols.count, 1);
+    size_t length;
+    CHECK(memcmp(ff_symbols_name(&f.symbols, 0, &length), "LAST.US", 7) == 0);
+    free(body.data);
+    close_fixture(&f);
+}
+
 /* The window grows with the bytes that arrive, and a frame's body stays until the next space.
  */
 static void test_window(void) {
@@ -739,6 +760,7 @@ int main(void) {
     test_flags();
     test_small_ring();
     test_any_shape();
+    test_security_repeated();
     test_window();
     for (int i = -1; i <= FF_REASONS; i++)
         CHECK((strcmp(ff_reason_name(i), "unknown") == 0) == (i < 0 || i == FF_REASONS));
