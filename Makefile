@@ -65,6 +65,17 @@ native-test: $(VENV)/.dev
 	    $(BIN)/ctest --test-dir $$dir --output-on-failure || exit 1; \
 	done
 
+# A second environment that sees the packages of the first, with a build of our own that is instrumented.
+asan: $(VENV)/.dev
+	$(PYTHON) -m venv build/asan/venv
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	    > $$(build/asan/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth
+	PATH="$(abspath $(BIN)):$$PATH" build/asan/venv/bin/python -m pip --disable-pip-version-check -q install \
+	    --no-build-isolation --no-deps --force-reinstall -C cmake.build-type=Debug -C build-dir=build/asan/build \
+	    -C cmake.define.FASTFEED_SANITIZE=address,undefined .
+	cd tests && LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYTHONMALLOC=malloc \
+	    ASAN_OPTIONS=detect_leaks=0 ../build/asan/venv/bin/python -m pytest unit property -p no:cacheprovider
+
 protos: $(VENV)/.dev
 	$(BIN)/python -m grpc_tools.protoc -Iprotos --descriptor_set_out=fastfeed/protocols/opend.binpb protos/opend.proto
 

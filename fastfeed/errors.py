@@ -105,7 +105,9 @@ class RemoteProtocolError(ProtocolError):
         The first bytes at that place.
     """
 
-    def __init__(self, message: str, *, source: str = "", offset: int = 0, data: bytes = b"") -> None:
+    def __init__(
+        self, message: str, *, source: str = "", offset: int = 0, data: bytes = b""
+    ) -> None:
         super().__init__(message)
         self.source = source
         self.offset = offset

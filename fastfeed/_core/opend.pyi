@@ -1,11 +1,14 @@
-from collections.abc import Buffer, Callable
+from collections.abc import Callable
 from typing import Any
+
+from typing_extensions import Buffer
 
 from fastfeed._core.ring import Ring
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.errors import RemoteProtocolError
 
 class OpendMachine:
+    check_sha1: bool
     def __init__(
         self,
         symbols: SymbolTable,

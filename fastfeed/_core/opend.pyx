@@ -32,7 +32,7 @@ from fastfeed._core.ring cimport Ring
 from fastfeed._core.symbols cimport SymbolTable
 
 cimport cython
-from fastfeed.errors import RemoteProtocolError
+from fastfeed.errors import LocalProtocolError, RemoteProtocolError
 
 
 cdef inline int64_t now_ns() noexcept nogil:
@@ -71,6 +71,7 @@ cdef class OpendMachine:
     cdef object deliver
     cdef readonly object error
     cdef size_t window_bytes
+    cdef bint busy              # `deliver` runs user code, which must not call in again
     cdef uint64_t begun_at      # the counter of bytes at the beginning of this stream
 
     def __cinit__(self, SymbolTable symbols not None, Ring ring not None, deliver, *,
@@ -98,6 +99,7 @@ cdef class OpendMachine:
         The loop's size hint is passed over: one large read costs less than several small ones.
         """
         cdef size_t room
+        self.enter()
         cdef uint8_t *place = ff_opend_space(&self.machine, self.window_bytes // 2, &room)
         if place == NULL:
             raise MemoryError("no memory for the receive window")
@@ -109,6 +111,7 @@ cdef class OpendMachine:
         cdef uint64_t before = self.machine.counters.ticks
         cdef list frames = None
         cdef int status
+        self.enter()
         if n > self.machine.size - self.machine.end:
             raise ValueError(f"expected at most {self.machine.size - self.machine.end} bytes, got {n}")
         self.machine.ticks.recv_ns = now_ns()
@@ -145,6 +148,7 @@ cdef class OpendMachine:
         cdef size_t used, left
         cdef const uint8_t *p
         cdef Py_buffer buffer
+        self.enter()
         self.machine.ticks.recv_ns = now_ns() if recv_ns is None else recv_ns
         PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE)
         try:
@@ -191,10 +195,16 @@ cdef class OpendMachine:
 
         With gap, the next row carries the flag that rows may be missing before it.
         """
+        self.enter()
         ff_opend_reset(&self.machine)
         self.begun_at = self.machine.counters.bytes
         self.machine.ticks.flags = FF_FLAG_GAP if gap else 0
         self.error = None
+
+    cdef int enter(self) except -1:
+        if self.busy:
+            raise LocalProtocolError("a callback must not feed the machine that called it")
+        return 0
 
     cdef int keep(self, const uint8_t *p, size_t n) except -1:
         cdef size_t room
@@ -207,7 +217,11 @@ cdef class OpendMachine:
 
     cdef uint64_t publish(self, uint64_t before) except? 0:
         ff_ring_publish(&self.ring.ring)
-        self.deliver()
+        self.busy = True
+        try:
+            self.deliver()
+        finally:
+            self.busy = False
         return self.machine.counters.ticks
 
     cdef int fail(self, int status, const uint8_t *p, size_t left) except -1:
@@ -223,6 +237,15 @@ cdef class OpendMachine:
             f"{message} at byte {offset} of the stream", source="opend", offset=offset, data=data
         )
         return 0
+
+    @property
+    def check_sha1(self):
+        """Whether the digest of every body is computed and compared."""
+        return self.machine.check_sha1
+
+    @check_sha1.setter
+    def check_sha1(self, bint value):
+        self.machine.check_sha1 = value
 
     @property
     def packets(self):

@@ -1,8 +1,8 @@
-from collections.abc import Buffer
 from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Buffer
 
 class RowType(TypedDict):
     names: list[str]

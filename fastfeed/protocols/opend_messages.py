@@ -12,8 +12,17 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-__all__ = ["message_class", "INIT_CONNECT", "GET_GLOBAL_STATE", "NOTIFY", "KEEP_ALIVE", "QOT_SUB",
-           "QOT_REG_QOT_PUSH", "QOT_GET_SUB_INFO", "QOT_UPDATE_TICKER"]
+__all__ = [
+    "message_class",
+    "INIT_CONNECT",
+    "GET_GLOBAL_STATE",
+    "NOTIFY",
+    "KEEP_ALIVE",
+    "QOT_SUB",
+    "QOT_REG_QOT_PUSH",
+    "QOT_GET_SUB_INFO",
+    "QOT_UPDATE_TICKER",
+]
 
 INIT_CONNECT = 1001
 GET_GLOBAL_STATE = 1002
@@ -30,7 +39,7 @@ def _pool() -> descriptor_pool.DescriptorPool:
     pool = descriptor_pool.DescriptorPool()
     data = files("fastfeed.protocols").joinpath("opend.binpb").read_bytes()
     for file in descriptor_pb2.FileDescriptorSet.FromString(data).file:
-        pool.Add(file)  # type: ignore[no-untyped-call]
+        pool.Add(file)
     return pool
 
 
@@ -43,5 +52,6 @@ def message_class(name: str) -> type[Any]:
     KeyError
         There is no such message.
     """
-    descriptor = _pool().FindMessageTypeByName(f"fastfeed.opend.{name}")  # type: ignore[no-untyped-call]
-    return message_factory.GetMessageClass(descriptor)
+    descriptor = _pool().FindMessageTypeByName(f"fastfeed.opend.{name}")
+    message: type[Any] = message_factory.GetMessageClass(descriptor)
+    return message

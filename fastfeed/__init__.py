@@ -1,0 +1,62 @@
+"""Live market data, decoded in C straight into NumPy arrays.
+
+>>> import fastfeed as ff
+>>> async with ff.connect("opend://127.0.0.1:11111") as feed:
+...     await feed.subscribe(["700.HK", "AAPL.US"], "ticks")
+...     async for ticks in feed.ticks:
+...         print(feed.symbols[ticks["symbol"][-1]], ticks["price"][-1])
+"""
+
+from fastfeed.connect import connect, run
+from fastfeed.decoder import Decoder
+from fastfeed.errors import (
+    AuthError,
+    ConfigError,
+    ConnectError,
+    FastfeedError,
+    InternalError,
+    LocalProtocolError,
+    ProtocolError,
+    RateLimitError,
+    RemoteProtocolError,
+    RequestError,
+    RequestTimeout,
+    SubscriptionError,
+)
+from fastfeed.feeds.backoff import Backoff
+from fastfeed.feeds.events import Event
+from fastfeed.feeds.feed import Feed
+from fastfeed.feeds.opend import OpenD
+from fastfeed.hub import Hub
+from fastfeed.schema import Flags, dtype
+from fastfeed.stream import Reader, Stream
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AuthError",
+    "Backoff",
+    "ConfigError",
+    "ConnectError",
+    "Decoder",
+    "Event",
+    "FastfeedError",
+    "Feed",
+    "Flags",
+    "Hub",
+    "InternalError",
+    "LocalProtocolError",
+    "OpenD",
+    "ProtocolError",
+    "RateLimitError",
+    "Reader",
+    "RemoteProtocolError",
+    "RequestError",
+    "RequestTimeout",
+    "Stream",
+    "SubscriptionError",
+    "__version__",
+    "connect",
+    "dtype",
+    "run",
+]

@@ -1,0 +1,104 @@
+"""A vendor's machine without a network: for captures, tests and measurements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastfeed._core.opend import OpendMachine
+from fastfeed._core.symbols import SymbolTable
+from fastfeed.hub import Hub
+from fastfeed.stream import Stream
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["Decoder"]
+
+_VENDORS = ("opend",)
+
+
+class Decoder:
+    """Decode a received byte stream into rows, with the very code that serves live connections.
+
+    Parameters
+    ----------
+    vendor : str
+        ``"opend"``.
+    hub : Hub, optional
+        Where the rows go; a new one by default.
+    check_sha1 : bool
+        Check each packet's digest.
+    limit_bytes : int
+        Longest packet body that is believed.
+    """
+
+    def __init__(
+        self,
+        vendor: str,
+        hub: Hub | None = None,
+        *,
+        check_sha1: bool = False,
+        limit_bytes: int = 1 << 26,
+    ) -> None:
+        if vendor not in _VENDORS:
+            raise ValueError(f"expected a vendor ({', '.join(_VENDORS)}), got {vendor!r}")
+        self.vendor = vendor
+        self.hub = hub if hub is not None else Hub()
+        self._machine = OpendMachine(
+            self.hub.symbols,
+            self.hub.ticks.ring,
+            self.hub.ticks.deliver,
+            check_sha1=check_sha1,
+            limit_bytes=limit_bytes,
+        )
+
+    @property
+    def ticks(self) -> Stream:
+        """Trades."""
+        return self.hub.ticks
+
+    @property
+    def symbols(self) -> SymbolTable:
+        """The symbols of the rows."""
+        return self.hub.symbols
+
+    def feed(self, data: Buffer, recv_ns: int | None = None) -> int:
+        """Decode the next piece of the stream, cut wherever it may be.
+
+        Packets that are no rows (replies, notices) are counted and passed over.
+
+        Parameters
+        ----------
+        data : bytes-like
+        recv_ns : int, optional
+            What stands in the rows as time of reception, ns since 1970 UTC; now, if not given.
+
+        Returns
+        -------
+        int
+            How many rows were written.
+
+        Raises
+        ------
+        RemoteProtocolError
+            The stream cannot be followed any further. Rows before that place have been written. Until
+            `reset()`, every further call raises the same.
+        """
+        before = self._machine.rows
+        self._machine.feed(data, recv_ns)
+        if self._machine.error is not None:
+            raise self._machine.error
+        return self._machine.rows - before
+
+    def reset(self) -> None:
+        """Forget an unfinished packet and an error, for the beginning of another stream."""
+        self._machine.reset()
+
+    def stats(self) -> dict[str, Any]:
+        """Return counters: bytes, packets, ticks, frames, ignored, and rejected by reason.
+
+        `frames` counts complete packets that are not rows, `ignored` pushes of kinds that are not decoded.
+        Of `rejected`, ``missing_price``, ``not_finite`` and ``time`` count rows (those of ``time`` were kept, with
+        time 0), all others packets.
+        """
+        return self._machine.stats()

@@ -1,0 +1,369 @@
+"""What the feeds of all vendors have in common: life, subscriptions, events, coming back after a disconnect.
+
+A vendor's class adds how to connect and how to ask for symbols.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from fastfeed._core.symbols import SymbolTable
+from fastfeed.errors import (
+    ConnectError,
+    FastfeedError,
+    InternalError,
+    LocalProtocolError,
+    RequestTimeout,
+    SubscriptionError,
+)
+from fastfeed.feeds.backoff import Backoff
+from fastfeed.feeds.events import Event
+from fastfeed.hub import Hub
+from fastfeed.stream import Stream
+
+__all__ = ["Feed"]
+
+_logger = logging.getLogger(__name__)
+
+#: A connection that lived this long was a good one: the next pause is the first one again.
+_GOOD_CONNECTION_S = 10.0
+
+
+class Feed(abc.ABC):
+    """A live connection to a vendor, kept up until it is closed; made by `fastfeed.connect()`.
+
+    Use it as ``async with``: entering connects (and raises `ConnectError` when that fails), leaving closes.
+    In between a lost connection is made again, with growing pauses, and what was subscribed is subscribed
+    again; `on_event()` tells.
+
+    Attributes
+    ----------
+    url : str
+        Where it connects to, without credentials.
+    hub : Hub
+        Where its rows and symbols are.
+    """
+
+    #: What can be subscribed to.
+    kinds: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self, url: str, *, hub: Hub | None, wait_s: float, backoff: Backoff | None
+    ) -> None:
+        self.url = url
+        self.hub = hub if hub is not None else Hub()
+        self._owns_hub = hub is None
+        self._wait_s = wait_s
+        self._backoff = backoff if backoff is not None else Backoff()
+        self._wanted: dict[str, dict[str, None]] = {kind: {} for kind in self.kinds}
+        self._event_callbacks: tuple[Callable[[Event], object], ...] = ()
+        self._event_errors = 0
+        self._connections = 0
+        self._opened = False
+        self._closed = False
+        self._up = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    # ---- what a vendor adds
+
+    @abc.abstractmethod
+    async def _connect(self) -> asyncio.Future[Exception | None]:
+        """Connect and shake hands; return a future that gets the reason when the connection is lost."""
+
+    @abc.abstractmethod
+    def _disconnect(self) -> None:
+        """Drop the connection, if there is one."""
+
+    @abc.abstractmethod
+    async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
+        """Ask for symbols; enter in `_wanted` those that were granted. SubscriptionError names the others."""
+
+    @abc.abstractmethod
+    async def _unsubscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
+        """Give symbols up that are no longer in `_wanted`."""
+
+    @abc.abstractmethod
+    def _canonical(self, symbol: str) -> str:
+        """Return the canonical form of a symbol; ValueError."""
+
+    @abc.abstractmethod
+    def _machine_stats(self) -> dict[str, Any]:
+        """Return the vendor's counters."""
+
+    # ---- streams
+
+    @property
+    def ticks(self) -> Stream:
+        """Trades."""
+        return self.hub.ticks
+
+    @property
+    def symbols(self) -> SymbolTable:
+        """Ids and symbols: ``feed.symbols[3]``, ``feed.symbols["700.HK"]``."""
+        return self.hub.symbols
+
+    # ---- life
+
+    async def open(self) -> Self:
+        """Connect; the same as entering ``async with``.
+
+        Raises
+        ------
+        ConnectError
+            Nothing listens there; at once, unless the option `wait_s` allows more attempts.
+        AuthError
+            The vendor refused.
+        """
+        if self._opened:
+            raise LocalProtocolError("a feed is opened once; make a new one")
+        self._opened = True
+        deadline = time.monotonic() + self._wait_s
+        try:
+            while True:
+                try:
+                    lost = await self._connect()
+                    break
+                except (ConnectError, RequestTimeout):
+                    pause = min(self._backoff.pause_s(), deadline - time.monotonic())
+                    if self._closed or pause <= 0:
+                        raise
+                    await asyncio.sleep(pause)
+            if self._closed:
+                raise ConnectError(f"the feed {self.url} was closed while it connected")
+        except BaseException:
+            self._disconnect()
+            await self.close()
+            raise
+        self._is_up()
+        self._task = asyncio.create_task(self._stay_connected(lost), name=f"fastfeed {self.url}")
+        return self
+
+    async def close(self) -> None:
+        """Disconnect for good. Loops over the streams end, unless the hub is shared."""
+        if self._closed:
+            return
+        self._closed = True
+        self._up.clear()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self._disconnect()
+        if self._owns_hub:
+            self.hub.end()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.url}: {'connected' if self.connected else 'not connected'}>"
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection stands at the moment."""
+        return self._up.is_set()
+
+    # ---- subscriptions
+
+    async def subscribe(self, symbols: str | Iterable[str], *kinds: str) -> None:
+        """Ask for live rows of symbols, from now on and after every reconnect.
+
+        What is subscribed already is passed over. While the feed is reconnecting this waits for it.
+
+        Parameters
+        ----------
+        symbols : str or iterable of str
+            One symbol or several, such as ``"700.HK"``; the vendor's own form is understood as well.
+        *kinds : str
+            What to deliver, by the names of the streams: ``"ticks"``.
+
+        Raises
+        ------
+        ValueError
+            A symbol or a kind that cannot be.
+        SubscriptionError
+            The vendor refused; `symbols` are those it concerns, all others are subscribed.
+        """
+        names, chosen = self._arguments(symbols, kinds)
+        await self._wait_until_up()
+        new = [name for name in names if any(name not in self._wanted[kind] for kind in chosen)]
+        if new:
+            await self._subscribe(new, chosen)
+
+    async def unsubscribe(self, symbols: str | Iterable[str], *kinds: str) -> None:
+        """Give up symbols; without kinds, all kinds of them. What is not subscribed is passed over.
+
+        Raises
+        ------
+        ValueError
+            A symbol or a kind that cannot be.
+        SubscriptionError
+            The vendor refused.
+        """
+        names, chosen = self._arguments(symbols, kinds or self.kinds)
+        gone = [name for name in names if any(name in self._wanted[kind] for kind in chosen)]
+        for kind in chosen:
+            for name in gone:
+                self._wanted[kind].pop(name, None)
+        if gone and self.connected:
+            await self._unsubscribe(gone, chosen)
+
+    def subscribed(self, kind: str) -> tuple[str, ...]:
+        """Return the symbols subscribed to a kind."""
+        return tuple(self._wanted[self._arguments((), (kind,))[1][0]])
+
+    def _arguments(
+        self, symbols: str | Iterable[str], kinds: tuple[str, ...]
+    ) -> tuple[list[str], tuple[str, ...]]:
+        if not kinds:
+            raise ValueError(f"expected at least one kind ({', '.join(self.kinds)})")
+        for kind in kinds:
+            if kind not in self._wanted:
+                raise ValueError(f"expected a kind ({', '.join(self.kinds)}), got {kind!r}")
+        if isinstance(symbols, str):
+            symbols = (symbols,)
+        return list(dict.fromkeys(self._canonical(symbol) for symbol in symbols)), kinds
+
+    async def _wait_until_up(self) -> None:
+        if self._closed or not self._opened:
+            raise ConnectError(f"the feed {self.url} is {'closed' if self._closed else 'not open'}")
+        try:
+            async with asyncio.timeout(self._up_timeout_s):
+                await self._up.wait()
+        except TimeoutError:
+            raise ConnectError(
+                f"{self.url} is not connected, after {self._up_timeout_s:g} s of waiting"
+            ) from None
+
+    _up_timeout_s = 12.0
+
+    # ---- events and counters
+
+    def on_event(self, callback: Callable[[Event], object]) -> Callable[[], None]:
+        """Call a function with every `Event`; an exception in it is logged and counted.
+
+        Returns
+        -------
+        callable
+            Without arguments; ends it.
+        """
+        if not callable(callback):
+            raise TypeError(f"expected a callable, got {callback!r}")
+        self._event_callbacks = (*self._event_callbacks, callback)
+
+        def remove() -> None:
+            self._event_callbacks = tuple(c for c in self._event_callbacks if c is not callback)
+
+        return remove
+
+    def stats(self) -> dict[str, Any]:
+        """Return counters since the feed was made.
+
+        `connections`, `subscribed` (by kind), `callback_errors`, `lost_rows` are the feed's; the others come from the
+        receiving machine: `bytes`, `packets`, `ticks`, `frames` (packets that are not rows), `ignored` (pushes of kinds
+        that are not decoded), `late_replies`, and `rejected`, a dict by reason.
+        """
+        return {
+            "connected": self.connected,
+            "connections": self._connections,
+            "subscribed": {kind: len(symbols) for kind, symbols in self._wanted.items()},
+            "callback_errors": self.ticks.callback_errors + self._event_errors,
+            **self._machine_stats(),
+        }
+
+    def _emit(self, kind: str, text: str = "", **fields: Any) -> None:
+        event = Event(kind, self.url, time.time_ns(), text, **fields)
+        _logger.log(
+            logging.INFO if kind in ("connected", "resubscribed", "notice") else logging.WARNING,
+            "%s %s %s",
+            self.url,
+            kind,
+            text,
+        )
+        for callback in self._event_callbacks:
+            try:
+                callback(event)
+            except Exception:
+                self._event_errors += 1
+                _logger.exception("event callback %r raised", callback)
+
+    # ---- coming back
+
+    def _is_up(self) -> None:
+        self._connections += 1
+        self._up.set()
+        self._emit("connected")
+
+    async def _stay_connected(self, lost: asyncio.Future[Exception | None]) -> None:
+        try:
+            await self._come_back_for_ever(lost)
+        except Exception as error:
+            _logger.exception("the feed %s cannot go on", self.url)
+            self._up.clear()
+            self._disconnect()
+            self._emit("error", f"the feed cannot go on: {error!r}")
+            self.hub.end(InternalError(f"the feed {self.url} cannot go on: {error!r}"))
+
+    async def _come_back_for_ever(self, lost: asyncio.Future[Exception | None]) -> None:
+        while True:
+            since = time.monotonic()
+            reason = await lost
+            lost_ns = time.time_ns()
+            self._up.clear()
+            self._emit("disconnected", str(reason) if reason else "closed by the peer")
+            if time.monotonic() - since >= _GOOD_CONNECTION_S:
+                self._backoff.reset()
+            lost = await self._connect_again()
+            await self._resubscribe(lost_ns)
+
+    async def _connect_again(self) -> asyncio.Future[Exception | None]:
+        while True:
+            await asyncio.sleep(self._backoff.pause_s())
+            try:
+                lost = await self._connect()
+            except FastfeedError as error:
+                self._emit("connect_failed", str(error), code=error.code)
+            except Exception as error:  # never give up, but never hide it either
+                _logger.exception("unexpected error while connecting to %s", self.url)
+                self._emit("connect_failed", repr(error))
+            else:
+                self._is_up()
+                return lost
+
+    async def _resubscribe(self, lost_ns: int) -> None:
+        for symbols, kinds in self._wanted_groups():
+            try:
+                await self._subscribe(symbols, kinds)
+            except SubscriptionError as error:
+                self._emit("error", str(error), code=error.code, symbols=error.symbols)
+            except FastfeedError as error:
+                self._emit("error", str(error), code=error.code, symbols=tuple(symbols))
+            else:
+                self._emit("resubscribed", f"{len(symbols)} symbols", symbols=tuple(symbols))
+            self._emit(
+                "gap",
+                f"{', '.join(kinds)} of the interruption were not fetched",
+                symbols=tuple(symbols),
+                start_ns=lost_ns,
+                end_ns=time.time_ns(),
+            )
+
+    def _wanted_groups(self) -> Iterator[tuple[list[str], tuple[str, ...]]]:
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for symbol in dict.fromkeys(s for symbols in self._wanted.values() for s in symbols):
+            kinds = tuple(kind for kind, symbols in self._wanted.items() if symbol in symbols)
+            groups.setdefault(kinds, []).append(symbol)
+        return ((symbols, kinds) for kinds, symbols in groups.items())

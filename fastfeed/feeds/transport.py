@@ -1,0 +1,140 @@
+"""The transport shell: the only place that knows the event loop's sockets.
+
+A `Connection` joins a socket to a machine (bytes to rows) and tells its owner about other packets and about
+the end. The same for every vendor and on every asyncio loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+from fastfeed.errors import ConnectError
+
+__all__ = ["Connection", "Machine", "open_connection"]
+
+_logger = logging.getLogger(__name__)
+
+Frames = list[tuple[int, int, bytes]]
+
+
+class Machine(Protocol):
+    """What a vendor's receiving machine offers to a connection."""
+
+    @property
+    def error(self) -> Exception | None: ...
+    def space(self, size_hint: int = -1) -> memoryview: ...
+    def received(self, n: int) -> Frames | None: ...
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One connection, from the socket's opening to its end; never used again after that.
+
+    Parameters
+    ----------
+    machine
+        Gets the bytes; reset by the owner before.
+    on_frames
+        Gets the packets that are no rows.
+    on_lost
+        Called once, with the reason or None when the peer closed.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        on_frames: Callable[[Frames], None],
+        on_lost: Callable[[Exception | None], None],
+    ) -> None:
+        self._machine = machine
+        self._received = machine.received
+        self._on_frames = on_frames
+        self._on_lost = on_lost
+        self._reason: Exception | None = None
+        self._transport: asyncio.Transport | None = None
+        # The loop asks the machine itself for memory, without a Python frame in between.
+        self.get_buffer = machine.space  # type: ignore[method-assign, assignment]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over the transport."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Process what was read."""
+        frames = self._received(nbytes)
+        if frames is not None:
+            self._on_frames(frames)
+        if self._machine.error is not None:
+            self.abort(self._machine.error)
+
+    def eof_received(self) -> None:
+        """Let the loop close the transport."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the owner."""
+        self._transport = None
+        self._on_lost(self._reason or exc)
+
+    def write(self, data: bytes) -> None:
+        """Send; after the end, do nothing."""
+        if self._transport is not None and data:
+            self._transport.write(data)
+
+    def abort(self, reason: Exception | None = None) -> None:
+        """End the connection at once; unsent bytes are dropped."""
+        if self._transport is not None:
+            self._reason = self._reason or reason
+            self._transport.abort()
+
+    def close(self) -> None:
+        """End the connection once everything is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the peer is on this machine."""
+        peer: Any = self._transport.get_extra_info("peername") if self._transport else None
+        return bool(peer) and ipaddress.ip_address(peer[0].partition("%")[0]).is_loopback
+
+
+async def open_connection(
+    host: str, port: int, timeout_s: float, make: Callable[[], Connection]
+) -> Connection:
+    """Connect a socket to a new `Connection`.
+
+    Raises
+    ------
+    ConnectError
+        Nothing listens there, the name is unknown, or it took longer than the timeout.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(timeout_s):
+            transport, connection = await loop.create_connection(make, host, port)
+    except TimeoutError:
+        raise ConnectError(
+            f"cannot connect to {host}:{port}: no answer within {timeout_s:g} s"
+        ) from None
+    except OSError as error:
+        raise ConnectError(f"cannot connect to {host}:{port}: {_reason(error)}") from error
+    sock: Any = transport.get_extra_info("socket")
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    _logger.info(
+        "connected to %s:%d, TCP_NODELAY %d, SO_RCVBUF %d",
+        host,
+        port,
+        sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY),
+        sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF),
+    )
+    return connection
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused, nothing listens there"
+    return error.strerror or str(error)

@@ -1,0 +1,53 @@
+"""The hub: where rows and symbols live. One for each feed, or one for several."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from fastfeed._core.symbols import SymbolTable
+from fastfeed.stream import Stream
+
+__all__ = ["Hub"]
+
+
+class Hub:
+    """Streams and the symbol table that their rows refer to.
+
+    A feed makes its own unless it is given one; several feeds of the same event loop can share one.
+
+    Parameters
+    ----------
+    capacity : int
+        Rows that each stream keeps, a power of two and at least 64. A reader that falls further behind than
+        that loses rows. A tick takes 64 bytes; memory is taken when a stream is first used.
+    max_symbols : int
+        How many symbols there can be; rows of further ones are rejected and counted.
+
+    Attributes
+    ----------
+    symbols : SymbolTable
+        ``symbols[id]`` is a symbol, ``symbols["700.HK"]`` an id.
+    """
+
+    def __init__(self, *, capacity: int = 1 << 18, max_symbols: int = 1 << 20) -> None:
+        if capacity < 64 or capacity & (capacity - 1) or capacity > 1 << 30:
+            raise ValueError(
+                f"expected a capacity that is a power of two from 64 on, got {capacity}"
+            )
+        self.capacity = capacity
+        self.symbols = SymbolTable(max_symbols)
+
+    @cached_property
+    def ticks(self) -> Stream:
+        """Trades."""
+        return Stream("ticks", self.capacity)
+
+    def stream(self, kind: str) -> Stream:
+        """Return the stream of a kind."""
+        if kind != "ticks":
+            raise ValueError(f"expected a kind of row (ticks), got {kind!r}")
+        return self.ticks
+
+    def end(self, error: Exception | None = None) -> None:
+        """End the streams: loops over them finish once they have read what is there."""
+        self.ticks.end(error)

@@ -1,0 +1,304 @@
+"""Plays a tape or a generator to any number of listeners, each at its own pace.
+
+A feed is rows by position, and how many of them are due. Every listener has a cursor into it: rows
+are encoded for the listener when its socket takes them, so a slow one lags alone and costs no
+memory. A listener whose cursor leaves the feed's history is dropped. Nothing here knows a vendor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeed.sim.generator import TickGenerator
+from fastfeed.sim.tape import TICK, Tape
+
+__all__ = ["Feed", "GeneratorFeed", "Listener", "Playback", "Player", "TapeFeed"]
+
+_log = logging.getLogger(__name__)
+
+Rows = npt.NDArray[Any]
+
+_TICK_S = 0.001  # how often the clock is read
+_BATCH = 4096  # rows offered to a listener at once
+_WATCH_NS = 1_000_000_000  # how late a listener may be before it is mentioned
+_QUIET_NS = 10 * _WATCH_NS  # and how often
+
+
+class Feed(Protocol):
+    """Rows by position, counted from 0."""
+
+    due: int
+    """Rows before this position may be sent."""
+    oldest: int
+    """Rows from this position on are still there."""
+    paced: bool
+    """`due` follows a clock."""
+    end: int | None
+    """Where it ends, None: never."""
+
+    def start(self) -> None:
+        """Start the clock."""
+
+    def advance(self) -> int:
+        """Move `due` to where the clock is, as far as possible; return where the clock is."""
+
+    def rows(self, position: int) -> Rows:
+        """Return at least one row from `position` on, which is before `due`."""
+
+    def history(self, position: int) -> tuple[Rows, int]:
+        """Return the rows known before `position`, and the position of the first of them."""
+
+
+class TapeFeed:
+    """A tape, once or over and over, at a multiple of its own speed or as fast as it is read."""
+
+    def __init__(self, tape: Tape, *, speed: float | Literal["max"], loop: bool) -> None:
+        if speed != "max" and not 0 < speed < float("inf"):
+            raise ValueError(f"expected a speed above 0 or 'max', got {speed!r}")
+        self._rows = tape.rows
+        self._times: npt.NDArray[np.int64] = np.ascontiguousarray(tape.rows["time_ns"])
+        self._speed = speed
+        self._started_ns = 0
+        self._first_ns = int(self._times[0])
+        span = int(self._times[-1]) - self._first_ns
+        # A repetition follows after the mean distance of two trades.
+        self._period_ns = span + (span // len(tape) or 1_000_000_000)
+        self.due = 0
+        self.oldest = 0
+        self.paced = speed != "max"
+        self.end = None if loop else len(tape)
+
+    def start(self) -> None:
+        self._started_ns = time.monotonic_ns()
+        self.advance()
+
+    def advance(self) -> int:
+        if self._speed == "max":
+            self.due = sys.maxsize if self.end is None else self.end
+            return self.due
+        elapsed = int((time.monotonic_ns() - self._started_ns) * self._speed)
+        again, rest = divmod(elapsed, self._period_ns)
+        position = int(self._times.searchsorted(self._first_ns + rest, "right"))
+        self.due = again * len(self._rows) + position
+        if self.end is not None and self.due > self.end:
+            self.due = self.end
+        return self.due
+
+    def rows(self, position: int) -> Rows:
+        start = position % len(self._rows)
+        return self._rows[start : start + min(_BATCH, self.due - position)]
+
+    def history(self, position: int) -> tuple[Rows, int]:
+        known = (position - 1) % len(self._rows) + 1 if position else 0
+        return self._rows[:known], position - known
+
+
+class GeneratorFeed:
+    """Generated trades at the time they are due, and the newest of those before."""
+
+    CAPACITY = 1 << 20  # 32 MiB
+    HISTORY = 1 << 16
+
+    def __init__(self, generator: TickGenerator) -> None:
+        self._generator = generator
+        self._ring = np.zeros(self.CAPACITY, TICK)
+        self._started_ns = 0
+        self._wall_ns = 0
+        self.due = 0
+        self.oldest = 0
+        self.paced = True
+        self.end: int | None = None
+
+    def start(self) -> None:
+        self._started_ns = time.monotonic_ns()
+        self._wall_ns = time.time_ns()
+
+    def advance(self) -> int:
+        elapsed = time.monotonic_ns() - self._started_ns
+        # Bounded: listeners get a turn even where trades are due faster than they can be made.
+        for _ in range(16):
+            rows = self._generator.until(elapsed)
+            if not len(rows):
+                break
+            start = self.due % self.CAPACITY
+            room = min(len(rows), self.CAPACITY - start)
+            self._ring[start : start + room] = rows[:room]
+            self._ring["time_ns"][start : start + room] += self._wall_ns
+            self._ring[: len(rows) - room] = rows[room:]
+            self._ring["time_ns"][: len(rows) - room] += self._wall_ns
+            self.due += len(rows)
+        self.oldest = max(0, self.due - self.CAPACITY)
+        return int(elapsed * 1e-9 * self._generator.rate)
+
+    def rows(self, position: int) -> Rows:
+        start = position % self.CAPACITY
+        return self._ring[start : start + min(_BATCH, self.due - position)]
+
+    def history(self, position: int) -> tuple[Rows, int]:
+        first = max(self.oldest, position - self.HISTORY, 0)
+        return self._ring.take(np.arange(first, position), mode="wrap"), first
+
+
+class Listener(Protocol):
+    """Who rows are played to."""
+
+    def encode(self, rows: Rows, first: int) -> tuple[bytes, int]:
+        """Encode what is wanted of `rows`; return the bytes and how many rows they cover."""
+
+    async def write(self, data: bytes) -> None:
+        """Send, and return when more may come."""
+
+    def drop(self, reason: str) -> None:
+        """Close the connection."""
+
+    def __str__(self) -> str: ...
+
+
+class Player:
+    """A listener's place in the feed."""
+
+    def __init__(self, listener: Listener, cursor: int) -> None:
+        self.listener = listener
+        self.cursor = cursor
+        self.wake = asyncio.Event()
+        self.writing = False
+        self.task: asyncio.Task[None] | None = None
+        self.seen = cursor  # at the last watch
+        self.goal = cursor  # what was due then
+        self.quiet_until_ns = 0
+
+
+class Playback:
+    """Plays `feed`, from when the first listener joins."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.feed = feed
+        self.started = False
+        self._furthest = 0
+        self._players: set[Player] = set()
+        self._moved = asyncio.Event()
+        self._clock: asyncio.Task[None] | None = None
+
+    def join(self, listener: Listener) -> Player:
+        """Begin to play to `listener`, from where the clock is.
+
+        Without a clock, that is where the most advanced listener is.
+        """
+        if not self.started:
+            self.started = True
+            self.feed.start()
+            self.feed.advance()
+            if self.feed.paced:
+                self._clock = asyncio.create_task(self._run_clock())
+            start = 0
+        else:
+            start = self.feed.due if self.feed.paced else self._furthest
+        player = Player(listener, start)
+        self._players.add(player)
+        player.task = asyncio.create_task(self._play(player))
+        return player
+
+    def leave(self, player: Player) -> None:
+        """Play no more to the listener of `player`."""
+        self._players.discard(player)
+        if player.task is not None:
+            player.task.cancel()
+        self._moved.set()
+
+    async def finished(self) -> None:
+        """Wait until the feed was played out to every listener that is there.
+
+        Raises
+        ------
+        RuntimeError
+            The feed has no end.
+        """
+        if self.feed.end is None:
+            raise RuntimeError("it plays without end")
+        while not (
+            self.started
+            and self.feed.due >= self.feed.end
+            and all(p.cursor >= self.feed.end and not p.writing for p in self._players)
+        ):
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def close(self) -> None:
+        """Stop."""
+        tasks = [player.task for player in self._players] + [self._clock]
+        self._players.clear()
+        for task in tasks:
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
+
+    async def _play(self, player: Player) -> None:
+        feed, listener = self.feed, player.listener
+        try:
+            while True:
+                if player.cursor >= feed.due:
+                    self._moved.set()
+                    player.wake.clear()
+                    await player.wake.wait()
+                if player.cursor < feed.oldest:
+                    self._drop(player)
+                    return
+                data, used = listener.encode(feed.rows(player.cursor), player.cursor)
+                player.cursor += used
+                self._furthest = max(self._furthest, player.cursor)
+                if data:
+                    player.writing = True
+                    await listener.write(data)
+                    player.writing = False
+                await asyncio.sleep(0)
+        except ConnectionError:
+            self._players.discard(player)
+            self._moved.set()
+        except Exception:
+            _log.exception("%s: cannot go on", listener)
+            listener.drop("failed")
+
+    async def _run_clock(self) -> None:
+        watch_ns = time.monotonic_ns() + _WATCH_NS
+        while self.feed.end is None or self.feed.due < self.feed.end:
+            await asyncio.sleep(_TICK_S)
+            before = self.feed.due
+            clock = self.feed.advance()
+            if self.feed.due != before:
+                for player in list(self._players):
+                    if player.cursor < self.feed.oldest:
+                        self._drop(player)
+                    player.wake.set()
+            now = time.monotonic_ns()
+            if now >= watch_ns:
+                self._watch(clock, now, now - watch_ns + _WATCH_NS)
+                watch_ns = now + _WATCH_NS
+        self._moved.set()
+
+    def _watch(self, clock: int, now_ns: int, elapsed_ns: int) -> None:
+        """Say which listeners have not yet got what was due at the last watch, and why."""
+        for player in self._players:
+            late = player.cursor < player.goal
+            if late and now_ns >= player.quiet_until_ns:
+                player.quiet_until_ns = now_ns + _QUIET_NS
+                seconds = elapsed_ns / 1e9
+                _log.warning(
+                    "%s to %s: %.0f ticks/s are due, %.0f were played",
+                    "the client reads too slowly" if player.writing else "cannot keep up",
+                    player.listener,
+                    (clock - player.goal) / seconds,
+                    (player.cursor - player.seen) / seconds,
+                )
+            player.goal = clock
+            player.seen = player.cursor
+
+    def _drop(self, player: Player) -> None:
+        self._players.discard(player)
+        player.listener.drop("fell_behind")

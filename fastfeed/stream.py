@@ -1,0 +1,233 @@
+"""Streams: a ring of rows with its callbacks, readers and waiting tasks.
+
+Everything here runs in the thread of one event loop. Machines write into the ring and call `deliver()`
+after each publication; what user code does there can be slow or wrong, but not harmful.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeed import schema
+from fastfeed._core.ring import Ring, RingReader
+
+__all__ = ["Reader", "Rows", "Stream"]
+
+#: A structured array of rows.
+Rows = NDArray[np.void]
+
+_logger = logging.getLogger(__name__)
+_LOG_PAUSE_S = 1.0  # between two log entries about a callback that raises
+
+
+class Reader(RingReader):
+    """A position of one's own in a stream, made by `Stream.reader()`.
+
+    Views returned by `read()` show the ring itself. They stay what they are until the writer has come round
+    the ring, at least as long as the task that read them does not await; `intact()` tells, and `copy()` on
+    the array keeps.
+
+    Attributes
+    ----------
+    position : int
+        Number of the next row, counted from the stream's beginning.
+    lost : int
+        Rows that were overwritten before this reader came to them.
+    """
+
+    def __init__(self, ring: Ring, rows: Rows, position: int, stream: Stream) -> None:
+        self._stream = stream
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """Wait until there are rows to read.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; without it, for ever.
+
+        Returns
+        -------
+        bool
+            False when the time is over or the stream has ended.
+        """
+        while not self.ready:
+            if self._stream.ended or (timeout is not None and timeout <= 0):
+                return False
+            started = time.monotonic()
+            await self._stream._wait(timeout)
+            if timeout is not None:
+                timeout -= time.monotonic() - started
+        return True
+
+    def __aiter__(self) -> AsyncIterator[Rows]:
+        return self
+
+    async def __anext__(self) -> Rows:
+        if not await self.wait():
+            error = self._stream.error
+            if error is not None:
+                raise error
+            raise StopAsyncIteration
+        return self.read()
+
+
+class _Loop(Reader):
+    """The reader behind `async for` over a stream: tells the stream how far it came."""
+
+    async def __anext__(self) -> Rows:
+        rows = await super().__anext__()
+        self._stream._iterated = max(self._stream._iterated, self.position)
+        return rows
+
+
+class Stream:
+    """The rows of one kind, as they arrive.
+
+    ``async for rows in stream`` gives one read-only, zero-copy array for each wake-up, with all rows that are
+    new. It begins where the furthest loop over this stream has come (the first one: with the oldest row), so
+    breaking off and starting again loses nothing. The view holds until the loop asks for the next one; copy
+    what must stay longer.
+
+    Attributes
+    ----------
+    name : str
+        The kind.
+    dtype : numpy.dtype
+        Of a row; see `fastfeed.schema.dtype`.
+    callback_errors : int
+        Exceptions that callbacks have raised.
+    ended : bool
+        No more rows will come.
+    error : Exception or None
+        Why the stream ended, None after an ordinary end.
+    """
+
+    def __init__(self, name: str, capacity: int) -> None:
+        self.name = name
+        self.dtype = schema.dtype(name)
+        self.ring = Ring(self.dtype.itemsize, capacity)
+        self.callback_errors = 0
+        self.ended = False
+        self.error: Exception | None = None
+        self._rows: Rows = np.frombuffer(self.ring, self.dtype)  # type: ignore[call-overload]
+        self._callbacks: tuple[Callable[[Rows], object], ...] = ()
+        self._tap = self.reader()  # the position of the callbacks
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._iterated = 0
+        self._logged_at = -_LOG_PAUSE_S
+
+    def __repr__(self) -> str:
+        return f"<Stream of {self.name}: {self.count} rows>"
+
+    @property
+    def count(self) -> int:
+        """How many rows there have been since the beginning."""
+        return self.ring.published
+
+    @property
+    def capacity(self) -> int:
+        """How many rows the ring keeps."""
+        return self.ring.capacity
+
+    def reader(self, start: Literal["now", "oldest"] = "now") -> Reader:
+        """Return a reader that begins with the next row to come, or with the oldest row there is."""
+        if start not in ("now", "oldest"):
+            raise ValueError(f"expected start 'now' or 'oldest', got {start!r}")
+        position = self.ring.published if start == "now" else self.ring.oldest
+        return Reader(self.ring, self._rows, position, self)
+
+    def latest(self, n: int = 1) -> Rows:
+        """Return the last n rows (or as many as there are), oldest first, as a read-only view.
+
+        The view shows the ring itself; copy what must stay.
+        """
+        if n < 0:
+            raise ValueError(f"expected n of 0 or more rows, got {n}")
+        end = self.ring.published
+        position = max(end - n, min(self.ring.oldest, end))
+        return Reader(self.ring, self._rows, position, self).read()
+
+    def on_batch(self, callback: Callable[[Rows], object]) -> Callable[[], None]:
+        """Call a function with the new rows after each read from the network.
+
+        It gets one read-only, zero-copy array with all rows of the read, which holds during the call: copy what
+        must stay. It runs on the event loop and holds up everything while it runs. An exception is logged
+        (at most once a second) and counted in `callback_errors`; the stream goes on.
+
+        Returns
+        -------
+        callable
+            Without arguments; ends it.
+        """
+        if not callable(callback):
+            raise TypeError(f"expected a callable, got {callback!r}")
+        if not self._callbacks:
+            self._tap = self.reader()
+        self._callbacks = (*self._callbacks, callback)
+
+        def remove() -> None:
+            self._callbacks = tuple(other for other in self._callbacks if other is not callback)
+
+        return remove
+
+    def deliver(self) -> None:
+        """Show what was published to callbacks and waiting tasks. Machines call it."""
+        if self._callbacks:
+            rows = self._tap.read()
+            if len(rows):
+                for callback in self._callbacks:
+                    try:
+                        callback(rows)
+                    except Exception:
+                        self._callback_failed(callback)
+        if self._waiters:
+            self._wake()
+
+    def end(self, error: Exception | None = None) -> None:
+        """Tell readers that no more rows will come. Rows already there can still be read."""
+        self.ended = True
+        self.error = error
+        self._wake()
+
+    def __aiter__(self) -> AsyncIterator[Rows]:
+        position = max(self._iterated, min(self.ring.oldest, self.ring.published))
+        return _Loop(self.ring, self._rows, position, self)
+
+    def _callback_failed(self, callback: Callable[[Rows], object]) -> None:
+        self.callback_errors += 1
+        now = time.monotonic()
+        if now - self._logged_at >= _LOG_PAUSE_S:
+            self._logged_at = now
+            _logger.exception(
+                "callback %r of %s raised (%d so far)", callback, self.name, self.callback_errors
+            )
+
+    async def _wait(self, timeout: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        timer = None if timeout is None else loop.call_later(timeout, _finish, waiter)
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            _finish(waiter)
+        self._waiters.clear()
+
+
+def _finish(waiter: asyncio.Future[Any]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,0 +1,24 @@
+"""The version is told the same everywhere."""
+
+import pathlib
+import re
+import tomllib
+
+import fastfeed
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def test_version_is_the_newest_in_the_changelog():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    newest = re.search(r"^## (\S+) - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert newest is not None
+    assert fastfeed.__version__ == project["version"] == newest[1]
+
+
+def test_readme_quick_start_compiles():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert blocks
+    for block in blocks:
+        compile(block, "README.md", "exec")
+        assert len([line for line in block.splitlines() if line.strip()]) <= 15
