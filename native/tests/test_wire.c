@@ -96,7 +96,7 @@ static void test_length(void) {
     memset(bytes, 0xff, 10);
     bytes[9] = 1;
     CHECK(ff_wire_length(bytes, bytes + sizeof bytes, &length, &why) == NULL);
-    CHECK_EQ(why, FF_EVARINT);
+    CHECK_EQ(why, FF_ETRUNCATED);
     put_varint(bytes, 1, 5); /* six bytes */
     CHECK(ff_wire_length(bytes, bytes + sizeof bytes, &length, &why) == NULL);
     CHECK_EQ(why, FF_EVARINT);
@@ -129,7 +129,7 @@ static void test_tag(void) {
     for (unsigned type = 0; type < 8; type++) /* field number 0 */
         CHECK_EQ(tag_reason(type, 0), FF_ETAG);
     CHECK_EQ(tag_reason((uint64_t)1 << 32 | 8, 0), FF_ETAG); /* field number 2^29 */
-    CHECK_EQ(tag_reason(UINT64_MAX, 0), FF_EVARINT);
+    CHECK_EQ(tag_reason(UINT64_MAX, 0), FF_ETAG);
     CHECK_EQ(tag_reason(8, 4), 0); /* five bytes, as protobuf allows; six not */
     CHECK_EQ(tag_reason(8, 5), FF_EVARINT);
     uint32_t tag;

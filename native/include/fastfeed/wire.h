@@ -32,13 +32,12 @@ static inline double ff_load_f64(const uint8_t *p) {
     return v;
 }
 
-/* A varint of more than one byte, of at most max_bytes (a constant). The tenth byte may only
- * hold one bit; protobuf's own parsers differ in that. */
+/* A varint of more than one byte. The tenth byte may only hold one bit; protobuf's own parsers
+ * differ in that. */
 static inline const uint8_t *ff_wire_varint_long(const uint8_t *p, const uint8_t *end,
-                                                 unsigned max_bytes, uint64_t *value,
-                                                 int *why) {
+                                                 uint64_t *value, int *why) {
     uint64_t v = 0;
-    for (unsigned shift = 0; shift < 7 * max_bytes; shift += 7) {
+    for (unsigned shift = 0; shift < 70; shift += 7) {
         if (p == end) {
             *why = FF_ETRUNCATED;
             return NULL;
@@ -62,26 +61,28 @@ static inline const uint8_t *ff_wire_varint(const uint8_t *p, const uint8_t *end
         *value = *p;
         return p + 1;
     }
-    return ff_wire_varint_long(p, end, 10, value, why);
+    return ff_wire_varint_long(p, end, value, why);
 }
 
-/* The varint of a tag or a length: protobuf takes at most five bytes there. */
-static inline const uint8_t *ff_wire_varint_short(const uint8_t *p, const uint8_t *end,
-                                                  uint64_t *value, int *why) {
-    if (FF_LIKELY(p < end && *p < 0x80)) {
-        *value = *p;
-        return p + 1;
-    }
-    return ff_wire_varint_long(p, end, 5, value, why);
-}
+/* Protobuf takes tags and lengths of at most five bytes, even when the others add nothing. */
+enum { FF_WIRE_MAX_SHORT = 5 };
 
 /* The length of a bytes field, checked: after it, *length bytes are there. */
 static inline const uint8_t *ff_wire_length(const uint8_t *p, const uint8_t *end,
                                             size_t *length, int *why) {
     uint64_t v;
-    p = ff_wire_varint_short(p, end, &v, why);
-    if (p == NULL)
-        return NULL;
+    if (FF_LIKELY(p < end && *p < 0x80)) {
+        v = *p++;
+    } else {
+        const uint8_t *start = p;
+        p = ff_wire_varint_long(p, end, &v, why);
+        if (p == NULL)
+            return NULL;
+        if (p - start > FF_WIRE_MAX_SHORT && v <= (uint64_t)(end - p)) {
+            *why = FF_EVARINT;
+            return NULL;
+        }
+    }
     if (v > (uint64_t)(end - p)) {
         *why = FF_ETRUNCATED;
         return NULL;
@@ -94,7 +95,8 @@ static inline const uint8_t *ff_wire_length(const uint8_t *p, const uint8_t *end
 static inline const uint8_t *ff_wire_tag(const uint8_t *p, const uint8_t *end, uint32_t *tag,
                                          int *why) {
     uint64_t v;
-    p = ff_wire_varint_short(p, end, &v, why);
+    const uint8_t *start = p;
+    p = ff_wire_varint(p, end, &v, why);
     if (p == NULL)
         return NULL;
     unsigned type = (unsigned)(v & 7);
@@ -104,6 +106,10 @@ static inline const uint8_t *ff_wire_tag(const uint8_t *p, const uint8_t *end, u
     }
     if (type == 3 || type == 4) {
         *why = FF_EGROUP;
+        return NULL;
+    }
+    if (p - start > FF_WIRE_MAX_SHORT) {
+        *why = FF_EVARINT;
         return NULL;
     }
     *tag = (uint32_t)v;
