@@ -9,6 +9,7 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from fastfeed._core.native cimport (
     FF_EMAGIC,
+    FF_FLAG_GAP,
     FF_OPEND_FRAME,
     FF_OPEND_HEADER,
     FF_OPEND_NEED_MORE,
@@ -71,6 +72,7 @@ cdef class OpendMachine:
     cdef readonly object error
     cdef size_t window_bytes
     cdef bint busy              # `deliver` runs user code, which must not call in again
+    cdef uint64_t begun_at      # the counter of bytes at the beginning of this stream
 
     def __cinit__(self, SymbolTable symbols not None, Ring ring not None, deliver, *,
                   size_t limit_bytes=1 << 26, bint check_sha1=False, size_t window_bytes=1 << 18):
@@ -143,10 +145,8 @@ cdef class OpendMachine:
         cdef uint64_t before = self.machine.counters.ticks
         cdef list frames = None
         cdef int status = FF_OPEND_NEED_MORE
-        cdef size_t used, room
-        cdef uint8_t *place
+        cdef size_t used, left
         cdef const uint8_t *p
-        cdef size_t left
         cdef Py_buffer buffer
         self.enter()
         self.machine.ticks.recv_ns = now_ns() if recv_ns is None else recv_ns
@@ -156,39 +156,34 @@ cdef class OpendMachine:
             left = buffer.len
             if self.machine.start != self.machine.end:
                 # An unfinished packet waits in the window: everything goes there behind it.
-                place = ff_opend_space(&self.machine, left, &room)
-                if place == NULL:
-                    raise MemoryError("no memory for the receive window")
-                memcpy(place, p, left)
-                ff_opend_commit(&self.machine, left)
-                left = 0
-            while True:
                 if left:
-                    status = ff_opend_process_span(&self.machine, p, left, &used, &frame)
-                    p += used
-                    left -= used
-                else:
-                    status = ff_opend_process(&self.machine, &frame)
-                if status == FF_OPEND_NEED_MORE:
-                    break
-                if status == FF_OPEND_FRAME:
-                    frames = add_frame(frames, &frame)
-                elif status == FF_OPEND_ROWS_FULL:
-                    before = self.publish(before)
-                else:
+                    self.keep(p, left)
+                left = 0
+            try:
+                while True:
                     if left:
-                        self.fail(status, p, left)
+                        status = ff_opend_process_span(&self.machine, p, left, &used, &frame)
+                        p += used
+                        left -= used
                     else:
-                        self.fail(status, self.machine.window + self.machine.start,
-                                  self.machine.end - self.machine.start)
-                    left = 0
-                    break
-            if left:
-                place = ff_opend_space(&self.machine, left, &room)
-                if place == NULL:
-                    raise MemoryError("no memory for the receive window")
-                memcpy(place, p, left)
-                ff_opend_commit(&self.machine, left)
+                        status = ff_opend_process(&self.machine, &frame)
+                    if status == FF_OPEND_NEED_MORE:
+                        break
+                    if status == FF_OPEND_FRAME:
+                        frames = add_frame(frames, &frame)
+                    elif status == FF_OPEND_ROWS_FULL:
+                        before = self.publish(before)
+                    else:
+                        if left:
+                            self.fail(status, p, left)
+                        else:
+                            self.fail(status, self.machine.window + self.machine.start,
+                                      self.machine.end - self.machine.start)
+                        left = 0
+                        break
+            finally:  # also when deliver() raised: the stream goes on
+                if left:
+                    self.keep(p, left)
         finally:
             PyBuffer_Release(&buffer)
         if before != self.machine.counters.ticks:
@@ -202,12 +197,22 @@ cdef class OpendMachine:
         """
         self.enter()
         ff_opend_reset(&self.machine)
-        self.machine.ticks.flags = 8 if gap else 0
+        self.begun_at = self.machine.counters.bytes
+        self.machine.ticks.flags = FF_FLAG_GAP if gap else 0
         self.error = None
 
     cdef int enter(self) except -1:
         if self.busy:
             raise LocalProtocolError("a callback must not feed the machine that called it")
+        return 0
+
+    cdef int keep(self, const uint8_t *p, size_t n) except -1:
+        cdef size_t room
+        cdef uint8_t *place = ff_opend_space(&self.machine, n, &room)
+        if place == NULL:
+            raise MemoryError("no memory for the receive window")
+        memcpy(place, p, n)
+        ff_opend_commit(&self.machine, n)
         return 0
 
     cdef uint64_t publish(self, uint64_t before) except? 0:
@@ -220,7 +225,7 @@ cdef class OpendMachine:
         return self.machine.counters.ticks
 
     cdef int fail(self, int status, const uint8_t *p, size_t left) except -1:
-        cdef uint64_t offset = self.machine.counters.bytes
+        cdef uint64_t offset = self.machine.counters.bytes - self.begun_at
         cdef bytes data = PyBytes_FromStringAndSize(<const char *>p, min(left, 16))
         if self.error is not None:
             return 0

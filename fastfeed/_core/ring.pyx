@@ -119,6 +119,10 @@ cdef class RingReader:
     """
 
     def __cinit__(self, Ring ring not None, rows, uint64_t position, *args, **kwargs):
+        if position > ff_ring_published(&ring.ring):
+            raise ValueError(
+                f"expected a position of at most {ff_ring_published(&ring.ring)}, the rows published, got {position}"
+            )
         self.ring = ring
         self.rows = rows
         self.position = position

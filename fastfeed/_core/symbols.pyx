@@ -69,7 +69,11 @@ cdef class SymbolTable:
 
     cdef Py_ssize_t find(self, str symbol) except? -2:
         cdef Py_ssize_t length
-        cdef const char *text = PyUnicode_AsUTF8AndSize(symbol, &length)
+        cdef const char *text
+        try:
+            text = PyUnicode_AsUTF8AndSize(symbol, &length)
+        except UnicodeEncodeError:  # a lone surrogate: no symbol has one
+            return -1
         return ff_symbols_find(&self.table, 0, <const uint8_t *>text, length, <const uint8_t *>text + length)
 
     def intern(self, str symbol not None):

@@ -32,7 +32,9 @@ void ff_opend_reset(ff_opend *m) {
 }
 
 uint8_t *ff_opend_space(ff_opend *m, size_t want, size_t *room) {
-    if (m->start > 0) {
+    if (FF_UNLIKELY(m->failed)) { /* what still comes is not looked at: keep none of it */
+        m->start = m->end = 0;
+    } else if (m->start > 0) {
         memmove(m->window, m->window + m->start, m->end - m->start);
         m->end -= m->start;
         m->start = 0;

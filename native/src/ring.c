@@ -46,7 +46,14 @@ int ff_ring_map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity) {
         return -1;
     }
 
-    ring->header = (ff_ring_header *)(void *)base;
+    ff_ring_header *found = (ff_ring_header *)(void *)base;
+    if ((found->row_size != 0 && found->row_size != row_size) ||
+        (found->capacity != 0 && found->capacity != capacity)) {
+        munmap(base, total);
+        errno = EINVAL;
+        return -1;
+    }
+    ring->header = found;
     ring->rows = base + header;
     ring->capacity = capacity;
     ring->mask = capacity - 1;

@@ -117,7 +117,7 @@ int64_t ff_symbols_intern(ff_symbols *table, const uint8_t *name, size_t length)
     int64_t found = ff_symbols_find(table, 0, name, length, name + length);
     if (found >= 0)
         return found;
-    if (table->count >= table->max_count)
+    if (table->count >= table->max_count || table->used >= table->max_used)
         return -FF_ESYMBOLS;
     uint32_t id = table->count;
     if (id == table->names_size) {
@@ -132,8 +132,10 @@ int64_t ff_symbols_intern(ff_symbols *table, const uint8_t *name, size_t length)
     if (at == UINT32_MAX)
         return -FF_ENOMEM;
     int rc = add_key(table, 0, name, length, id, at);
-    if (rc < 0)
+    if (rc < 0) {
+        table->arena_used = at;
         return rc;
+    }
     table->names[id] = (ff_symbol_name){at, (uint32_t)length};
     table->count++;
     return id;

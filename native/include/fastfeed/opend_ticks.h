@@ -309,7 +309,7 @@ static inline int ff_opend_ticks_any(ff_opend_ticks *d, const uint8_t *body,
         if ((p = ff_wire_skip(p, end, tag, &why)) == NULL)
             return -why;
         if (tag == 0x08) { /* retType */
-            uint64_t v;
+            uint64_t v = 0;
             ff_wire_varint(value, p, &v, &why);
             outer.ret_type = (int32_t)(uint32_t)v;
         } else if (tag == 0x22) { /* s2c */
@@ -364,8 +364,8 @@ static inline int ff_opend_ticks_any(ff_opend_ticks *d, const uint8_t *body,
 
 /* ---- the canonical shape ---- */
 
-/* Returns the number of rows, or -1 when the body has another shape or anything is wrong with
- * it; then nothing was counted. */
+/* Returns the number of rows, or -1 when the body has another shape, its security is new, or
+ * anything is wrong with it; then nothing was counted. */
 static inline int ff_opend_ticks_canonical(ff_opend_ticks *d, const uint8_t *p,
                                            const uint8_t *end, ff_tick *rows,
                                            size_t max_rows) {
@@ -384,7 +384,10 @@ static inline int ff_opend_ticks_canonical(ff_opend_ticks *d, const uint8_t *p,
     uint64_t market = p[3];
     if (FF_UNLIKELY(p[2] != 0x08 || market >= 0x80 || p[4] != 0x12 || code_length + 4 != p[1]))
         return -1;
-    int64_t symbol = ff_opend_symbol(d->symbols, market, code, code_length, end);
+    /* A new security is left to the walk for any shape: only that one knows whether another
+     * security follows and counts. */
+    int64_t symbol = ff_symbols_find(d->symbols, ff_opend_key_space((uint32_t)market), code,
+                                     code_length, end);
     if (FF_UNLIKELY(symbol < 0))
         return -1;
     ff_zone zone = ff_opend_zone(market);

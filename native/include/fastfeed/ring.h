@@ -51,7 +51,8 @@ typedef struct ff_ring {
 int ff_ring_create(ff_ring *ring, size_t row_size, uint64_t capacity);
 
 /* Map the ring in the file fd, which holds ff_ring_bytes() bytes; fd may be closed afterwards.
- * A file of zeros becomes an empty ring. Returns 0, or -1 with errno set. */
+ * A file of zeros becomes an empty ring; one that was mapped before must have the same
+ * geometry. Returns 0, or -1 with errno set. */
 int ff_ring_map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity);
 
 /* The size of the file behind a ring; 0 when the geometry is not allowed. */

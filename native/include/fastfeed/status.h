@@ -10,7 +10,7 @@ typedef enum ff_reason {
     FF_ELENGTH,    /* stream: a length beyond the limit; framing is lost */
     FF_ESHA1,      /* packet: the body does not have the digest of its header */
     FF_EFORMAT,    /* packet: a body format that is not protobuf */
-    FF_EVARINT,    /* packet: a varint of more than ten bytes or 64 bits */
+    FF_EVARINT,    /* packet: a varint of more than 64 bits, or longer than allowed */
     FF_ETRUNCATED, /* packet: a field that reaches beyond its message */
     FF_EGROUP,     /* packet: a protobuf group, which no message has */
     FF_ETAG,       /* packet: field number 0 or wire type 6 or 7 */

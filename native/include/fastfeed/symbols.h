@@ -60,7 +60,8 @@ void ff_symbols_free(ff_symbols *table);
  * FF_SYMBOL_MAX_BYTES bytes; -FF_ESYMBOLS: the table is full; -FF_ENOMEM. */
 int64_t ff_symbols_intern(ff_symbols *table, const uint8_t *name, size_t length);
 
-/* Let a key of a space lead to an id from now on. Returns 0 or a negative reason as above. */
+/* Let a key of a space lead to an id from now on; a key that leads somewhere already stays as
+ * it is. Returns 0 or a negative reason as above. */
 int ff_symbols_alias(ff_symbols *table, uint32_t space, const uint8_t *key, size_t length,
                      uint32_t id);
 

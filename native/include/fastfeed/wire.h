@@ -32,8 +32,8 @@ static inline double ff_load_f64(const uint8_t *p) {
     return v;
 }
 
-/* A varint of more than one byte. As in protobuf's own parser the tenth byte may only hold one
- * bit. */
+/* A varint of more than one byte. The tenth byte may only hold one bit; protobuf's own parsers
+ * differ in that. */
 static inline const uint8_t *ff_wire_varint_long(const uint8_t *p, const uint8_t *end,
                                                  uint64_t *value, int *why) {
     uint64_t v = 0;
@@ -64,13 +64,25 @@ static inline const uint8_t *ff_wire_varint(const uint8_t *p, const uint8_t *end
     return ff_wire_varint_long(p, end, value, why);
 }
 
+/* Protobuf takes tags and lengths of at most five bytes, even when the others add nothing. */
+enum { FF_WIRE_MAX_SHORT = 5 };
+
 /* The length of a bytes field, checked: after it, *length bytes are there. */
 static inline const uint8_t *ff_wire_length(const uint8_t *p, const uint8_t *end,
                                             size_t *length, int *why) {
     uint64_t v;
-    p = ff_wire_varint(p, end, &v, why);
-    if (p == NULL)
-        return NULL;
+    if (FF_LIKELY(p < end && *p < 0x80)) {
+        v = *p++;
+    } else {
+        const uint8_t *start = p;
+        p = ff_wire_varint_long(p, end, &v, why);
+        if (p == NULL)
+            return NULL;
+        if (p - start > FF_WIRE_MAX_SHORT && v <= (uint64_t)(end - p)) {
+            *why = FF_EVARINT;
+            return NULL;
+        }
+    }
     if (v > (uint64_t)(end - p)) {
         *why = FF_ETRUNCATED;
         return NULL;
@@ -83,6 +95,7 @@ static inline const uint8_t *ff_wire_length(const uint8_t *p, const uint8_t *end
 static inline const uint8_t *ff_wire_tag(const uint8_t *p, const uint8_t *end, uint32_t *tag,
                                          int *why) {
     uint64_t v;
+    const uint8_t *start = p;
     p = ff_wire_varint(p, end, &v, why);
     if (p == NULL)
         return NULL;
@@ -93,6 +106,10 @@ static inline const uint8_t *ff_wire_tag(const uint8_t *p, const uint8_t *end, u
     }
     if (type == 3 || type == 4) {
         *why = FF_EGROUP;
+        return NULL;
+    }
+    if (p - start > FF_WIRE_MAX_SHORT) {
+        *why = FF_EVARINT;
         return NULL;
     }
     *tag = (uint32_t)v;

@@ -1,0 +1,173 @@
+/* The whole machine. The first two bytes of an input say how the rest is cut into reads: the
+ * rows, frames and counters are the same as in one piece. */
+
+#include "fastfeed/opend.h"
+
+#include "fuzz.h"
+
+enum { CAPACITY = 64, WINDOW = 4096, LIMIT = 1 << 16 };
+
+typedef struct machine {
+    ff_symbols symbols;
+    ff_ring ring;
+    ff_opend m;
+    bytes rows;
+    bytes frames;
+    int status;
+} machine;
+
+static void open_machine(machine *x, bool check_sha1, ff_ring ring) {
+    memset(x, 0, sizeof *x);
+    CHECK(ff_symbols_init(&x->symbols, 50) == 0);
+    x->ring = ring;
+    CHECK(ff_opend_init(&x->m, WINDOW, LIMIT, &x->symbols, &x->ring) == 0);
+    x->m.check_sha1 = check_sha1;
+    x->m.ticks.flags = FF_FLAG_GAP;
+}
+
+static ff_ring close_machine(machine *x) {
+    ff_opend_free(&x->m);
+    ff_symbols_free(&x->symbols);
+    free(x->rows.data);
+    free(x->frames.data);
+    return x->ring;
+}
+
+static void publish(machine *x) {
+    uint64_t position = ff_ring_published(&x->ring), lost = 0;
+    ff_ring_publish(&x->ring);
+    uint64_t n = ff_ring_poll(&x->ring, &position, &lost);
+    CHECK(lost == 0 && n < CAPACITY / 4 + CAPACITY / 2);
+    put(&x->rows, ff_ring_row(&x->ring, position), (size_t)n * sizeof(ff_tick));
+    CHECK(ff_ring_intact(&x->ring, position));
+}
+
+/* True: call again. */
+static bool handle(machine *x, const ff_opend_frame *frame) {
+    if (x->status == FF_OPEND_FRAME) {
+        CHECK(frame->length <= LIMIT);
+        put(&x->frames, frame, offsetof(ff_opend_frame, body));
+        put(&x->frames, frame->body, frame->length);
+        put(&x->frames, "|", 1);
+    } else if (x->status == FF_OPEND_ROWS_FULL) {
+        publish(x);
+    }
+    return x->status > 0;
+}
+
+static void in_one_piece(machine *x, const uint8_t *data, size_t length) {
+    ff_opend_frame frame;
+    size_t used;
+    do {
+        x->status = ff_opend_process_span(&x->m, data, length, &used, &frame);
+        CHECK(used <= length);
+        data += used;
+        length -= used;
+    } while (handle(x, &frame));
+    publish(x);
+}
+
+static void in_pieces(machine *x, const uint8_t *data, size_t length, uint64_t cut) {
+    ff_opend_frame frame;
+    uint64_t random = cut * 2 + 1;
+    size_t most = (size_t)1 << cut % 13;
+    do { /* also with nothing at all */
+        size_t room, n = (size_t)(next_random(&random) % most) + 1;
+        n = n < length ? n : length;
+        uint8_t *place = ff_opend_space(&x->m, n, &room);
+        CHECK(place != NULL && room >= n);
+        if (n > 0)
+            memcpy(place, data, n);
+        ff_opend_commit(&x->m, n);
+        data += n;
+        length -= n;
+        do
+            x->status = ff_opend_process(&x->m, &frame);
+        while (handle(x, &frame));
+        publish(x);
+        CHECK(x->m.start <= x->m.end && x->m.end <= x->m.size);
+        CHECK(x->m.size <= 4 * (LIMIT + FF_OPEND_HEADER));
+    } while (length > 0);
+}
+
+static void check_same(const bytes *a, const bytes *b) {
+    CHECK(a->length == b->length);
+    CHECK(a->length == 0 || memcmp(a->data, b->data, a->length) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
+    /* Mappings are slow to make: two rings for all inputs. */
+    static ff_ring rings[2];
+    for (int i = 0; i < 2; i++) {
+        if (rings[i].header == NULL)
+            CHECK(ff_ring_create(&rings[i], sizeof(ff_tick), CAPACITY) == 0);
+    }
+    if (length < 2)
+        return 0;
+    bool check_sha1 = (data[1] & 0x80) != 0;
+    uint64_t cut = data[0] | (uint64_t)(data[1] & 0x7f) << 8;
+    machine whole, pieces;
+    open_machine(&whole, check_sha1, rings[0]);
+    open_machine(&pieces, check_sha1, rings[1]);
+    in_one_piece(&whole, data + 2, length - 2);
+    in_pieces(&pieces, data + 2, length - 2, cut);
+
+    CHECK(whole.status == pieces.status);
+    check_same(&whole.rows, &pieces.rows);
+    check_same(&whole.frames, &pieces.frames);
+    CHECK(memcmp(&whole.m.counters, &pieces.m.counters, sizeof whole.m.counters) == 0);
+    CHECK(memcmp(whole.m.ticks.dropped, pieces.m.ticks.dropped,
+                 sizeof whole.m.ticks.dropped) == 0);
+    CHECK(whole.symbols.count == pieces.symbols.count);
+
+    const ff_opend_counters *c = &whole.m.counters;
+    uint64_t rejected = 0;
+    for (int i = 0; i < FF_REASONS; i++)
+        rejected += c->rejected[i];
+    CHECK(c->bytes <= length - 2);
+    CHECK(c->bytes >= c->packets * FF_OPEND_HEADER);
+    CHECK(c->ticks * sizeof(ff_tick) == whole.rows.length);
+    CHECK(rejected + c->ignored <= c->packets + (whole.status < 0));
+    CHECK(c->frames <= c->packets);
+    CHECK((whole.status < 0) == (c->rejected[FF_EMAGIC] + c->rejected[FF_ELENGTH] == 1));
+    rings[0] = close_machine(&whole);
+    rings[1] = close_machine(&pieces);
+    return 0;
+}
+
+bool fuzz_seed(size_t number, bytes *seed) {
+    bytes body = {0};
+    put_u8(seed, (unsigned)(number * 41));
+    put_u8(seed, number % 2 == 0 ? 0x81 : 0x01);
+    switch (number) {
+    case 0:
+    case 1:
+    case 2:
+        for (uint32_t i = 0; i < 4; i++) {
+            put_push(&body, i % 2 == 0 ? 11 : 1, i % 2 == 0 ? "AAPL" : "00700",
+                     1 + number * i * 4, i);
+            put_packet_of(seed, 3011, i, &body);
+        }
+        return true;
+    case 3:
+        put_packet(seed, 1001, 1, "\x08\x00\x12\x00\x18\x00\x22\x02\x08\x05", 10);
+        put_packet(seed, 3005, 2, "a quote", 7);
+        put_packet(seed, 3011, 3, "\x08\x01\x12\x02no", 6);
+        put_packet(seed, 1003, 4, "", 0);
+        return true;
+    case 4:
+        put_push(&body, 11, "AAPL", 40, 1);
+        put_packet_of(seed, 3011, 1, &body);
+        put_push(&body, 11, "AAPL", 1, 1);
+        put_packet_of(seed, 3011, 2, &body);
+        put(seed, "XX", 2);
+        return true;
+    case 5:
+        put_packet(seed, 3011, 1, "\x08\x00\x22\x7f", 4);
+        put_packet(seed, 1004, 2, "abc", 3);
+        seed->data[seed->length - 44 - 3 + 15] = 0x7f;
+        return true;
+    default:
+        return false;
+    }
+}
