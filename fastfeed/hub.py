@@ -18,7 +18,7 @@ class Hub:
     Parameters
     ----------
     capacity : int
-        Rows that each stream keeps, a power of two and at least 64. A reader that falls further behind than
+        Rows that each stream keeps, a power of two from 64 to 2**26. A reader that falls further behind than
         that loses rows. A tick takes 64 bytes; memory is taken when a stream is first used.
     max_symbols : int
         How many symbols there can be; rows of further ones are rejected and counted.

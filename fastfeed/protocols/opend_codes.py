@@ -10,7 +10,7 @@ form and are five digits long on the wire.
 
 from __future__ import annotations
 
-__all__ = ["MARKETS", "MAX_CODE_BYTES", "canonical", "security"]
+__all__ = ["MARKETS", "MAX_CODE_BYTES", "MAX_MARKET", "canonical", "security"]
 
 #: Market numbers by region (Qot_Common.QotMarket). 2 is the obsolete number of Hong Kong's futures.
 MARKETS = {
@@ -32,6 +32,9 @@ _REGIONS = {number: region for region, number in MARKETS.items()}
 
 #: Longest code accepted, in bytes, in both directions; option codes have about 20.
 MAX_CODE_BYTES = 64
+
+#: Largest market number accepted, in both directions.
+MAX_MARKET = 0xFFFF
 
 
 def canonical(market: int, code: str) -> str:
@@ -75,6 +78,6 @@ def _market(region: str) -> int | None:
     market = MARKETS.get(region)
     if market is None and region[:1] == "M" and region[1:].isascii() and region[1:].isdigit():
         number = int(region[1:])
-        if number < 1 << 31 and number not in _REGIONS and region == f"M{number}":
+        if number <= MAX_MARKET and number not in _REGIONS and region == f"M{number}":
             market = number
     return market

@@ -12,6 +12,8 @@
 
 #include "fastfeed/status.h"
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are loaded as they lie");
+
 enum { FF_WIRE_VARINT = 0, FF_WIRE_I64 = 1, FF_WIRE_BYTES = 2, FF_WIRE_I32 = 5 };
 
 static inline uint32_t ff_load_u32(const uint8_t *p) {
