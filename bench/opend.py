@@ -42,7 +42,8 @@ class Process:
 
     def end(self) -> None:
         """Let the child end, or end it."""
-        assert self.child.stdin is not None and self.child.stdout is not None
+        assert self.child.stdin is not None
+        assert self.child.stdout is not None
         self.child.stdin.close()
         try:
             self.child.wait(1.0)
