@@ -32,8 +32,8 @@ static inline double ff_load_f64(const uint8_t *p) {
     return v;
 }
 
-/* A varint of any length, byte by byte. As in protobuf's own parser the tenth byte may only hold
- * one bit. */
+/* A varint of any length, byte by byte. As in protobuf's own parser the tenth byte may only
+ * hold one bit. */
 static inline const uint8_t *ff_wire_varint_slow(const uint8_t *p, const uint8_t *end,
                                                  uint64_t *value, int *why) {
     uint64_t v = 0;
