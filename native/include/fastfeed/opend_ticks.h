@@ -4,11 +4,11 @@
 /* The decoder of Qot_UpdateTicker (3011): the body's wire bytes to rows, in one walk.
  *
  * Real bodies are canonical: every field once, in the order of the numbers.
- * ff_opend_ticks_canonical() is straight-line code for that order; a field that is missing
- * there costs nothing, and a ticker with anything else in it is finished field by field. A
- * body whose outer shape is another one is decoded again by ff_opend_ticks_any(), which takes
- * what protobuf takes: any order, unknown fields, a message in several pieces. Both give the
- * same rows.
+ * ff_opend_ticks_canonical() expects that order; in it, ff_opend_ticker_full() takes tickers
+ * that have all fields, and ff_opend_ticker() those that lack some, or have others: those it
+ * finishes field by field. A body whose outer shape is another one is decoded again by
+ * ff_opend_ticks_any(), which takes what protobuf takes: any order, unknown fields, a message
+ * in several pieces. All give the same rows.
  *
  * A body is decoded completely or not at all; a row without a usable price is left out and
  * counted. */
