@@ -2,8 +2,8 @@
 
     client.py NAME PORT PACKETS [key=value ...]
 
-Prints "ready"; for each line on stdin it connects, subscribes, receives so many packets and prints a line of
-JSON. Single-tick packets only.
+Says "ready"; for each line on stdin it connects, subscribes, receives so many packets and answers with a
+line of JSON. Single-tick packets only.
 """
 
 from __future__ import annotations
@@ -375,6 +375,10 @@ CLIENTS: dict[str, Callable[[int, int, dict[str, int]], Result]] = {
 
 def main(name: str, port: int, packets: int, *options: str) -> None:
     """Serve rounds until stdin ends."""
+    # futu-api logs to stdout, from several threads: the answers go another way.
+    answers = os.fdopen(os.dup(1), "w")
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
     chosen = {key: int(value) for key, _, value in (text.partition("=") for text in options)}
     if name.startswith("futu"):
         os.environ["HOME"] = tempfile.mkdtemp(prefix="fastfeed-bench-home-")
@@ -382,7 +386,7 @@ def main(name: str, port: int, packets: int, *options: str) -> None:
 
         futu.SysConfig.set_all_thread_daemon(True)
     run = CLIENTS[name]
-    print("ready", flush=True)
+    print("ready", file=answers, flush=True)
     for _ in sys.stdin:
         gc.collect()
         collections = sum(part["collections"] for part in gc.get_stats())
@@ -390,7 +394,7 @@ def main(name: str, port: int, packets: int, *options: str) -> None:
         result = run(port, packets, chosen)
         result["cpu_seconds"] = time.process_time() - cpu
         result["collections"] = sum(p["collections"] for p in gc.get_stats()) - collections
-        print("result " + json.dumps(result), flush=True)
+        print(json.dumps(result), file=answers, flush=True)
 
 
 if __name__ == "__main__":

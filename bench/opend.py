@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from compiled import built
 from packets import replies
@@ -24,6 +25,11 @@ class Process:
         self.child = subprocess.Popen(
             arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
+
+    def result(self) -> dict[str, Any]:
+        """Return the outcome of a client's round."""
+        outcome: dict[str, Any] = json.loads(self.line())
+        return outcome
 
     def line(self) -> str:
         """Return the next line that the child says."""
@@ -107,10 +113,9 @@ def client(name: str, port: int, packets: int, *options: str) -> Iterator[Proces
         sys.executable, "-P", str(HERE / "client.py"), name, str(port), str(packets), *options
     )
     try:
-        started = time.monotonic()
-        while process.line() != "ready":  # futu-api prints as well
-            if time.monotonic() - started > 60:
-                raise RuntimeError(f"client {name} does not come up")
+        line = process.line()
+        if line != "ready":
+            raise RuntimeError(f"expected 'ready' of client {name}, got {line!r}")
         yield process
     finally:
         process.end()

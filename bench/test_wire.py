@@ -6,15 +6,14 @@ nothing. Each candidate is a process of its own, on the machine's own choice of 
 
 from __future__ import annotations
 
-import json
 import statistics
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 from compiled import NoCompiler
-from opend import Process, blasting, client
+from opend import blasting, client
 from packets import Sample
-from peers import futu
 
 BLOCK = 20_000  # packets that are repeated
 WINDOW_BYTES = 1 << 18
@@ -32,23 +31,11 @@ CANDIDATES = {
 PART = 4_000
 
 
-def result(process: Process) -> dict[str, Any]:
-    """Return the outcome of a round."""
-    while True:
-        line = process.line()
-        if line.startswith("result "):
-            outcome: dict[str, Any] = json.loads(line.removeprefix("result "))
-            return outcome
-
-
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_wire(name: str, benchmark: Any, report: Any) -> None:
     kind, blocks, rounds = CANDIDATES[name]
-    if kind.startswith("futu"):
-        try:
-            futu()
-        except ImportError as error:
-            pytest.skip(str(error))
+    if kind.startswith("futu") and find_spec("futu") is None:
+        pytest.skip("no futu-api")
     sample = Sample(100, BLOCK if blocks else PART)
     blocks = blocks or 1
     packets = sample.packets * blocks
@@ -67,7 +54,7 @@ def test_wire(name: str, benchmark: Any, report: Any) -> None:
 
             def one() -> None:
                 receiver.send(b"\n")
-                outcomes.append(result(receiver))
+                outcomes.append(receiver.result())
 
             benchmark.group = "wire, whole rounds with connect and subscribe"
             benchmark.pedantic(one, rounds=rounds, warmup_rounds=1)
