@@ -20,11 +20,11 @@ WINDOW_BYTES = 1 << 18
 ROUNDS = 5
 #: Name in the report, client, blocks, rounds.
 CANDIDATES = {
-    "fastfeed, uvloop": ("fastfeed-uvloop", 250, 9),
-    "fastfeed, asyncio": ("fastfeed-asyncio", 250, 5),
-    "C, decoding": ("c-decode", 250, 5),
-    "C, looking at nothing": ("c-drain", 250, 5),
-    "bare uvloop, framing": ("bare-uvloop", 50, 5),
+    "fastfeed, uvloop": ("fastfeed-uvloop", 1000, 9),
+    "fastfeed, asyncio": ("fastfeed-asyncio", 1000, 5),
+    "C, decoding": ("c-decode", 1000, 5),
+    "C, looking at nothing": ("c-drain", 1000, 5),
+    "bare uvloop, framing": ("bare-uvloop", 200, 5),
     "futu-api, protobuf only": ("futu-raw", 1, 5),
     "futu-api": ("futu", 0, 5),  # 0: a part of a block
 }
