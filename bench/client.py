@@ -9,9 +9,11 @@ line of JSON. Single-tick packets only.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import gc
 import json
 import os
+import shutil
 import socket
 import struct
 import sys
@@ -381,7 +383,8 @@ def main(name: str, port: int, packets: int, *options: str) -> None:
     os.dup2(null, 1)
     chosen = {key: int(value) for key, _, value in (text.partition("=") for text in options)}
     if name.startswith("futu"):
-        os.environ["HOME"] = tempfile.mkdtemp(prefix="fastfeed-bench-home-")
+        os.environ["HOME"] = made = tempfile.mkdtemp(prefix="fastfeed-bench-home-")
+        atexit.register(shutil.rmtree, made, ignore_errors=True)
         import futu
 
         futu.SysConfig.set_all_thread_daemon(True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import shutil
@@ -47,6 +48,7 @@ def folder() -> Path:
         return Path(given)
     made = tempfile.mkdtemp(prefix="fastfeed-bench-")
     os.environ["FASTFEED_BENCH_BUILD"] = made
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
     return Path(made)
 
 

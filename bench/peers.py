@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import tempfile
 import warnings
@@ -198,7 +200,8 @@ class Futu:
 def futu() -> ModuleType:
     """Import futu-api, which writes a log into the home folder and takes SIGINT."""
     home, handler = os.environ.get("HOME"), signal.getsignal(signal.SIGINT)
-    os.environ["HOME"] = tempfile.mkdtemp(prefix="fastfeed-bench-home-")
+    os.environ["HOME"] = made = tempfile.mkdtemp(prefix="fastfeed-bench-home-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
