@@ -4,11 +4,11 @@
 /* The decoder of Qot_UpdateTicker (3011): the body's wire bytes to rows, in one walk.
  *
  * Real bodies are canonical: every field once, in the order of the numbers.
- * ff_opend_ticks_canonical() is straight-line code for that order; a field that is missing
- * there costs nothing, and a ticker with anything else in it is finished field by field. A
- * body whose outer shape is another one is decoded again by ff_opend_ticks_any(), which takes
- * what protobuf takes: any order, unknown fields, a message in several pieces. Both give the
- * same rows.
+ * ff_opend_ticks_canonical() expects that order; in it, ff_opend_ticker_full() takes tickers
+ * that have all fields, and ff_opend_ticker() those that lack some, or have others: those it
+ * finishes field by field. A body whose outer shape is another one is decoded again by
+ * ff_opend_ticks_any(), which takes what protobuf takes: any order, unknown fields, a message
+ * in several pieces. All give the same rows.
  *
  * A body is decoded completely or not at all; a row without a usable price is left out and
  * counted. */
@@ -84,10 +84,84 @@ static inline bool ff_is_finite(double v) {
     return v - v == 0;
 }
 
+/* What a ticker says, besides its time as text. */
+typedef struct ff_opend_values {
+    int64_t sequence;
+    double price, volume, turnover, recv_time;
+    int32_t dir, type, push_data_type;
+} ff_opend_values;
+
+/* Write a row whose time is known. */
+static inline void ff_opend_row(ff_opend_ticks *d, const ff_opend_values *v, int64_t time_ns,
+                                uint32_t symbol, ff_tick *row) {
+    row->recv_ns = d->recv_ns;
+    row->time_ns = time_ns;
+    row->gateway_ns = ff_seconds_to_ns(v->recv_time);
+    row->seq = v->sequence;
+    row->price = v->price;
+    row->volume = v->volume;
+    row->turnover = v->turnover;
+    row->symbol = symbol;
+    row->side = (int8_t)((v->dir == 1) - (v->dir == 2));
+    row->kind = v->type < 0 || v->type > 255 ? 255 : (uint8_t)v->type;
+    row->session = 0;
+    row->flags = (uint8_t)(d->flags | (v->push_data_type == 3) * FF_FLAG_CACHED |
+                           (v->push_data_type == 2) * FF_FLAG_BACKFILLED);
+    d->flags = 0;
+}
+
+/* A ticker as OpenD sends them today: every field once and in order, a sequence of nine bytes,
+ * the small numbers of one. The tags are compared by the word, and no step waits for the one
+ * before it, except behind the volume. Returns false, having done nothing, when it is of
+ * another shape or not fit for a row: then ff_opend_ticker() decides. */
+static inline bool ff_opend_ticker_full(ff_opend_ticks *d, const uint8_t *p,
+                                        const uint8_t *end, uint32_t symbol, ff_tick *row) {
+    if (FF_UNLIKELY(end - p < 2 + 65 || p[0] != FF_TICKER_TIME || p[1] >= 0x80 ||
+                    p[1] > end - p - (2 + 65)))
+        return false;
+    /* 0: 10 sequence, 10: 18 dir, 12: 21 price, 21: 28 volume, 22: its bytes */
+    const uint8_t *a = p + 2 + p[1];
+    const uint64_t bytes_with_more = 0x8080808080808080u;
+    if (FF_UNLIKELY(a[0] != FF_TICKER_SEQUENCE || a[21] != FF_TICKER_VOLUME ||
+                    (ff_load_u64(a + 1) & bytes_with_more) != bytes_with_more ||
+                    (ff_load_u32(a + 9) & 0xff80ff80u) != 0x21001800u))
+        return false;
+    uint64_t stops = ~ff_load_u64(a + 22) & bytes_with_more;
+    if (FF_UNLIKELY(stops == 0))
+        return false;
+    /* 0: 31 turnover, 9: 39 recvTime, 18: 40 type, 20: 48 typeSign, 22: 50 pushDataType,
+     * 24: 59 timestamp, 33: 61 hpVolume, 42: the end */
+    const uint8_t *b = a + 22 + ((unsigned)__builtin_ctzll(stops) / 8 + 1);
+    if (FF_UNLIKELY(end - b != 42 || b[0] != FF_TICKER_TURNOVER ||
+                    b[9] != FF_TICKER_RECV_TIME || b[33] != FF_TICKER_HP_VOLUME ||
+                    (ff_load_u64(b + 18) & 0x00ff80ff80ff80ffu) != 0x0059005000480040u))
+        return false;
+    uint64_t low = ff_load_u64(a + 1) & ~bytes_with_more;
+    low = (low & 0x007f007f007f007fu) | (low & 0x7f007f007f007f00u) >> 1;
+    low = (low & 0x00003fff00003fffu) | (low & 0x3fff00003fff0000u) >> 2;
+    low = (low & 0x000000000fffffffu) | (low & 0x0fffffff00000000u) >> 4;
+    ff_opend_values values = {
+        .sequence = (int64_t)(low | (uint64_t)a[9] << 56),
+        .price = ff_load_f64(a + 13),
+        .volume = ff_load_f64(b + 34),
+        .turnover = ff_load_f64(b + 1),
+        .recv_time = ff_load_f64(b + 10),
+        .dir = a[11],
+        .type = b[19],
+        .push_data_type = b[23],
+    };
+    int64_t time_ns = ff_seconds_to_ns(ff_load_f64(b + 25));
+    if (FF_UNLIKELY(time_ns == 0 ||
+                    !ff_is_finite(values.price * 0 + values.volume * 0 + values.turnover * 0)))
+        return false;
+    ff_opend_row(d, &values, time_ns, symbol, row);
+    return true;
+}
+
 /* One ticker: *row becomes its row. Returns 1, 2 when the row has no readable time, or a
  * negative reason; -FF_EMISSING and -FF_ENOTFINITE speak of this row only. */
-static inline int ff_opend_ticker(ff_opend_ticks *d, const uint8_t *p, const uint8_t *end,
-                                  uint32_t symbol, ff_zone zone, ff_tick *row) {
+FF_NOINLINE static int ff_opend_ticker(ff_opend_ticks *d, const uint8_t *p, const uint8_t *end,
+                                       uint32_t symbol, uint64_t market, ff_tick *row) {
     enum { PRICE = 1, TURNOVER = 2, HP_VOLUME = 4, VOLUME = 8 };
     const uint8_t *time = NULL;
     size_t time_length = 0;
@@ -222,23 +296,20 @@ static inline int ff_opend_ticker(ff_opend_ticks *d, const uint8_t *p, const uin
         return -FF_ENOTFINITE;
     int64_t time_ns = ff_seconds_to_ns(timestamp);
     if (FF_UNLIKELY(time_ns == 0))
-        time_ns = ff_market_time(time, time_length, zone, &d->date);
-    row->recv_ns = d->recv_ns;
-    row->time_ns = time_ns;
-    row->gateway_ns = ff_seconds_to_ns(recv_time);
-    row->seq = sequence;
-    row->price = price;
-    row->volume = FF_LIKELY(seen & HP_VOLUME) ? hp_volume
+        time_ns = ff_market_time(time, time_length, ff_opend_zone(market), &d->date);
+    ff_opend_values values = {
+        .sequence = sequence,
+        .price = price,
+        .volume = FF_LIKELY(seen & HP_VOLUME) ? hp_volume
                   : seen & VOLUME             ? (double)(int64_t)volume
-                                              : (double)NAN;
-    row->turnover = FF_LIKELY(seen & TURNOVER) ? turnover : (double)NAN;
-    row->symbol = symbol;
-    row->side = (int8_t)((dir == 1) - (dir == 2));
-    row->kind = type < 0 || type > 255 ? 255 : (uint8_t)type;
-    row->session = 0;
-    row->flags = (uint8_t)(d->flags | (push_data_type == 3) * FF_FLAG_CACHED |
-                           (push_data_type == 2) * FF_FLAG_BACKFILLED);
-    d->flags = 0;
+                                              : (double)NAN,
+        .turnover = FF_LIKELY(seen & TURNOVER) ? turnover : (double)NAN,
+        .recv_time = recv_time,
+        .dir = dir,
+        .type = type,
+        .push_data_type = push_data_type,
+    };
+    ff_opend_row(d, &values, time_ns, symbol, row);
     return time_ns != 0 ? 1 : 2;
 }
 
@@ -296,8 +367,8 @@ static inline int64_t ff_opend_symbol(ff_symbols *symbols, uint64_t market,
 }
 
 /* A body of any shape. Two walks: retType and the security may come after the tickers. */
-static inline int ff_opend_ticks_any(ff_opend_ticks *d, const uint8_t *body,
-                                     const uint8_t *end, ff_tick *rows, size_t max_rows) {
+FF_NOINLINE static int ff_opend_ticks_any(ff_opend_ticks *d, const uint8_t *body,
+                                          const uint8_t *end, ff_tick *rows, size_t max_rows) {
     ff_opend_outer outer = {.ret_type = -400};
     uint32_t tag;
     size_t length;
@@ -326,7 +397,6 @@ static inline int ff_opend_ticks_any(ff_opend_ticks *d, const uint8_t *body,
         ff_opend_symbol(d->symbols, outer.market, outer.code, outer.code_length, end);
     if (symbol < 0)
         return (int)symbol;
-    ff_zone zone = ff_opend_zone(outer.market);
 
     size_t n = 0;
     uint64_t missing = 0, not_finite = 0, untimed = 0;
@@ -346,7 +416,7 @@ static inline int ff_opend_ticks_any(ff_opend_ticks *d, const uint8_t *body,
             if (n == max_rows)
                 return -FF_EROWS;
             ticker = ff_wire_length(ticker, value, &length, &why);
-            rc = ff_opend_ticker(d, ticker, value, (uint32_t)symbol, zone, rows + n);
+            rc = ff_opend_ticker(d, ticker, value, (uint32_t)symbol, outer.market, rows + n);
             missing += rc == -FF_EMISSING;
             not_finite += rc == -FF_ENOTFINITE;
             untimed += rc == 2;
@@ -390,7 +460,6 @@ static inline int ff_opend_ticks_canonical(ff_opend_ticks *d, const uint8_t *p,
                                      code_length, end);
     if (FF_UNLIKELY(symbol < 0))
         return -1;
-    ff_zone zone = ff_opend_zone(market);
     p = code + code_length;
 
     size_t n = 0;
@@ -399,10 +468,12 @@ static inline int ff_opend_ticks_canonical(ff_opend_ticks *d, const uint8_t *p,
         if (FF_UNLIKELY(n == max_rows ||
                         (p = ff_wire_length(p + 1, end, &length, &why)) == NULL))
             return -1;
-        int rc = ff_opend_ticker(d, p, p + length, (uint32_t)symbol, zone, rows + n);
-        if (FF_UNLIKELY(rc < 0))
-            return -1;
-        untimed += (uint64_t)(rc - 1);
+        if (FF_UNLIKELY(!ff_opend_ticker_full(d, p, p + length, (uint32_t)symbol, rows + n))) {
+            int rc = ff_opend_ticker(d, p, p + length, (uint32_t)symbol, market, rows + n);
+            if (rc < 0)
+                return -1;
+            untimed += (uint64_t)(rc - 1);
+        }
         n++;
         p += length;
     }

@@ -30,5 +30,7 @@ const char *ff_reason_name(int reason);
 
 #define FF_LIKELY(x) __builtin_expect(!!(x), 1)
 #define FF_UNLIKELY(x) __builtin_expect(!!(x), 0)
+/* For the rare paths, so that the compiler has its registers for the common one. */
+#define FF_NOINLINE __attribute__((noinline, unused))
 
 #endif

@@ -34,8 +34,8 @@ static inline double ff_load_f64(const uint8_t *p) {
     return v;
 }
 
-/* A varint of more than one byte. The tenth byte may only hold one bit; protobuf's own parsers
- * differ in that. */
+/* A varint of more than one byte. The tenth byte may only hold one bit; protobuf's own
+ * parsers differ in that. */
 static inline const uint8_t *ff_wire_varint_long(const uint8_t *p, const uint8_t *end,
                                                  uint64_t *value, int *why) {
     uint64_t v = 0;

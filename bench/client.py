@@ -1,0 +1,404 @@
+"""A receiver in a process of its own: every candidate of the wire benches is one.
+
+    client.py NAME PORT PACKETS [key=value ...]
+
+Says "ready"; for each line on stdin it connects, subscribes, receives so many packets and answers with a
+line of JSON. Single-tick packets only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import gc
+import json
+import os
+import shutil
+import socket
+import struct
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+CODES = 100  # that are subscribed
+Result = dict[str, Any]
+
+
+# ---- fastfeed
+
+
+async def fastfeed_count(port: int, packets: int, options: dict[str, int]) -> Result:
+    """Count rows in a callback."""
+    from packets import codes
+
+    import fastfeed as ff
+
+    names = [f"{code}.US" for code in codes(CODES)]
+    loop = asyncio.get_running_loop()
+    async with ff.connect(f"opend://127.0.0.1:{port}", **options) as feed:
+        done = loop.create_future()
+        count = calls = 0
+
+        def on_batch(rows: Any) -> None:
+            nonlocal count, calls
+            count += len(rows)
+            calls += 1
+            if count >= packets:
+                done.set_result(time.perf_counter())
+
+        feed.ticks.on_batch(on_batch)
+        started = time.perf_counter()
+        await feed.subscribe(names, "ticks")
+        seconds = await done - started
+        stats = feed.stats()
+        assert stats["ticks"] == packets, stats
+        assert stats["rejected"] == {}, stats
+    return {"seconds": seconds, "reads": calls}
+
+
+async def fastfeed_stamps(port: int, packets: int, options: dict[str, int]) -> Result:
+    """Take the time at the beginning of each callback."""
+    from packets import codes
+
+    import fastfeed as ff
+
+    names = [f"{code}.US" for code in codes(CODES)]
+    loop = asyncio.get_running_loop()
+    async with ff.connect(f"opend://127.0.0.1:{port}", **options) as feed:
+        done = loop.create_future()
+        late: list[int] = []
+        clock = time.time_ns
+
+        def on_batch(rows: Any) -> None:
+            now = clock()
+            for sent in rows["seq"].tolist():
+                late.append(now - sent)
+            if len(late) >= packets:
+                done.set_result(None)
+
+        feed.ticks.on_batch(on_batch)
+        await feed.subscribe(names, "ticks")
+        await done
+    return {"late_ns": late}
+
+
+# ---- bare protocols
+
+
+def requests() -> tuple[bytes, bytes]:
+    """Return the two requests of a minimal client."""
+    from packets import MARKET, codes, pack
+
+    from fastfeed.protocols.opend_messages import INIT_CONNECT, QOT_SUB, message_class
+
+    init = message_class("InitConnect.Request")()
+    init.c2s.clientVer = 300
+    init.c2s.clientID = "bench"
+    init.c2s.packetEncAlgo = -1
+    sub = message_class("QotSub.Request")()
+    for code in codes(CODES):
+        sub.c2s.securityList.add(market=MARKET, code=code)
+    sub.c2s.subTypeList.append(4)
+    sub.c2s.isSubOrUnSub = True
+    sub.c2s.isRegOrUnRegPush = True
+    return (
+        pack(INIT_CONNECT, 1, init.SerializeToString()),
+        pack(QOT_SUB, 2, sub.SerializeToString()),
+    )
+
+
+class Bare(asyncio.BufferedProtocol):
+    """Only framing: no rows, no counters, no session."""
+
+    def __init__(self, packets: int, done: asyncio.Future[float]) -> None:
+        self.room = bytearray(1 << 18)
+        self.view = memoryview(self.room)
+        self.filled = 0
+        self.left = packets + 2  # the two replies
+        self.done = done
+        self.started = 0.0
+        self.reads = 0
+
+    def connection_made(self, transport: Any) -> None:
+        self.started = time.perf_counter()
+        transport.write(b"".join(requests()))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.view[self.filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        room, end, at, left = self.room, self.filled + nbytes, 0, self.left
+        unpack = _LENGTH.unpack_from
+        while end - at >= 44:
+            magic, length = unpack(room, at)
+            if magic != b"FT":
+                raise AssertionError("framing is lost")
+            if end - at < 44 + length:
+                break
+            at += 44 + length
+            left -= 1
+        self.filled = end - at
+        room[: self.filled] = room[at:end]
+        self.left = left
+        self.reads += 1
+        if left == 0:
+            self.done.set_result(time.perf_counter())
+
+
+_LENGTH = struct.Struct("<2s10xI")
+
+
+async def bare_count(port: int, packets: int, options: dict[str, int]) -> Result:
+    """Frame in Python."""
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+    transport, bare = await loop.create_connection(lambda: Bare(packets, done), "127.0.0.1", port)
+    ended = await done
+    transport.abort()
+    return {"seconds": ended - bare.started, "reads": bare.reads}
+
+
+class BareStamps(asyncio.BufferedProtocol):
+    """Take the time at the beginning of each read, and read each packet's stamp."""
+
+    #: From a packet's beginning to the sequence's value; all packets of the latency bench are built alike.
+    STAMP_AT = 44 + 3 + 1 + 2 + 2 + 2 + 6 + 2 + 2 + 23 + 1
+
+    def __init__(self, packets: int, done: asyncio.Future[None]) -> None:
+        self.room = memoryview(bytearray(1 << 18))
+        self.packets = packets
+        self.done = done
+        self.late: list[int] = []
+
+    def connection_made(self, transport: Any) -> None:
+        transport.write(b"".join(requests()))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        now = time.time_ns()
+        room, at = self.room, 0
+        while at < nbytes:  # a read brings whole packets here, as they are sent apart
+            proto_id, length = _ID_LENGTH.unpack_from(room, at)
+            if proto_id == 3011:
+                stamp = 0
+                for i in range(9):  # a varint of nine bytes
+                    stamp |= (room[at + self.STAMP_AT + i] & 0x7F) << 7 * i
+                self.late.append(now - stamp)
+            at += 44 + length
+        assert at == nbytes
+        if len(self.late) >= self.packets:
+            self.done.set_result(None)
+
+
+_ID_LENGTH = struct.Struct("<2xI6xI")
+
+
+async def bare_stamps(port: int, packets: int, options: dict[str, int]) -> Result:
+    """Measure the loop itself."""
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+    transport, bare = await loop.create_connection(
+        lambda: BareStamps(packets, done), "127.0.0.1", port
+    )
+    transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    await done
+    transport.abort()
+    return {"late_ns": bare.late}
+
+
+# ---- C
+
+
+def shake_hands(port: int) -> socket.socket:
+    """Return a blocking socket on which the pushes come next."""
+    sock = socket.create_connection(("127.0.0.1", port))
+    for request in requests():
+        sock.sendall(request)
+        head = sock.recv(44, socket.MSG_WAITALL)
+        sock.recv(struct.unpack_from("<I", head, 12)[0], socket.MSG_WAITALL)
+    return sock
+
+
+def c_drain(port: int, packets: int, options: dict[str, int]) -> Result:
+    """Read and look at nothing."""
+    from compiled import drain
+
+    with shake_hands(port) as sock:
+        started = time.perf_counter()
+        reads = drain(sock.fileno(), options["window_bytes"], options["total_bytes"])
+        seconds = time.perf_counter() - started
+    assert reads > 0
+    return {"seconds": seconds, "reads": reads}
+
+
+def c_decode(port: int, packets: int, options: dict[str, int]) -> Result:
+    """Read and decode with the hand-written loop."""
+    from compiled import Loop
+    from packets import codes
+
+    decoder = Loop(codes(CODES))
+    with shake_hands(port) as sock:
+        started = time.perf_counter()
+        reads = decoder.receive(sock.fileno(), options["window_bytes"], options["total_bytes"])
+        seconds = time.perf_counter() - started
+    assert reads > 0
+    assert decoder.head == packets
+    return {"seconds": seconds, "reads": reads}
+
+
+# ---- futu-api
+
+
+def futu_names() -> list[str]:
+    """Return the codes in futu-api's form."""
+    from packets import codes
+
+    return [f"US.{code}" for code in codes(CODES)]
+
+
+def futu_count(port: int, packets: int, options: dict[str, int], *, raw: bool = False) -> Result:
+    """Count in a handler: rows of the DataFrame, or (raw) protobuf messages before it is made."""
+    import threading
+
+    import futu
+
+    done = threading.Event()
+    count = 0
+    ended = 0.0
+
+    class Handler(futu.TickerHandlerBase):
+        def on_recv_rsp(self, rsp_pb: Any) -> Any:
+            nonlocal count, ended
+            if raw:
+                count += len(rsp_pb.s2c.tickerList)
+            else:
+                status, table = super().on_recv_rsp(rsp_pb)
+                assert status == futu.RET_OK, table
+                count += len(table)
+            if count >= packets:
+                ended = time.perf_counter()
+                done.set()
+            return futu.RET_OK, None
+
+    context = futu.OpenQuoteContext("127.0.0.1", port)
+    try:
+        context.set_handler(Handler())
+        context.start()
+        started = time.perf_counter()
+        status, message = context.subscribe(futu_names(), [futu.SubType.TICKER])
+        assert status == futu.RET_OK, message
+        assert done.wait(60)
+    finally:
+        context.close()
+    return {"seconds": ended - started}
+
+
+def futu_raw_count(port: int, packets: int, options: dict[str, int]) -> Result:
+    """Count protobuf messages."""
+    return futu_count(port, packets, options, raw=True)
+
+
+def futu_stamps(port: int, packets: int, options: dict[str, int]) -> Result:
+    """Take the time when the DataFrame is there."""
+    import threading
+
+    import futu
+
+    done = threading.Event()
+    late: list[int] = []
+
+    class Handler(futu.TickerHandlerBase):
+        def on_recv_rsp(self, rsp_pb: Any) -> Any:
+            status, table = super().on_recv_rsp(rsp_pb)
+            now = time.time_ns()
+            assert status == futu.RET_OK, table
+            late.extend(now - sent for sent in table["sequence"].tolist())
+            if len(late) >= packets:
+                done.set()
+            return status, table
+
+    context = futu.OpenQuoteContext("127.0.0.1", port)
+    try:
+        context.set_handler(Handler())
+        context.start()
+        status, message = context.subscribe(futu_names(), [futu.SubType.TICKER])
+        assert status == futu.RET_OK, message
+        assert done.wait(60)
+    finally:
+        context.close()
+    return {"late_ns": late}
+
+
+# ----
+
+
+def on_uvloop(main: Callable[..., Any]) -> Callable[..., Result]:
+    """Run on uvloop."""
+
+    def run(*arguments: Any) -> Result:
+        import uvloop
+
+        result: Result = uvloop.run(main(*arguments))
+        return result
+
+    return run
+
+
+def on_asyncio(main: Callable[..., Any]) -> Callable[..., Result]:
+    """Run on the standard loop."""
+
+    def run(*arguments: Any) -> Result:
+        result: Result = asyncio.run(main(*arguments))
+        return result
+
+    return run
+
+
+CLIENTS: dict[str, Callable[[int, int, dict[str, int]], Result]] = {
+    "fastfeed-uvloop": on_uvloop(fastfeed_count),
+    "fastfeed-asyncio": on_asyncio(fastfeed_count),
+    "bare-uvloop": on_uvloop(bare_count),
+    "c-drain": c_drain,
+    "c-decode": c_decode,
+    "futu": futu_count,
+    "futu-raw": futu_raw_count,
+    "fastfeed-stamps": on_uvloop(fastfeed_stamps),
+    "bare-stamps": on_uvloop(bare_stamps),
+    "futu-stamps": futu_stamps,
+}
+
+
+def main(name: str, port: int, packets: int, *options: str) -> None:
+    """Serve rounds until stdin ends."""
+    # futu-api logs to stdout, from several threads: the answers go another way.
+    answers = os.fdopen(os.dup(1), "w")
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    chosen = {key: int(value) for key, _, value in (text.partition("=") for text in options)}
+    if name.startswith("futu"):
+        os.environ["HOME"] = made = tempfile.mkdtemp(prefix="fastfeed-bench-home-")
+        atexit.register(shutil.rmtree, made, ignore_errors=True)
+        import futu
+
+        futu.SysConfig.set_all_thread_daemon(True)
+    run = CLIENTS[name]
+    print("ready", file=answers, flush=True)
+    for _ in sys.stdin:
+        gc.collect()
+        collections = sum(part["collections"] for part in gc.get_stats())
+        cpu = time.process_time()
+        result = run(port, packets, chosen)
+        result["cpu_seconds"] = time.process_time() - cpu
+        result["collections"] = sum(p["collections"] for p in gc.get_stats()) - collections
+        print(json.dumps(result), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])

@@ -1,0 +1,119 @@
+"""The C programs of the benches: built on first use, with the machine's C compiler."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import fastfeed as ff
+
+NATIVE = Path(__file__).parent / "native"
+LOOP_FLAGS = ("-O3", "-shared", "-fPIC")
+ROW_BITS = 18  # as a hub's default capacity
+
+
+class NoCompiler(Exception):
+    """There is no C compiler."""
+
+
+@cache
+def compiler() -> str:
+    """Return the path of the C compiler; NoCompiler."""
+    path = shutil.which(os.environ.get("CC", "cc"))
+    if path is None:
+        raise NoCompiler("no C compiler: set CC or install cc")
+    return path
+
+
+def compiler_version() -> str:
+    """Return the first line the compiler says about itself."""
+    done = subprocess.run([compiler(), "--version"], check=True, capture_output=True, text=True)
+    return done.stdout.splitlines()[0]
+
+
+@cache
+def folder() -> Path:
+    """Return where built things lie: one place for a run and the processes it starts."""
+    given = os.environ.get("FASTFEED_BENCH_BUILD")
+    if given:
+        return Path(given)
+    made = tempfile.mkdtemp(prefix="fastfeed-bench-")
+    os.environ["FASTFEED_BENCH_BUILD"] = made
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
+
+
+@cache
+def built(name: str, *flags: str) -> Path:
+    """Compile native/<name>.c, unless this run did already."""
+    target = folder() / name
+    if not target.exists():
+        source = NATIVE / f"{name}.c"
+        subprocess.run([compiler(), *flags, "-o", str(target), str(source)], check=True)
+    return target
+
+
+@cache
+def _library() -> Any:
+    library = ctypes.CDLL(str(built("loop", *LOOP_FLAGS)))
+    pointer, size, i64, u64 = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64, ctypes.c_uint64)
+    for name, result, arguments in (
+        ("loop_new", pointer, (ctypes.c_uint, ctypes.c_uint)),
+        ("loop_free", None, (pointer,)),
+        ("loop_add", None, (pointer, ctypes.c_char_p, size, ctypes.c_uint32)),
+        ("loop_rows", pointer, (pointer,)),
+        ("loop_head", u64, (pointer,)),
+        ("loop_decode", i64, (pointer, ctypes.c_char_p, size, i64)),
+        ("loop_drain", i64, (ctypes.c_int, size, u64)),
+        ("loop_receive", i64, (pointer, ctypes.c_int, size, u64)),
+    ):
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+class Loop:
+    """The hand-written decoder in native/loop.c."""
+
+    def __init__(self, codes: list[str]) -> None:
+        self._library = _library()
+        bits = max(8, (len(codes) * 8 - 1).bit_length())
+        self._loop = self._library.loop_new(bits, ROW_BITS)
+        if not self._loop:
+            raise MemoryError
+        for i, code in enumerate(codes):
+            self._library.loop_add(self._loop, code.encode().ljust(8, b"\0"), len(code), i)
+        size = ff.dtype("ticks").itemsize << ROW_BITS
+        memory = (ctypes.c_uint8 * size).from_address(self._library.loop_rows(self._loop))
+        self.rows = np.frombuffer(memory, ff.dtype("ticks"))
+
+    def __del__(self) -> None:
+        if getattr(self, "_loop", None):
+            self._library.loop_free(self._loop)
+
+    @property
+    def head(self) -> int:
+        """Rows written so far."""
+        return int(self._library.loop_head(self._loop))
+
+    def decode(self, data: bytes, recv_ns: int = 0) -> int:
+        """Decode a stream; returns the bytes used."""
+        return int(self._library.loop_decode(self._loop, data, len(data), recv_ns))
+
+    def receive(self, fd: int, window: int, n: int) -> int:
+        """Read n bytes from a blocking socket and decode them; returns the number of reads."""
+        return int(self._library.loop_receive(self._loop, fd, window, n))
+
+
+def drain(fd: int, window: int, n: int) -> int:
+    """Read n bytes from a blocking socket; returns the number of reads."""
+    return int(_library().loop_drain(fd, window, n))

@@ -1,0 +1,227 @@
+"""What the benches share: the report at the end of a run, and its JSON file (`--results PATH`)."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # the benches' helpers, as the processes they start
+
+_PACKAGES = ("fastfeed", "futu-api", "protobuf", "pandas", "numpy", "uvloop", "pytest-benchmark")
+
+#: What is aimed at: text, table, column, name, name of the peer to divide by, sign, limit.
+BARS: tuple[tuple[str, str, str, str, str | None, str, float], ...] = (
+    ("one tick a packet, ns", "decode 1", "ns/tick", "fastfeed", None, "at most", 40),
+    ("ten ticks a packet, ns", "decode 10", "ns/tick", "fastfeed", None, "at most", 20),
+    (
+        "one tick a packet, times the C loop",
+        "decode 1",
+        "ns/tick",
+        "fastfeed",
+        "C loop",
+        "at most",
+        2,
+    ),
+    (
+        "ten ticks a packet, times the C loop",
+        "decode 10",
+        "ns/tick",
+        "fastfeed",
+        "C loop",
+        "at most",
+        2,
+    ),
+    (
+        "one tick a packet, protobuf / fastfeed",
+        "decode 1",
+        "ns/tick",
+        "protobuf",
+        "fastfeed",
+        "at least",
+        10,
+    ),
+    (
+        "ten ticks a packet, protobuf / fastfeed",
+        "decode 10",
+        "ns/tick",
+        "protobuf",
+        "fastfeed",
+        "at least",
+        5,
+    ),
+    ("1000 symbols / 1 symbol", "symbols", "ns/tick", "1000", "1", "at most", 1.15),
+    ("10000 symbols / 1 symbol", "symbols", "ns/tick", "10000", "1", "at most", 1.6),
+    ("packets/s over TCP", "wire", "packets/s", "fastfeed, uvloop", None, "at least", 10e6),
+    (
+        "median latency / bare uvloop, 500/s",
+        "latency 500/s",
+        "x bare uvloop",
+        "fastfeed",
+        None,
+        "at most",
+        1.3,
+    ),
+    (
+        "median latency / bare uvloop, 2000/s",
+        "latency 2000/s",
+        "x bare uvloop",
+        "fastfeed",
+        None,
+        "at most",
+        1.3,
+    ),
+)
+
+
+class Report:
+    """The figures of a run, as tables of rows by name, and sentences that set them beside the bars."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, dict[str, dict[str, float]]] = {}
+        self.bars: list[dict[str, Any]] = []
+        self.notes: list[str] = []
+
+    def add(self, table: str, name: str, **figures: float) -> None:
+        """Enter a row; the keyword is the column, with its unit."""
+        self.tables.setdefault(table, {})[name] = figures
+
+    def get(self, table: str, name: str, column: str) -> float | None:
+        """Return a figure, or None when it was not measured in this run."""
+        return self.tables.get(table, {}).get(name, {}).get(column)
+
+    def conclude(self) -> None:
+        """Set figures, or their ratio to a peer's, beside what is aimed at. Nothing fails when it is missed."""
+        for what, table, column, name, peer, sign, limit in BARS:
+            value = self.get(table, name, column)
+            other = self.get(table, peer, column) if peer else 1.0
+            if value is not None and other is not None:
+                value /= other
+                met = value <= limit if sign == "at most" else value >= limit
+                self.bars.append(
+                    {"what": what, "value": value, "bar": f"{sign} {limit:,g}", "met": met}
+                )
+
+    def note(self, text: str) -> None:
+        """Enter a sentence, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+_KEY = pytest.StashKey[Report]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--results", metavar="PATH", help="write machine, versions and figures of the run as JSON"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_KEY] = Report()
+
+
+@pytest.fixture(scope="session")
+def report(pytestconfig: pytest.Config) -> Report:
+    """Where figures go."""
+    return pytestconfig.stash[_KEY]
+
+
+@pytest.fixture
+def timed(benchmark: Any) -> Callable[..., float]:
+    """Time a callable without arguments in rounds; returns the median in seconds."""
+
+    def run(target: Callable[[], object], *, rounds: int, group: str, warmup: int = 2) -> float:
+        benchmark.group = group
+        seconds: list[float] = []
+
+        def one() -> None:
+            started = time.perf_counter()
+            target()
+            seconds.append(time.perf_counter() - started)
+
+        benchmark.pedantic(one, rounds=rounds, warmup_rounds=warmup)
+        return statistics.median(seconds[-rounds:])
+
+    return run
+
+
+def machine() -> dict[str, Any]:
+    """Describe the machine and the versions of everything that was compared."""
+    from compiled import NoCompiler, compiler_version
+
+    import fastfeed._core.opend as core
+
+    try:
+        compiler = compiler_version()
+    except NoCompiler as error:
+        compiler = str(error)
+    model = platform.processor()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "compiler": compiler,
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "extension": Path(core.__file__).name,
+        "packages": {name: version(name) for name in _PACKAGES},
+        "load_before": _LOAD,
+    }
+
+
+_LOAD = os.getloadavg()[0]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    report = config.stash[_KEY]
+    if not report.tables:
+        return
+    report.conclude()
+    about = machine()
+    write = terminalreporter.write_line
+    terminalreporter.section("figures")
+    write(f"{about['cpu']}, {about['cores']} cores, {about['kernel']}, {about['python']}")
+    write(f"{about['compiler']}; load before the run {about['load_before']:.2f}")
+    write(", ".join(f"{name} {number}" for name, number in about["packages"].items()))
+    for table, rows in report.tables.items():
+        columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+        width = max(len(table), *(len(name) for name in rows))
+        write("")
+        write(f"{table:<{width}}" + "".join(f"  {column:>14}" for column in columns), bold=True)
+        for name, row in rows.items():
+            cells = (_number(row[c]) if c in row else "" for c in columns)
+            write(f"{name:<{width}}" + "".join(f"  {cell:>14}" for cell in cells))
+    write("")
+    for text in report.notes:
+        write(text)
+    for bar in report.bars:
+        write(
+            f"{'met   ' if bar['met'] else 'MISSED'} {bar['what']}: {_number(bar['value'])} ({bar['bar']})"
+        )
+    path = config.getoption("--results")
+    if path:
+        figures = {"tables": report.tables, "bars": report.bars, "notes": report.notes}
+        date = time.strftime("%Y-%m-%d", time.gmtime())
+        text = json.dumps({"date": date, "machine": about, **figures}, indent=2)
+        Path(path).write_text(text + "\n")
+        write(f"written to {path}")
+
+
+def _number(value: float) -> str:
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"

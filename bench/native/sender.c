@@ -1,0 +1,227 @@
+#define _GNU_SOURCE
+/* Just enough of OpenD to measure its clients: answers requests with ready-made packets, and
+ * after a subscription (3001) sends ready-made pushes.
+ *
+ *   sender REPLIES blast BLOCK REPEAT   the bytes of the file BLOCK, REPEAT times, as fast as
+ *                                       the client reads
+ *   sender REPLIES paced                a schedule that comes over stdin after "subscribed"
+ * was printed: records of i64 time (CLOCK_REALTIME ns), i64 length, bytes; time 0 ends it.
+ * Open loop: a late packet does not delay the times of those after it.
+ *
+ * REPLIES holds whole packets; the one with the request's protocol id is sent with its serial
+ * number. Requests without one are passed over. Prints its port, serves one client after the
+ * other, ends when stdin does or when it is killed. */
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { HEADER = 44, QOT_SUB = 3001, SPIN_NS = 150000 };
+
+typedef struct bytes {
+    uint8_t *at;
+    size_t length;
+} bytes;
+
+static void die(const char *what) {
+    perror(what);
+    exit(1);
+}
+
+static uint32_t u32(const uint8_t *p) {
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static bytes load(const char *path) {
+    bytes all = {NULL, 0};
+    FILE *file = fopen(path, "rb");
+    if (file == NULL || fseek(file, 0, SEEK_END) != 0)
+        die(path);
+    all.length = (size_t)ftell(file);
+    rewind(file);
+    all.at = malloc(all.length);
+    if (all.at == NULL || fread(all.at, 1, all.length, file) != all.length)
+        die(path);
+    fclose(file);
+    return all;
+}
+
+/* Both return 0, or -1 when the peer is gone. */
+static int send_all(int fd, const uint8_t *p, size_t length) {
+    while (length > 0) {
+        ssize_t n = send(fd, p, length < 1 << 20 ? length : 1 << 20, MSG_NOSIGNAL);
+        if (n <= 0) {
+            if (n < 0 && errno == EINTR)
+                continue;
+            return -1;
+        }
+        p += n;
+        length -= (size_t)n;
+    }
+    return 0;
+}
+
+/* The bytes of a file in memory, without copying them: this end must not be the slower one. */
+static int send_file(int fd, int file, size_t length) {
+    off_t at = 0;
+    while ((size_t)at < length) {
+        ssize_t n = sendfile(fd, file, &at, length - (size_t)at);
+        if (n <= 0 && !(n < 0 && errno == EINTR))
+            return -1;
+    }
+    return 0;
+}
+
+static int read_all(int fd, uint8_t *p, size_t length) {
+    while (length > 0) {
+        ssize_t n = read(fd, p, length);
+        if (n <= 0) {
+            if (n < 0 && errno == EINTR)
+                continue;
+            return -1;
+        }
+        p += n;
+        length -= (size_t)n;
+    }
+    return 0;
+}
+
+static int answer(int fd, bytes replies, const uint8_t *request) {
+    for (size_t at = 0; at + HEADER <= replies.length;) {
+        uint8_t *reply = replies.at + at;
+        size_t length = HEADER + u32(reply + 12);
+        if (u32(reply + 2) == u32(request + 2)) {
+            memcpy(reply + 8, request + 8, 4);
+            return send_all(fd, reply, length);
+        }
+        at += length;
+    }
+    return 0;
+}
+
+/* Serve requests until a subscription was answered. */
+static int until_subscribed(int fd, bytes replies) {
+    for (;;) {
+        uint8_t request[HEADER + 65536];
+        if (read_all(fd, request, HEADER) < 0 || u32(request + 12) > 65536 ||
+            read_all(fd, request + HEADER, u32(request + 12)) < 0 ||
+            answer(fd, replies, request) < 0)
+            return -1;
+        if (u32(request + 2) == QOT_SUB)
+            return 0;
+    }
+}
+
+static int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void wait_until(int64_t at_ns) {
+    int64_t sleep_to = at_ns - SPIN_NS;
+    if (now_ns() < sleep_to) {
+        struct timespec to = {sleep_to / 1000000000, sleep_to % 1000000000};
+        while (clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &to, NULL) == EINTR)
+            ;
+    }
+    while (now_ns() < at_ns)
+        ;
+}
+
+static int read_number(int64_t *value) {
+    return read_all(0, (uint8_t *)value, sizeof *value);
+}
+
+static int paced(int fd) {
+    size_t used = 0, size = 1 << 20;
+    uint8_t *schedule = malloc(size);
+    int64_t at_ns, length;
+    puts("subscribed");
+    fflush(stdout);
+    for (;;) {
+        if (schedule == NULL || read_number(&at_ns) < 0)
+            exit(0);
+        if (at_ns == 0)
+            break;
+        if (read_number(&length) < 0 || length > 65536)
+            exit(1);
+        if (size - used < (size_t)length + 16)
+            schedule = realloc(schedule, size *= 2);
+        if (schedule == NULL)
+            die("schedule");
+        memcpy(schedule + used, &at_ns, 8);
+        memcpy(schedule + used + 8, &length, 8);
+        if (read_all(0, schedule + used + 16, (size_t)length) < 0)
+            exit(1);
+        used += 16 + (size_t)length;
+    }
+    int rc = 0;
+    for (size_t at = 0; at < used && rc == 0; at += 16 + (size_t)length) {
+        memcpy(&at_ns, schedule + at, 8);
+        memcpy(&length, schedule + at + 8, 8);
+        wait_until(at_ns);
+        rc = send_all(fd, schedule + at + 16, (size_t)length);
+    }
+    free(schedule);
+    return rc;
+}
+
+int main(int argc, char **argv) {
+    prctl(PR_SET_PDEATHSIG, 9);
+    prctl(PR_SET_TIMERSLACK, 1);
+    if (argc < 3)
+        return 2;
+    bytes replies = load(argv[1]), block = {NULL, 0};
+    long repeat = 0;
+    int file = -1;
+    if (argc == 5) {
+        block = load(argv[3]);
+        repeat = atol(argv[4]);
+        file = memfd_create("block", MFD_CLOEXEC);
+        if (file < 0 || write(file, block.at, block.length) != (ssize_t)block.length)
+            die("block");
+    }
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+    if (listener < 0 || bind(listener, (struct sockaddr *)&address, length) < 0 ||
+        listen(listener, 8) < 0 ||
+        getsockname(listener, (struct sockaddr *)&address, &length) < 0)
+        die("listen");
+    printf("%d\n", ntohs(address.sin_port));
+    fflush(stdout);
+    for (;;) {
+        int fd = accept(listener, NULL, NULL);
+        if (fd < 0)
+            die("accept");
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        if (until_subscribed(fd, replies) == 0) {
+            if (argc == 5) {
+                for (long i = 0; i < repeat && send_file(fd, file, block.length) == 0; i++)
+                    ;
+            } else {
+                paced(fd);
+            }
+        }
+        /* Whatever the client still says, until it hangs up. */
+        uint8_t rest[4096];
+        while (read(fd, rest, sizeof rest) > 0)
+            ;
+        close(fd);
+    }
+}
