@@ -95,10 +95,10 @@ class Decoder:
         self._machine.reset()
 
     def stats(self) -> dict[str, Any]:
-        """Return counters: bytes, packets, ticks, frames, ignored, and rejected by reason.
+        """Return counters.
 
-        `frames` counts complete packets that are not rows, `ignored` pushes of kinds that are not decoded.
-        Of `rejected`, ``missing_price``, ``not_finite`` and ``time`` count rows (those of ``time`` were kept, with
-        time 0), all others packets.
+        `bytes`, `packets`; `ticks`: rows; `frames`: packets that are not rows; `ignored`: pushes of kinds that
+        are not decoded; `unreadable_times`: rows whose time is 0 for that reason; `rejected`: by reason, of
+        which ``missing_price`` and ``not_finite`` count rows, all others packets.
         """
         return self._machine.stats()

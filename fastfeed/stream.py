@@ -7,7 +7,6 @@ after each publication; what user code does there can be slow or wrong, but not 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal
@@ -17,22 +16,19 @@ from numpy.typing import NDArray
 
 from fastfeed import schema
 from fastfeed._core.ring import Ring, RingReader
+from fastfeed.callbacks import Callbacks
 
 __all__ = ["Reader", "Rows", "Stream"]
 
 #: A structured array of rows.
 Rows = NDArray[np.void]
 
-_logger = logging.getLogger(__name__)
-_LOG_PAUSE_S = 1.0  # between two log entries about a callback that raises
-
 
 class Reader(RingReader):
     """A position of one's own in a stream, made by `Stream.reader()`.
 
-    Views returned by `read()` show the ring itself. They stay what they are until the writer has come round
-    the ring, at least as long as the task that read them does not await; `intact()` tells, and `copy()` on
-    the array keeps.
+    Views returned by `read()` show the ring itself. They hold until your code awaits; after that only until the
+    writer comes round the ring, which `intact()` tells. Copy what must stay before you await.
 
     Attributes
     ----------
@@ -83,8 +79,9 @@ class _Loop(Reader):
     """The reader behind `async for` over a stream: tells the stream how far it came."""
 
     async def __anext__(self) -> Rows:
+        before = self.lost
         rows = await super().__anext__()
-        self._stream._iterated = max(self._stream._iterated, self.position)
+        self._stream._iterated_to(self.position, self.lost - before)
         return rows
 
 
@@ -92,9 +89,9 @@ class Stream:
     """The rows of one kind, as they arrive.
 
     ``async for rows in stream`` gives one read-only, zero-copy array for each wake-up, with all rows that are
-    new. It begins where the furthest loop over this stream has come (the first one: with the oldest row), so
-    breaking off and starting again loses nothing. The view holds until the loop asks for the next one; copy
-    what must stay longer.
+    new. The first loop over a stream begins with the oldest row, a later one where the furthest loop has come:
+    breaking off and starting again passes nothing over. The view holds until your code awaits; after that
+    only until the writer comes round the ring. Copy what must stay before you await.
 
     Attributes
     ----------
@@ -102,8 +99,6 @@ class Stream:
         The kind.
     dtype : numpy.dtype
         Of a row; see `fastfeed.schema.dtype`.
-    callback_errors : int
-        Exceptions that callbacks have raised.
     ended : bool
         No more rows will come.
     error : Exception or None
@@ -114,15 +109,14 @@ class Stream:
         self.name = name
         self.dtype = schema.dtype(name)
         self.ring = Ring(self.dtype.itemsize, capacity)
-        self.callback_errors = 0
         self.ended = False
         self.error: Exception | None = None
         self._rows: Rows = np.frombuffer(self.ring, self.dtype)  # type: ignore[call-overload]
-        self._callbacks: tuple[Callable[[Rows], object], ...] = ()
+        self._callbacks: Callbacks[Rows] = Callbacks(name)
         self._tap = self.reader()  # the position of the callbacks
         self._waiters: set[asyncio.Future[None]] = set()
-        self._iterated = 0
-        self._logged_at = -_LOG_PAUSE_S
+        self._iterated: int | None = None  # how far the furthest loop has come
+        self._lost_by_loops = 0
 
     def __repr__(self) -> str:
         return f"<Stream of {self.name}: {self.count} rows>"
@@ -137,6 +131,19 @@ class Stream:
         """How many rows the ring keeps."""
         return self.ring.capacity
 
+    @property
+    def callback_errors(self) -> int:
+        """Exceptions that callbacks have raised."""
+        return self._callbacks.errors
+
+    @property
+    def lost(self) -> int:
+        """Rows that were overwritten before a loop or the callbacks came to them.
+
+        Readers made by `reader()` count for themselves.
+        """
+        return self._lost_by_loops + self._tap.lost
+
     def reader(self, start: Literal["now", "oldest"] = "now") -> Reader:
         """Return a reader that begins with the next row to come, or with the oldest row there is."""
         if start not in ("now", "oldest"):
@@ -147,7 +154,7 @@ class Stream:
     def latest(self, n: int = 1) -> Rows:
         """Return the last n rows (or as many as there are), oldest first, as a read-only view.
 
-        The view shows the ring itself; copy what must stay.
+        The view holds until your code awaits; copy what must stay.
         """
         if n < 0:
             raise ValueError(f"expected n of 0 or more rows, got {n}")
@@ -167,27 +174,16 @@ class Stream:
         callable
             Without arguments; ends it.
         """
-        if not callable(callback):
-            raise TypeError(f"expected a callable, got {callback!r}")
         if not self._callbacks:
-            self._tap = self.reader()
-        self._callbacks = (*self._callbacks, callback)
-
-        def remove() -> None:
-            self._callbacks = tuple(other for other in self._callbacks if other is not callback)
-
-        return remove
+            self._tap.skip()
+        return self._callbacks.add(callback)
 
     def deliver(self) -> None:
         """Show what was published to callbacks and waiting tasks. Machines call it."""
         if self._callbacks:
             rows = self._tap.read()
             if len(rows):
-                for callback in self._callbacks:
-                    try:
-                        callback(rows)
-                    except Exception:
-                        self._callback_failed(callback)
+                self._callbacks(rows)
         if self._waiters:
             self._wake()
 
@@ -198,17 +194,14 @@ class Stream:
         self._wake()
 
     def __aiter__(self) -> AsyncIterator[Rows]:
-        position = max(self._iterated, min(self.ring.oldest, self.ring.published))
-        return _Loop(self.ring, self._rows, position, self)
+        start = self._iterated
+        if start is None:
+            start = min(self.ring.oldest, self.ring.published)
+        return _Loop(self.ring, self._rows, start, self)
 
-    def _callback_failed(self, callback: Callable[[Rows], object]) -> None:
-        self.callback_errors += 1
-        now = time.monotonic()
-        if now - self._logged_at >= _LOG_PAUSE_S:
-            self._logged_at = now
-            _logger.exception(
-                "callback %r of %s raised (%d so far)", callback, self.name, self.callback_errors
-            )
+    def _iterated_to(self, position: int, lost: int) -> None:
+        self._iterated = max(self._iterated or 0, position)
+        self._lost_by_loops += lost
 
     async def _wait(self, timeout: float | None) -> None:
         loop = asyncio.get_running_loop()

@@ -1,6 +1,11 @@
-"""What tests of every kind use: packets, and the folder of sample data that is not part of the project."""
+"""What tests of every kind use: packets, and the folder of recorded data that is not part of the project.
+
+That folder is $FASTFEED_TEST_DATA, or `shared` beside the repository. Tests that want it are skipped
+where it is missing.
+"""
 
 import hashlib
+import os
 import pathlib
 import struct
 
@@ -8,15 +13,16 @@ import pytest
 
 from fastfeed.protocols.opend_messages import message_class
 
-_SAMPLES = pathlib.Path(__file__).resolve().parents[2] / "shared"
+_BESIDE = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(scope="session")
 def samples():
-    """Return the folder with recorded data beside the repository; skip where there is none."""
-    if not _SAMPLES.is_dir():
-        pytest.skip(f"no sample data in {_SAMPLES}")
-    return _SAMPLES
+    """Return the folder with recorded data; skip where there is none."""
+    folder = pathlib.Path(os.environ.get("FASTFEED_TEST_DATA") or _BESIDE)
+    if not folder.is_dir():
+        pytest.skip(f"no recorded data in {folder}: set FASTFEED_TEST_DATA")
+    return folder
 
 
 @pytest.fixture(scope="session")

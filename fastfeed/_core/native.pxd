@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 cdef extern from "fastfeed/status.h" nogil:
     int FF_REASONS
     int FF_EMAGIC
-    int FF_ELENGTH
+    int FF_ETIME
     const char *ff_reason_name(int reason)
 
 

@@ -9,9 +9,9 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from fastfeed._core.native cimport (
     FF_EMAGIC,
+    FF_ETIME,
     FF_FLAG_GAP,
     FF_OPEND_FRAME,
-    FF_OPEND_HEADER,
     FF_OPEND_NEED_MORE,
     FF_OPEND_ROWS_FULL,
     FF_REASONS,
@@ -25,7 +25,6 @@ from fastfeed._core.native cimport (
     ff_opend_reset,
     ff_opend_space,
     ff_reason_name,
-    ff_ring,
     ff_ring_publish,
 )
 from fastfeed._core.ring cimport Ring
@@ -94,7 +93,8 @@ cdef class OpendMachine:
         ff_opend_free(&self.machine)
 
     def space(self, size_hint=-1):
-        """Return writable memory for the next read, good until the next call of any method.
+        """Return writable memory for the next read; using it after the next call of any method, or after the
+        machine's end, is an access to freed memory.
 
         The loop's size hint is passed over: one large read costs less than several small ones.
         """
@@ -107,30 +107,14 @@ cdef class OpendMachine:
 
     def received(self, size_t n):
         """Take note of n bytes written to the memory of `space()`, and process all that is complete."""
-        cdef ff_opend_frame frame
-        cdef uint64_t before = self.machine.counters.ticks
-        cdef list frames = None
-        cdef int status
+        cdef const uint8_t *p = NULL
+        cdef size_t left = 0
         self.enter()
         if n > self.machine.size - self.machine.end:
             raise ValueError(f"expected at most {self.machine.size - self.machine.end} bytes, got {n}")
         self.machine.ticks.recv_ns = now_ns()
         ff_opend_commit(&self.machine, n)
-        while True:
-            status = ff_opend_process(&self.machine, &frame)
-            if status == FF_OPEND_NEED_MORE:
-                break
-            if status == FF_OPEND_FRAME:
-                frames = add_frame(frames, &frame)
-            elif status == FF_OPEND_ROWS_FULL:
-                before = self.publish(before)
-            else:
-                self.fail(status, self.machine.window + self.machine.start,
-                          self.machine.end - self.machine.start)
-                break
-        if before != self.machine.counters.ticks:
-            self.publish(before)
-        return frames
+        return self.process(&p, &left)
 
     def feed(self, data, recv_ns=None):
         """Process a piece of the received stream, cut wherever it may be.
@@ -141,51 +125,55 @@ cdef class OpendMachine:
         recv_ns : int, optional
             The time of reception for the rows; now, if not given.
         """
-        cdef ff_opend_frame frame
-        cdef uint64_t before = self.machine.counters.ticks
-        cdef list frames = None
-        cdef int status = FF_OPEND_NEED_MORE
-        cdef size_t used, left
-        cdef const uint8_t *p
         cdef Py_buffer buffer
+        cdef const uint8_t *p
+        cdef size_t left
         self.enter()
         self.machine.ticks.recv_ns = now_ns() if recv_ns is None else recv_ns
         PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE)
         try:
             p = <const uint8_t *>buffer.buf
             left = buffer.len
-            if self.machine.start != self.machine.end:
+            if left and self.machine.start != self.machine.end:
                 # An unfinished packet waits in the window: everything goes there behind it.
-                if left:
-                    self.keep(p, left)
+                self.keep(p, left)
                 left = 0
             try:
-                while True:
-                    if left:
-                        status = ff_opend_process_span(&self.machine, p, left, &used, &frame)
-                        p += used
-                        left -= used
-                    else:
-                        status = ff_opend_process(&self.machine, &frame)
-                    if status == FF_OPEND_NEED_MORE:
-                        break
-                    if status == FF_OPEND_FRAME:
-                        frames = add_frame(frames, &frame)
-                    elif status == FF_OPEND_ROWS_FULL:
-                        before = self.publish(before)
-                    else:
-                        if left:
-                            self.fail(status, p, left)
-                        else:
-                            self.fail(status, self.machine.window + self.machine.start,
-                                      self.machine.end - self.machine.start)
-                        left = 0
-                        break
+                return self.process(&p, &left)
             finally:  # also when deliver() raised: the stream goes on
                 if left:
                     self.keep(p, left)
         finally:
             PyBuffer_Release(&buffer)
+
+    cdef list process(self, const uint8_t **p, size_t *left):
+        """Work through the `left` bytes at p or, when there are none, through the window."""
+        cdef ff_opend_frame frame
+        cdef uint64_t before = self.machine.counters.ticks
+        cdef list frames = None
+        cdef int status
+        cdef size_t used
+        while True:
+            if left[0]:
+                status = ff_opend_process_span(&self.machine, p[0], left[0], &used, &frame)
+                p[0] += used
+                left[0] -= used
+            else:
+                status = ff_opend_process(&self.machine, &frame)
+            if status == FF_OPEND_NEED_MORE:
+                break
+            if status == FF_OPEND_FRAME:
+                frames = add_frame(frames, &frame)
+            elif status == FF_OPEND_ROWS_FULL:
+                before = self.publish(before)
+            else:
+                if left[0]:
+                    self.fail(status, p[0], left[0])
+                    left[0] = 0
+                else:
+                    self.fail(status, self.machine.window + self.machine.start,
+                              self.machine.end - self.machine.start)
+                break
         if before != self.machine.counters.ticks:
             self.publish(before)
         return frames
@@ -258,12 +246,12 @@ cdef class OpendMachine:
         return self.machine.counters.ticks
 
     def stats(self):
-        """Return the counters: bytes, packets, ticks, replies, ignored, and rejected by reason."""
+        """Return the counters; see `fastfeed.Decoder.stats`."""
         cdef int i
         rejected = {}
         for i in range(FF_REASONS):
             n = self.machine.counters.rejected[i] + self.machine.ticks.dropped[i]
-            if n:
+            if n and i != FF_ETIME:
                 rejected[ff_reason_name(i).decode()] = n
         return {
             "bytes": self.machine.counters.bytes,
@@ -271,6 +259,7 @@ cdef class OpendMachine:
             "ticks": self.machine.counters.ticks,
             "frames": self.machine.counters.frames,
             "ignored": self.machine.counters.ignored,
+            "unreadable_times": self.machine.ticks.dropped[<int>FF_ETIME],
             "rejected": rejected,
         }
 

@@ -152,6 +152,10 @@ cdef class RingReader:
         self.position += ready
         return self.rows[start:start + <Py_ssize_t>ready]
 
+    def skip(self):
+        """Pass over everything that is published."""
+        self.position = self.last = ff_ring_published(&self.ring.ring)
+
     @property
     def ready(self):
         """How many rows `read()` would return now."""

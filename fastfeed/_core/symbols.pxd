@@ -8,3 +8,4 @@ cdef class SymbolTable:
 
     cdef str name(self, Py_ssize_t id)
     cdef Py_ssize_t find(self, str symbol) except? -2
+    cdef Py_ssize_t find_exactly(self, str symbol) except? -2

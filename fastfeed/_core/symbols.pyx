@@ -13,13 +13,15 @@ from fastfeed._core.native cimport (
 )
 
 cimport cython
+from fastfeed.protocols.opend_codes import canonical, security
 
 
 @cython.final
 cdef class SymbolTable:
     """Symbols and their ids: 0, 1, 2, ... in the order in which they were first seen.
 
-    ``table[0]`` is a symbol, ``table["700.HK"]`` its id (`KeyError`: never seen); ``len()``, ``in`` and
+    ``table[0]`` is a symbol, ``table["700.HK"]`` its id (`KeyError`: never seen), and so is
+    ``table["HK.00700"]``; ``len()``, ``in`` and
     iteration are those of the list of symbols. An id stays what it is as long as the table lives.
 
     Parameters
@@ -68,6 +70,16 @@ cdef class SymbolTable:
         return self.name(id)
 
     cdef Py_ssize_t find(self, str symbol) except? -2:
+        """Return the id of a symbol in canonical form or in OpenD's, -1 when it has none."""
+        cdef Py_ssize_t id = self.find_exactly(symbol)
+        if id == -1:
+            try:
+                id = self.find_exactly(canonical(*security(symbol)))
+            except ValueError:
+                pass
+        return id
+
+    cdef Py_ssize_t find_exactly(self, str symbol) except? -2:
         cdef Py_ssize_t length
         cdef const char *text
         try:

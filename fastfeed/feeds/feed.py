@@ -9,11 +9,12 @@ import abc
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from fastfeed._core.symbols import SymbolTable
+from fastfeed.callbacks import Callbacks
 from fastfeed.errors import (
     ConnectError,
     FastfeedError,
@@ -33,6 +34,8 @@ _logger = logging.getLogger(__name__)
 
 #: A connection that lived this long was a good one: the next pause is the first one again.
 _GOOD_CONNECTION_S = 10.0
+#: Pause before symbols that were refused after a reconnect are asked for again.
+_ASK_AGAIN_S = 30.0
 
 
 class Feed(abc.ABC):
@@ -54,23 +57,31 @@ class Feed(abc.ABC):
     kinds: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
-        self, url: str, *, hub: Hub | None, wait_s: float, backoff: Backoff | None
+        self,
+        url: str,
+        *,
+        hub: Hub | None,
+        wait_s: float,
+        up_timeout_s: float,
+        backoff: Backoff | None,
     ) -> None:
         self.url = url
         self.hub = hub if hub is not None else Hub()
         self._owns_hub = hub is None
         self._wait_s = wait_s
+        self._up_timeout_s = up_timeout_s
         self._backoff = backoff if backoff is not None else Backoff()
         self._wanted: dict[str, dict[str, None]] = {kind: {} for kind in self.kinds}
-        self._event_callbacks: tuple[Callable[[Event], object], ...] = ()
-        self._event_errors = 0
+        self._asking = asyncio.Lock()  # one change of the subscriptions at a time
+        self._events: Callbacks[Event] = Callbacks("event")
         self._connections = 0
         self._opened = False
         self._closed = False
+        self._failure: InternalError | None = None
         self._up = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    # ---- what a vendor adds
+    # what a vendor adds
 
     @abc.abstractmethod
     async def _connect(self) -> asyncio.Future[Exception | None]:
@@ -78,11 +89,15 @@ class Feed(abc.ABC):
 
     @abc.abstractmethod
     def _disconnect(self) -> None:
-        """Drop the connection, if there is one."""
+        """Drop the connection at once, if there is one."""
 
     @abc.abstractmethod
-    async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
-        """Ask for symbols; enter in `_wanted` those that were granted. SubscriptionError names the others."""
+    async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...], *, again: bool) -> None:
+        """Ask for symbols and enter in `_wanted` those that were granted.
+
+        With `again` they are there already, and what was delivered before shall not be sent once more.
+        SubscriptionError names the symbols that were refused.
+        """
 
     @abc.abstractmethod
     async def _unsubscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
@@ -96,7 +111,7 @@ class Feed(abc.ABC):
     def _machine_stats(self) -> dict[str, Any]:
         """Return the vendor's counters."""
 
-    # ---- streams
+    # streams
 
     @property
     def ticks(self) -> Stream:
@@ -108,7 +123,7 @@ class Feed(abc.ABC):
         """Ids and symbols: ``feed.symbols[3]``, ``feed.symbols["700.HK"]``."""
         return self.hub.symbols
 
-    # ---- life
+    # life
 
     async def open(self) -> Self:
         """Connect; the same as entering ``async with``.
@@ -117,8 +132,12 @@ class Feed(abc.ABC):
         ------
         ConnectError
             Nothing listens there; at once, unless the option `wait_s` allows more attempts.
+        RequestTimeout
+            It does not answer.
         AuthError
-            The vendor refused.
+            It refused.
+        RemoteProtocolError
+            What listens there does not speak the vendor's protocol.
         """
         if self._opened:
             raise LocalProtocolError("a feed is opened once; make a new one")
@@ -150,12 +169,14 @@ class Feed(abc.ABC):
             return
         self._closed = True
         self._up.clear()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        self._disconnect()
-        if self._owns_hub:
-            self.hub.end()
+        try:
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.wait([self._task])
+        finally:
+            self._disconnect()
+            if self._owns_hub:
+                self.hub.end()
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -176,7 +197,7 @@ class Feed(abc.ABC):
         """Whether the connection stands at the moment."""
         return self._up.is_set()
 
-    # ---- subscriptions
+    # subscriptions
 
     async def subscribe(self, symbols: str | Iterable[str], *kinds: str) -> None:
         """Ask for live rows of symbols, from now on and after every reconnect.
@@ -196,12 +217,15 @@ class Feed(abc.ABC):
             A symbol or a kind that cannot be.
         SubscriptionError
             The vendor refused; `symbols` are those it concerns, all others are subscribed.
+        ConnectError, RequestTimeout
+            The connection was lost meanwhile, or there was no answer. What was granted before stays.
         """
         names = self.check(symbols, *kinds)
         await self._wait_until_up()
-        new = [name for name in names if any(name not in self._wanted[kind] for kind in kinds)]
-        if new:
-            await self._subscribe(new, kinds)
+        async with self._asking:
+            new = [name for name in names if any(name not in self._wanted[kind] for kind in kinds)]
+            if new:
+                await self._subscribe(new, kinds, again=False)
 
     async def unsubscribe(self, symbols: str | Iterable[str], *kinds: str) -> None:
         """Give up symbols; without kinds, all kinds of them. What is not subscribed is passed over.
@@ -215,12 +239,13 @@ class Feed(abc.ABC):
         """
         kinds = kinds or self.kinds
         names = self.check(symbols, *kinds)
-        gone = [name for name in names if any(name in self._wanted[kind] for kind in kinds)]
-        for kind in kinds:
-            for name in gone:
-                self._wanted[kind].pop(name, None)
-        if gone and self.connected:
-            await self._unsubscribe(gone, kinds)
+        async with self._asking:
+            gone = [name for name in names if any(name in self._wanted[kind] for kind in kinds)]
+            for kind in kinds:
+                for name in gone:
+                    self._wanted[kind].pop(name, None)
+            if gone and self.connected:
+                await self._unsubscribe(gone, kinds)
 
     def subscribed(self, kind: str) -> tuple[str, ...]:
         """Return the symbols subscribed to a kind."""
@@ -245,6 +270,8 @@ class Feed(abc.ABC):
         return list(dict.fromkeys(self._canonical(symbol) for symbol in symbols))
 
     async def _wait_until_up(self) -> None:
+        if self._failure is not None:
+            raise self._failure
         if self._closed or not self._opened:
             raise ConnectError(f"the feed {self.url} is {'closed' if self._closed else 'not open'}")
         try:
@@ -255,9 +282,7 @@ class Feed(abc.ABC):
                 f"{self.url} is not connected, after {self._up_timeout_s:g} s of waiting"
             ) from None
 
-    _up_timeout_s = 12.0
-
-    # ---- events and counters
+    # events and counters
 
     def on_event(self, callback: Callable[[Event], object]) -> Callable[[], None]:
         """Call a function with every `Event`; an exception in it is logged and counted.
@@ -267,27 +292,21 @@ class Feed(abc.ABC):
         callable
             Without arguments; ends it.
         """
-        if not callable(callback):
-            raise TypeError(f"expected a callable, got {callback!r}")
-        self._event_callbacks = (*self._event_callbacks, callback)
-
-        def remove() -> None:
-            self._event_callbacks = tuple(c for c in self._event_callbacks if c is not callback)
-
-        return remove
+        return self._events.add(callback)
 
     def stats(self) -> dict[str, Any]:
         """Return counters since the feed was made.
 
-        `connections`, `subscribed` (by kind), `callback_errors`, `lost_rows` are the feed's; the others come from the
-        receiving machine: `bytes`, `packets`, `ticks`, `frames` (packets that are not rows), `ignored` (pushes of kinds
-        that are not decoded), `late_replies`, and `rejected`, a dict by reason.
+        `connected`; `connections`; `subscribed`: by kind; `callback_errors`; `lost_rows`: overwritten before a
+        loop or the callbacks came to them; `unmatched_replies`: too late, or to nothing that was asked; and the
+        receiving machine's, see `fastfeed.Decoder.stats`.
         """
         return {
             "connected": self.connected,
             "connections": self._connections,
             "subscribed": {kind: len(symbols) for kind, symbols in self._wanted.items()},
-            "callback_errors": self.ticks.callback_errors + self._event_errors,
+            "callback_errors": self.ticks.callback_errors + self._events.errors,
+            "lost_rows": self.ticks.lost,
             **self._machine_stats(),
         }
 
@@ -300,14 +319,9 @@ class Feed(abc.ABC):
             kind,
             text,
         )
-        for callback in self._event_callbacks:
-            try:
-                callback(event)
-            except Exception:
-                self._event_errors += 1
-                _logger.exception("event callback %r raised", callback)
+        self._events(event)
 
-    # ---- coming back
+    # coming back
 
     def _is_up(self) -> None:
         self._connections += 1
@@ -319,22 +333,31 @@ class Feed(abc.ABC):
             await self._come_back_for_ever(lost)
         except Exception as error:
             _logger.exception("the feed %s cannot go on", self.url)
+            self._failure = InternalError(f"the feed {self.url} cannot go on: {error!r}")
             self._up.clear()
             self._disconnect()
-            self._emit("error", f"the feed cannot go on: {error!r}")
-            self.hub.end(InternalError(f"the feed {self.url} cannot go on: {error!r}"))
+            self._emit("error", str(self._failure))
+            if self._owns_hub:
+                self.hub.end(self._failure)
 
     async def _come_back_for_ever(self, lost: asyncio.Future[Exception | None]) -> None:
-        while True:
-            since = time.monotonic()
-            reason = await lost
-            lost_ns = time.time_ns()
-            self._up.clear()
-            self._emit("disconnected", str(reason) if reason else "closed by the peer")
-            if time.monotonic() - since >= _GOOD_CONNECTION_S:
-                self._backoff.reset()
-            lost = await self._connect_again()
-            await self._resubscribe(lost_ns)
+        resubscribing: asyncio.Task[None] | None = None
+        try:
+            while True:
+                since = time.monotonic()
+                reason = await lost
+                lost_ns = time.time_ns()
+                self._up.clear()
+                if resubscribing is not None:
+                    resubscribing.cancel()
+                self._emit("disconnected", str(reason) if reason else "closed by the peer")
+                if time.monotonic() - since >= _GOOD_CONNECTION_S:
+                    self._backoff.reset()
+                lost = await self._connect_again()
+                resubscribing = asyncio.create_task(self._resubscribe(lost_ns))
+        finally:
+            if resubscribing is not None:
+                resubscribing.cancel()
 
     async def _connect_again(self) -> asyncio.Future[Exception | None]:
         while True:
@@ -343,34 +366,45 @@ class Feed(abc.ABC):
                 lost = await self._connect()
             except FastfeedError as error:
                 self._emit("connect_failed", str(error), code=error.code)
-            except Exception as error:  # never give up, but never hide it either
-                _logger.exception("unexpected error while connecting to %s", self.url)
-                self._emit("connect_failed", repr(error))
             else:
                 self._is_up()
                 return lost
 
     async def _resubscribe(self, lost_ns: int) -> None:
-        for symbols, kinds in self._wanted_groups():
-            try:
-                await self._subscribe(symbols, kinds)
-            except SubscriptionError as error:
-                self._emit("error", str(error), code=error.code, symbols=error.symbols)
-            except FastfeedError as error:
-                self._emit("error", str(error), code=error.code, symbols=tuple(symbols))
-            else:
-                self._emit("resubscribed", f"{len(symbols)} symbols", symbols=tuple(symbols))
-            self._emit(
-                "gap",
-                f"{', '.join(kinds)} of the interruption were not fetched",
-                symbols=tuple(symbols),
-                start_ns=lost_ns,
-                end_ns=time.time_ns(),
-            )
+        """Ask for everything again; for what is refused, ask again later."""
+        refused: set[str] | None = None
+        while refused is None or refused:
+            if refused:
+                await asyncio.sleep(_ASK_AGAIN_S)
+            only, refused = refused, set()
+            for symbols, kinds in self._wanted_groups(only):
+                try:
+                    async with self._asking:
+                        wanted = [s for s in symbols if s in self._wanted[kinds[0]]]
+                        await self._subscribe(wanted, kinds, again=True)
+                except SubscriptionError as error:
+                    refused.update(error.symbols)
+                    self._emit("error", str(error), code=error.code, symbols=error.symbols)
+                except FastfeedError as error:  # a new connection is a new chance
+                    self._emit("error", str(error), code=error.code, symbols=tuple(wanted))
+                    self._disconnect()
+                    return
+                granted = tuple(symbol for symbol in wanted if symbol not in refused)
+                if granted:
+                    self._emit("resubscribed", f"{len(granted)} symbols", symbols=granted)
+                    self._emit(
+                        "gap",
+                        f"{', '.join(kinds)} of the interruption were not fetched",
+                        symbols=granted,
+                        start_ns=lost_ns,
+                        end_ns=time.time_ns(),
+                    )
 
-    def _wanted_groups(self) -> Iterator[tuple[list[str], tuple[str, ...]]]:
+    def _wanted_groups(self, only: set[str] | None) -> list[tuple[list[str], tuple[str, ...]]]:
+        """Return what is wanted, grouped by equal sets of kinds."""
         groups: dict[tuple[str, ...], list[str]] = {}
         for symbol in dict.fromkeys(s for symbols in self._wanted.values() for s in symbols):
-            kinds = tuple(kind for kind, symbols in self._wanted.items() if symbol in symbols)
-            groups.setdefault(kinds, []).append(symbol)
-        return ((symbols, kinds) for kinds, symbols in groups.items())
+            if only is None or symbol in only:
+                kinds = tuple(kind for kind, symbols in self._wanted.items() if symbol in symbols)
+                groups.setdefault(kinds, []).append(symbol)
+        return [(symbols, kinds) for kinds, symbols in groups.items()]

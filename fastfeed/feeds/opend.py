@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal
@@ -18,7 +19,7 @@ from fastfeed.errors import (
 )
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.feed import Feed
-from fastfeed.feeds.opend_session import OpendSession, State, refusal
+from fastfeed.feeds.opend_session import OpendSession, State, refusal, text_of
 from fastfeed.feeds.transport import Connection, open_connection
 from fastfeed.hub import Hub
 from fastfeed.protocols.opend_codes import canonical, security
@@ -39,6 +40,26 @@ _MINIMUM_AGE_S = 60.0  # of a subscription, before OpenD lets go of it
 _AGE_MARGIN_S = 0.5
 _MAX_POLL_S = 0.5
 _REFUSAL_PAUSE_S = 1.0  # between two events about pushes that are errors; all are counted
+
+
+@dataclasses.dataclass(eq=False, slots=True)
+class _Link:
+    """One connection with its session; replaced as a whole by the next one."""
+
+    session: OpendSession
+    ready: asyncio.Future[None]  # the handshake is over, well or badly
+    lost: asyncio.Future[Exception | None]
+    connection: Connection | None = None
+    poll_timer: asyncio.TimerHandle | None = None
+
+    def carry_out(self) -> None:
+        """Send what the session wants to send, and take note of its state."""
+        if self.connection is not None:
+            self.connection.write(self.session.take_output())
+            if self.session.error is not None:
+                self.connection.abort(self.session.error)
+        if self.session.state in (State.READY, State.CLOSED) and not self.ready.done():
+            self.ready.set_result(None)
 
 
 class OpenD(Feed):
@@ -98,14 +119,20 @@ class OpenD(Feed):
         if session is not None and session not in _SESSIONS:
             raise ValueError(f"expected a session ({', '.join(_SESSIONS)}), got {session!r}")
         url_host = f"[{host}]" if ":" in host else host
-        super().__init__(f"opend://{url_host}:{port}", hub=hub, wait_s=wait_s, backoff=backoff)
+        super().__init__(
+            f"opend://{url_host}:{port}",
+            hub=hub,
+            wait_s=wait_s,
+            up_timeout_s=request_timeout_s,
+            backoff=backoff,
+        )
         self._host = host
         self._port = port
         self._client_id = client_id
         self._session_number = _SESSIONS[session] if session else None
         self._check_sha1 = check_sha1
         self._connect_timeout_s = connect_timeout_s
-        self._request_timeout_s = self._up_timeout_s = request_timeout_s
+        self._request_timeout_s = request_timeout_s
         stream = self.hub.ticks
         self._machine = OpendMachine(
             self.hub.symbols,
@@ -114,102 +141,95 @@ class OpenD(Feed):
             limit_bytes=limit_bytes,
             window_bytes=window_bytes,
         )
-        self._connection: Connection | None = None
-        self._session: OpendSession | None = None
-        self._ready: asyncio.Future[None]  # the handshake of the present connection is over
-        self._poll_timer: asyncio.TimerHandle | None = None
-        self._late_replies = 0
+        self._link: _Link | None = None
+        self._unmatched_replies = 0
         self._refusal_told_at = -_REFUSAL_PAUSE_S
         self._subscribed_at: dict[tuple[str, str], float] = {}
         self._unsubscribe_at: dict[tuple[str, str], float] = {}
         self._unsubscribe_timer: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
 
-    # ---- connection
+    # connection
 
     async def _connect(self) -> asyncio.Future[Exception | None]:
         loop = asyncio.get_running_loop()
-        lost: asyncio.Future[Exception | None] = loop.create_future()
-        self._ready = loop.create_future()
-        session = self._session = OpendSession(
+        session = OpendSession(
             self._on_push,
             client_id=self._client_id,
             handshake_timeout_s=self._connect_timeout_s,
             request_timeout_s=self._request_timeout_s,
         )
+        link = _Link(session, loop.create_future(), loop.create_future())
 
         def on_frames(frames: list[tuple[int, int, bytes]]) -> None:
             session.receive(frames, loop.time())
-            self._carry_out(session)
+            link.carry_out()
 
         def on_lost(reason: Exception | None) -> None:
-            self._forget(session, reason)
-            if not lost.done():
-                lost.set_result(session.error)
+            self._forget(link, reason)
 
         self._machine.reset(gap=self._connections > 0)
-        self._connection = connection = await open_connection(
+        link.connection = connection = await open_connection(
             self._host,
             self._port,
             self._connect_timeout_s,
             lambda: Connection(self._machine, on_frames, on_lost),
         )
-        check = self._check_sha1
-        self._machine.check_sha1 = not connection.is_loopback if check is None else check
-        session.start(loop.time())
-        self._carry_out(session)
-        self._poll()
+        if session.error is not None:  # lost as soon as it stood
+            raise session.error
+        self._link = link
         try:
-            await self._ready
+            if self._closed:
+                raise ConnectError(f"the feed {self.url} was closed while it connected")
+            check = self._check_sha1
+            self._machine.check_sha1 = not connection.is_loopback if check is None else check
+            session.start(loop.time())
+            link.carry_out()
+            self._poll(link)
+            await link.ready
+            if session.error is not None:
+                raise session.error
         except BaseException:
             self._disconnect()
             raise
-        if session.error is not None:
-            raise session.error
-        return lost
+        return link.lost
 
     def _disconnect(self) -> None:
-        for timer in (self._poll_timer, self._unsubscribe_timer):
-            if timer is not None:
-                timer.cancel()
-        for task in self._background:
-            task.cancel()
-        if self._session is not None:
-            self._session.close(ConnectError(f"the feed {self.url} was closed"))
-        if self._connection is not None:
-            self._connection.close()
+        link = self._link
+        if link is not None:
+            error = ConnectError(f"the connection to {self.url} was given up")
+            self._forget(link, error)
+            assert link.connection is not None
+            link.connection.abort()
 
-    def _forget(self, session: OpendSession, reason: Exception | None) -> None:
-        """Clear what ended with a connection: its session and OpenD's record of subscriptions."""
+    def _forget(self, link: _Link, reason: Exception | None) -> None:
+        """Take leave of a connection: with it end its session and OpenD's record of subscriptions."""
         if not isinstance(reason, FastfeedError):
             text = str(reason) if reason else "closed by the peer"
             reason = ConnectError(f"connection to {self.url} lost: {text}")
-        session.close(reason)
-        self._carry_out(session)
-        if self._session is session:
-            self._late_replies += session.late_replies
-            self._session = self._connection = None
+        link.session.close(reason)
+        link.carry_out()
+        if link.poll_timer is not None:
+            link.poll_timer.cancel()
+        if self._link is link:
+            self._link = None
+            if self._unsubscribe_timer is not None:
+                self._unsubscribe_timer.cancel()
+            for task in self._background:
+                task.cancel()
+            self._unmatched_replies += link.session.unmatched_replies
             self._subscribed_at.clear()
             self._unsubscribe_at.clear()
+        if not link.lost.done():
+            link.lost.set_result(link.session.error)
 
-    def _carry_out(self, session: OpendSession) -> None:
-        """Send what the session wants to send, and take note of its state."""
-        if self._connection is not None:
-            self._connection.write(session.take_output())
-            if session.error is not None:
-                self._connection.abort(session.error)
-        if session.state in (State.READY, State.CLOSED) and not self._ready.done():
-            self._ready.set_result(None)
-
-    def _poll(self) -> None:
-        session = self._session
-        if session is None:
-            return
+    def _poll(self, link: _Link) -> None:
         loop = asyncio.get_running_loop()
-        session.poll(loop.time(), self._machine.packets)
-        self._carry_out(session)
-        delay = min(max(session.due(loop.time()), 0.001), _MAX_POLL_S)
-        self._poll_timer = loop.call_later(delay, self._poll)
+        link.session.poll(loop.time(), self._machine.packets)
+        link.carry_out()
+        delay = min(max(link.session.due(loop.time()), 0.001), _MAX_POLL_S)
+        if link is self._link:
+            link.poll_timer = loop.call_later(delay, self._poll, link)
 
     def _on_push(self, proto_id: int, body: bytes) -> None:
         """Turn OpenD's notices and refused pushes into events."""
@@ -230,7 +250,7 @@ class OpenD(Feed):
         elif proto_id == NOTIFY:
             s2c = message.s2c
             if s2c.HasField("event"):
-                self._emit("notice", s2c.event.desc, code=s2c.event.eventType)
+                self._emit("notice", text_of(s2c.event.desc), code=s2c.event.eventType)
             elif s2c.HasField("connectStatus"):
                 state = "logged in" if s2c.connectStatus.qotLogined else "not logged in"
                 self._emit("notice", f"OpenD is {state} to its quote server", code=s2c.type)
@@ -238,8 +258,8 @@ class OpenD(Feed):
                 self._emit("notice", f"OpenD notice of type {s2c.type}", code=s2c.type)
 
     async def _request(self, proto_id: int, message: Any) -> bytes:
-        session = self._session
-        if session is None:
+        link = self._link
+        if link is None:
             raise ConnectError(f"{self.url} is not connected")
         loop = asyncio.get_running_loop()
         reply: asyncio.Future[bytes] = loop.create_future()
@@ -252,21 +272,22 @@ class OpenD(Feed):
             else:
                 reply.set_result(outcome)
 
-        session.request(proto_id, message, loop.time(), done)
-        self._carry_out(session)
+        link.session.request(proto_id, message, loop.time(), done)
+        link.carry_out()
         return await reply
 
-    # ---- subscriptions
+    # subscriptions
 
     def _canonical(self, symbol: str) -> str:
         return canonical(*security(symbol))
 
-    async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
+    async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...], *, again: bool) -> None:
         def request(batch: list[str]) -> Any:
             message = message_class("QotSub.Request")()
             c2s = message.c2s
             c2s.isSubOrUnSub = True
             c2s.isRegOrUnRegPush = True
+            c2s.isFirstPush = not again
             if self._session_number is not None:
                 c2s.session = self._session_number
             self._fill(c2s, batch, kinds)
@@ -290,7 +311,7 @@ class OpenD(Feed):
             old, young = [], []
             for symbol in symbols:
                 since = self._subscribed_at.get((symbol, kind))
-                if since is None or symbol in self._wanted[kind]:
+                if since is None:
                     continue
                 if now - since >= _MINIMUM_AGE_S + _AGE_MARGIN_S:
                     old.append(symbol)
@@ -298,8 +319,8 @@ class OpenD(Feed):
                     young.append(symbol)
                     self._unsubscribe_at[symbol, kind] = since + _MINIMUM_AGE_S + _AGE_MARGIN_S
             self._schedule_unsubscribe()
-            await self._release(old, kind)
             await self._stop_pushes(young, kind)
+            await self._release(old, kind)
 
     async def _stop_pushes(self, symbols: list[str], kind: str) -> None:
         def request(batch: list[str]) -> Any:
@@ -349,12 +370,17 @@ class OpenD(Feed):
         outcomes = await asyncio.gather(*map(one, batches), return_exceptions=True)
         refused: list[str] = []
         first: RequestError | None = None
+        other: BaseException | None = None
         for batch, outcome in zip(batches, outcomes, strict=True):
             if isinstance(outcome, RequestError):
                 first = first or outcome
                 refused += batch
-            elif outcome is not None:
-                raise outcome
+            else:
+                other = other or outcome
+        if other is not None:
+            if refused:
+                other.add_note(f"besides, {', '.join(refused)} were refused: {first}")
+            raise other
         if first is not None:
             shown = ", ".join(refused[:5]) + (", ..." if len(refused) > 5 else "")
             raise SubscriptionError(
@@ -388,12 +414,16 @@ class OpenD(Feed):
                 del self._unsubscribe_at[symbol, kind]
             try:
                 await self._release(due, kind)
+            except SubscriptionError as error:
+                self._emit("error", str(error), code=error.code, symbols=error.symbols)
+                for symbol in error.symbols:
+                    self._unsubscribe_at[symbol, kind] = now + _MINIMUM_AGE_S
             except FastfeedError as error:
                 self._emit("error", str(error), code=error.code, symbols=tuple(due))
         self._schedule_unsubscribe()
 
-    # ---- counters
+    # counters
 
     def _machine_stats(self) -> dict[str, Any]:
-        late = self._session.late_replies if self._session is not None else 0
-        return {**self._machine.stats(), "late_replies": self._late_replies + late}
+        now = self._link.session.unmatched_replies if self._link is not None else 0
+        return {**self._machine.stats(), "unmatched_replies": self._unmatched_replies + now}

@@ -94,7 +94,7 @@ class OpendSession:
         self.connection_id = 0
         self.server_version = 0
         self.keep_alive_s = 10.0
-        self.late_replies = 0
+        self.unmatched_replies = 0  # too late, or to nothing that was asked
         self._on_push = on_push
         self._client_id = client_id
         self._calendar = calendar
@@ -141,7 +141,7 @@ class OpendSession:
                 continue
             pending = self._pending.pop((proto_id, serial), None)
             if pending is None:
-                self.late_replies += 1
+                self.unmatched_replies += 1
             else:
                 self._reply(proto_id, body, pending[1])
 
@@ -241,8 +241,13 @@ class OpendSession:
 def refusal(what: str, verdict: Any) -> RequestError:
     """Return the error of a reply or push whose retType is not 0."""
     code = verdict.errCode if verdict.errCode else verdict.retType
-    text = verdict.retMsg
+    text = text_of(verdict.retMsg)
     return RequestError(f"OpenD refused {what}: {text} (code {code})", code=code, text=text)
+
+
+def text_of(words: bytes) -> str:
+    """Return what OpenD says, in whatever encoding."""
+    return words.decode(errors="replace")
 
 
 def _ignore(reply: bytes | FastfeedError) -> None:

@@ -90,11 +90,6 @@ class Connection(asyncio.BufferedProtocol):
             self._reason = self._reason or reason
             self._transport.abort()
 
-    def close(self) -> None:
-        """End the connection once everything is sent."""
-        if self._transport is not None:
-            self._transport.close()
-
     @property
     def is_loopback(self) -> bool:
         """Whether the peer is on this machine."""

@@ -456,7 +456,7 @@ class _Client:
                 raise _Refused(f"unknown protocol id {proto}")
         except _Refused as refused:
             self._sim._counts["refused"] += 1
-            reply = message_class("Reply")(retType=-1, retMsg=str(refused), errCode=0)
+            reply = message_class("Reply")(retType=-1, retMsg=str(refused).encode(), errCode=0)
         await self._wire.reply(packet(proto, serial, reply.SerializeToString()))
         if known:
             await self._wire.push(known)
@@ -618,7 +618,7 @@ _ANSWERS: dict[int, Callable[[_Client, bytes], Any]] = {
 
 
 def _ok() -> Any:
-    return message_class("Reply")(retType=0, retMsg="", errCode=0)
+    return message_class("Reply")(retType=0, retMsg=b"", errCode=0)
 
 
 def _good(name: str, **s2c: Any) -> Any:

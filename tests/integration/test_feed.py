@@ -335,7 +335,7 @@ def test_a_reply_that_is_late_is_a_timeout_and_harmless(run):
             async with ff.connect(sim.url, request_timeout_s=0.1) as feed:
                 with pytest.raises(ff.RequestTimeout):
                     await feed.subscribe(sim.symbols, "ticks")
-                await until(lambda: feed.stats()["late_replies"] == 1)
+                await until(lambda: feed.stats()["unmatched_replies"] == 1)
                 assert feed.connected
 
     run(main())

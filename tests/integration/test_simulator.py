@@ -183,7 +183,7 @@ def test_requests_are_answered_as_a_gateway_does(run):
             body = await client.request(1004, "KeepAlive", time=1)
             reply = message_class("Reply").FromString(body)
             assert reply.retType == -1
-            assert "InitConnect" in reply.retMsg
+            assert b"InitConnect" in reply.retMsg
 
             body = await client.init(recvNotify=True, programmingLanguage="Python")
             reply = message_class("InitConnect.Response").FromString(body)
@@ -242,7 +242,7 @@ def test_encryption_is_refused_in_words(run):
         ):
             reply = message_class("Reply").FromString(await client.init(packetEncAlgo=2))
             assert reply.retType == -1
-            assert "key" in reply.retMsg
+            assert b"key" in reply.retMsg
 
     run(main())
 
@@ -391,7 +391,7 @@ def test_subscriptions_have_a_quota_which_a_young_one_outlives(run):
                 assert (await other.subscribe("SPY.US")).retType == 0  # the same costs nothing
                 reply = await other.subscribe("BTCUSDT.CC")
                 assert reply.retType == -1
-                assert "quota" in reply.retMsg
+                assert b"quota" in reply.retMsg
                 body = await other.request(3003, "QotGetSubInfo", isReqAllConn=True)
                 info = message_class("QotGetSubInfo.Response").FromString(body).s2c
                 assert (info.totalUsedQuota, info.remainQuota) == (2, 0)
@@ -418,7 +418,7 @@ def test_a_subscription_lives_a_minute_at_least(run):
             await client.subscribe("SPY.US", "700.HK")
             reply = await client.subscribe("SPY.US", on=False)
             assert reply.retType == -1
-            assert "SPY.US" in reply.retMsg
+            assert b"SPY.US" in reply.retMsg
             reply = await client.request(3001, "QotSub", isSubOrUnSub=False, isUnsubAll=True)
             assert message_class("Reply").FromString(reply).retType == -1
             await asyncio.sleep(0.3)
@@ -451,7 +451,7 @@ def test_pushes_come_only_when_registered(run):
 
             reply = await register(True, "SPY.US")
             assert reply.retType == -1
-            assert "subscribe first" in reply.retMsg
+            assert b"subscribe first" in reply.retMsg
             assert (await client.subscribe("SPY.US", push=None)).retType == 0
             assert (await client.subscribe("700.HK", types=(1, 2))).retType == 0
             await asyncio.sleep(0.05)
@@ -473,10 +473,10 @@ def test_unknown_securities_and_types_are_named(run):
         async with OpenDSimulator(tape=make_tape(3)) as sim, connect(sim) as client:
             reply = await client.subscribe("SPY.US", "IBM.US", "00001.HK")
             assert reply.retType == -1
-            assert reply.retMsg == "unknown security: IBM.US, 1.HK"
+            assert reply.retMsg == b"unknown security: IBM.US, 1.HK"
             reply = await client.subscribe("SPY.US", types=(99,))
             assert reply.retType == -1
-            assert "99" in reply.retMsg
+            assert b"99" in reply.retMsg
             body = await client.request(3003, "QotGetSubInfo")
             info = message_class("QotGetSubInfo.Response").FromString(body).s2c
             assert info.totalUsedQuota == 0
@@ -801,7 +801,7 @@ def test_init_is_refused_and_replies_are_late(run):
         ):
             began = time.monotonic()
             reply = message_class("Reply").FromString(await client.init())
-            assert (reply.retType, reply.retMsg) == (-1, "not today")
+            assert (reply.retType, reply.retMsg) == (-1, b"not today")
             assert time.monotonic() - began > 0.14
 
     run(main())

@@ -36,7 +36,7 @@ def init_reply(interval=10, **fields):
 
 
 def refused(text, ret_type=-1):
-    return message_class("Reply")(retType=ret_type, retMsg=text).SerializeToString()
+    return message_class("Reply")(retType=ret_type, retMsg=text.encode()).SerializeToString()
 
 
 def ready_session(interval=10, pushes=None):
@@ -143,7 +143,7 @@ def test_replies_are_matched_by_id_and_serial():
     assert isinstance(outcomes["a"], ff.RequestError)
     assert outcomes["a"].text == "no quota"
     assert "b" not in outcomes
-    assert session.late_replies == 1
+    assert session.unmatched_replies == 1
 
 
 def test_a_reply_after_the_timeout_is_dropped():
@@ -158,7 +158,20 @@ def test_a_reply_after_the_timeout_is_dropped():
     session.receive([(QOT_SUB, serial, OK)], 113.1)
     session.receive([(QOT_SUB, serial, OK)], 113.1)
     assert len(outcomes) == 1
-    assert session.late_replies == 2
+    assert session.unmatched_replies == 2
+
+
+def test_words_in_another_encoding_are_still_told():
+    session = ready_session()
+    outcomes = []
+    request = message_class("QotSub.Request")()
+    request.c2s.isSubOrUnSub = True
+    session.request(QOT_SUB, request, 101.0, outcomes.append)
+    [(_, serial, _)] = sent(session)
+    reply = message_class("Reply")(retType=-1, retMsg="额度".encode("gb18030"))
+    session.receive([(QOT_SUB, serial, reply.SerializeToString())], 101.1)
+    assert isinstance(outcomes[0], ff.RequestError)
+    assert isinstance(outcomes[0].text, str)
 
 
 def test_garbage_as_reply_fails_the_request_only():
