@@ -7,6 +7,7 @@
 ...         print(feed.symbols[ticks["symbol"][-1]], ticks["price"][-1])
 """
 
+from fastfeed._core.symbols import SymbolTable
 from fastfeed.connect import connect, run
 from fastfeed.decoder import Decoder
 from fastfeed.errors import (
@@ -55,6 +56,7 @@ __all__ = [
     "RequestTimeout",
     "Stream",
     "SubscriptionError",
+    "SymbolTable",
     "__version__",
     "connect",
     "dtype",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
+import re
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -19,19 +19,7 @@ __all__ = ["connect", "run"]
 T = TypeVar("T")
 
 _FEEDS: dict[str, type[OpenD]] = {"opend": OpenD}
-_DEFAULT_PORTS = {"opend": 11111}
-
-#: Options that a URL's query may hold, and how to read their text.
-_QUERY: dict[str, Any] = {
-    "client_id": str,
-    "session": str,
-    "check_sha1": bool,
-    "wait_s": float,
-    "connect_timeout_s": float,
-    "request_timeout_s": float,
-    "limit_bytes": int,
-    "window_bytes": int,
-}
+_EXAMPLE = "opend://127.0.0.1:11111"
 
 
 def connect(url: str, **options: Any) -> Feed:
@@ -57,37 +45,38 @@ def connect(url: str, **options: Any) -> Feed:
     ...     async for ticks in feed.ticks:
     ...         print(feed.symbols[ticks["symbol"][-1]], ticks["price"][-1])
     """
+    shown = re.sub(r"//.*@", "//***@", url) if isinstance(url, str) else repr(url)
     try:
         parts = urlsplit(url)
-        port = parts.port
-    except (ValueError, AttributeError, TypeError) as error:
-        raise ConfigError(f"expected a URL such as opend://127.0.0.1:11111, got {url!r}") from error
+        address = (parts.hostname,) if parts.port is None else (parts.hostname, parts.port)
+    except (ValueError, AttributeError, TypeError):
+        raise ConfigError(f"expected a URL such as {_EXAMPLE}, got {shown!r}") from None
     feed = _FEEDS.get(parts.scheme)
     if feed is None or not parts.hostname or parts.path.strip("/") or "@" in parts.netloc:
-        raise ConfigError(
-            f"expected a URL such as opend://127.0.0.1:11111 ({', '.join(_FEEDS)}), got {url!r}"
-        )
-    chosen = _query_options(parts.query) | options
-    known = inspect.signature(feed).parameters
-    for name in chosen:
-        if name not in known or name in ("host", "port"):
-            names = ", ".join(n for n in known if n not in ("host", "port"))
-            raise ConfigError(f"expected an option of {feed.__name__} ({names}), got {name!r}")
+        raise ConfigError(f"expected a URL such as {_EXAMPLE}, got {shown!r}")
+    known = get_type_hints(feed.__init__)
+    for name in ("host", "port", "return"):
+        del known[name]
+    for name in options:
+        if name not in known:
+            raise ConfigError(f"expected an option ({', '.join(known)}), got {name!r}")
     try:
-        return feed(
-            parts.hostname, _DEFAULT_PORTS[parts.scheme] if port is None else port, **chosen
-        )
+        return feed(*address, **_query_options(parts.query, known) | options)
+    except ConfigError:
+        raise
     except ValueError as error:
-        raise ConfigError(f"{error}, in {url!r}") from error
+        raise ConfigError(f"{error}, in {shown!r}") from error
 
 
-def _query_options(query: str) -> dict[str, Any]:
+def _query_options(query: str, known: dict[str, Any]) -> dict[str, Any]:
+    """Read the options of a query by the types that the constructor declares."""
+    plain = {name: kind for name, kind in known.items() if name not in ("hub", "backoff")}
     options = {}
     for name, text in parse_qsl(query, keep_blank_values=True):
-        if name not in _QUERY:
-            raise ConfigError(f"expected an option ({', '.join(_QUERY)}), got {name!r} in the URL")
+        if name not in plain:
+            raise ConfigError(f"expected an option ({', '.join(plain)}), got {name!r} in the URL")
         try:
-            options[name] = msgspec.convert(text, _QUERY[name], strict=False)
+            options[name] = msgspec.convert(text, plain[name], strict=False)
         except msgspec.ValidationError as error:
             raise ConfigError(f"option {name}={text!r} in the URL: {error}") from None
     return options

@@ -42,12 +42,6 @@ class Hub:
         """Trades."""
         return Stream("ticks", self.capacity)
 
-    def stream(self, kind: str) -> Stream:
-        """Return the stream of a kind."""
-        if kind != "ticks":
-            raise ValueError(f"expected a kind of row (ticks), got {kind!r}")
-        return self.ticks
-
     def end(self, error: Exception | None = None) -> None:
         """End the streams: loops over them finish once they have read what is there."""
         self.ticks.end(error)

@@ -421,6 +421,111 @@ def test_coming_back_resubscribes_exactly_what_was_asked(run):
     run(main())
 
 
+def test_nothing_is_delivered_twice_after_coming_back(run):
+    async def main():
+        async with OpenDSimulator(symbols=5, rate=3000) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                events = []
+                feed.on_event(events.append)
+                await feed.subscribe(sim.symbols, "ticks")
+                for n in range(1, 4):
+                    before = feed.ticks.count
+                    await until(lambda before=before: feed.ticks.count > before + 100)
+                    await sim.disconnect_all()
+                    await until(lambda n=n: kinds(events).count("resubscribed") == n)
+                await asyncio.sleep(0.1)
+                rows = feed.ticks.latest(feed.ticks.count)
+                keys = set(zip(rows["symbol"].tolist(), rows["seq"].tolist(), strict=True))
+                assert len(keys) == len(rows)
+
+    run(main())
+
+
+def test_unsubscribing_while_it_comes_back(run):
+    async def main():
+        async with OpenDSimulator(symbols=2, rate=100, faults=Faults(late_reply=0.2)) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                events = []
+                feed.on_event(events.append)
+                await feed.subscribe(sim.symbols, "ticks")
+                await sim.disconnect_all()
+                await until(lambda: "connected" in kinds(events))
+                await feed.unsubscribe(sim.symbols[1], "ticks")
+                await until(lambda: "gap" in kinds(events))
+                assert feed.subscribed("ticks") == sim.symbols[:1]
+                await asyncio.sleep(0.3)
+                assert feed.subscribed("ticks") == sim.symbols[:1]
+
+    run(main())
+
+
+def test_a_resubscription_without_an_answer_is_tried_on_a_new_connection(run):
+    """The gateway answers the handshake, but for a while no request."""
+    mute = []
+
+    async def main():
+        async with OpenDSimulator(symbols=2, rate=1000) as sim:
+            async with ff.connect(sim.url, request_timeout_s=0.2, **quick()) as feed:
+                events = []
+                feed.on_event(events.append)
+                await feed.subscribe(sim.symbols, "ticks")
+                answer = type(next(iter(sim._clients)))._answer
+
+                async def sometimes(client, proto, serial, body):
+                    if proto == 3001 and len(mute) < 3:
+                        mute.append(serial)
+                        return
+                    await answer(client, proto, serial, body)
+
+                type(next(iter(sim._clients)))._answer = sometimes
+                try:
+                    await sim.disconnect_all()
+                    await until(lambda: "resubscribed" in kinds(events))
+                finally:
+                    type(next(iter(sim._clients)))._answer = answer
+                assert len(mute) == 3
+                before = feed.ticks.count
+                await until(lambda: feed.ticks.count > before)
+
+    run(main())
+
+
+def test_rows_that_a_loop_did_not_see_are_counted(run):
+    async def main():
+        async with OpenDSimulator(symbols=5, rate=50000) as sim:
+            async with ff.connect(sim.url, hub=ff.Hub(capacity=1024)) as feed:
+                await feed.subscribe(sim.symbols, "ticks")
+                seen = 0
+                async for rows in feed.ticks:
+                    seen += len(rows)
+                    if feed.ticks.count > 10000:
+                        break
+                    await asyncio.sleep(0.05)
+                lost = feed.stats()["lost_rows"]
+                assert lost > 0
+                assert seen + lost == feed.ticks.count
+
+    run(main())
+
+
+def test_closing_while_it_connects(run):
+    async def silent(reader, writer):
+        await reader.read()
+        writer.close()
+
+    async def main():
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        feed = ff.OpenD(port=server.sockets[0].getsockname()[1])
+        opening = asyncio.create_task(feed.open())
+        await asyncio.sleep(0.05)
+        await feed.close()
+        with pytest.raises(ff.ConnectError):
+            await opening
+        server.close()
+
+    run(main())
+
+
 def test_no_storm_of_connections(run):
     """A server that drops everyone at once is asked again ever more slowly."""
     connections = []

@@ -593,6 +593,7 @@ def test_every_cut_in_two_and_every_size_of_pieces() -> None:
         "ticks": 24,
         "frames": 3,
         "ignored": 1,
+        "unreadable_times": 0,
         "rejected": {"ret_type": 1, "truncated": 1},
     }
     for at in range(len(data) + 1):

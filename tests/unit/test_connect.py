@@ -47,8 +47,16 @@ def test_what_cannot_be_used_is_a_config_error(url):
     assert isinstance(info.value, ValueError)
 
 
+def test_credentials_are_not_repeated():
+    for url in ("opend://user:secret@h", "opend://secret@h:1", "other://user:secret@h"):
+        with pytest.raises(ff.ConfigError) as info:
+            ff.connect(url)
+        assert "secret" not in str(info.value)
+        assert "secret" not in repr(info.value.__cause__)
+
+
 def test_unknown_option():
-    with pytest.raises(ff.ConfigError, match=r"expected an option of OpenD \(hub, .*got 'colour'"):
+    with pytest.raises(ff.ConfigError, match=r"expected an option \(hub, .*got 'colour'"):
         ff.connect("opend://h", colour="red")
 
 

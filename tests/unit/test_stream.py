@@ -71,6 +71,17 @@ def test_a_raising_callback_is_counted_logged_and_stops_nobody(hub, caplog):
     assert "user's mistake" in caplog.text
 
 
+def test_the_same_callback_twice_is_taken_out_once(hub):
+    seen = []
+    remove = hub.ticks.on_batch(seen.append)
+    hub.ticks.on_batch(seen.append)
+    write(hub, 1)
+    remove()
+    remove()
+    write(hub, 2)
+    assert len(seen) == 3
+
+
 def test_callback_must_be_callable(hub):
     with pytest.raises(TypeError, match="expected a callable, got 3"):
         hub.ticks.on_batch(3)

@@ -97,3 +97,14 @@ def test_names_seen_before_stay():
     del table, first
     gc.collect()
     assert reference() is None
+
+
+def test_the_gateways_spelling_is_found_as_well():
+    table = SymbolTable()
+    table.intern("700.HK")
+    table.intern(".DJI.US")
+    assert table["HK.00700"] == table["700.HK"] == 0
+    assert table["US..DJI"] == 1
+    assert "HK.00700" in table
+    assert "HK.00701" not in table
+    assert "nothing" not in table
