@@ -72,8 +72,6 @@ def _usage(error: click.UsageError) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2 and later; its message is the help
         click.echo(message, err=True)
         return 2
-    if context is not None and isinstance(error, click.MissingParameter):
-        click.echo(context.get_usage(), err=True)
     message = message[:1].lower() + message[1:].rstrip(".")
     complain(f"{message} (see {path} --help)", path)
     return 2

@@ -1,8 +1,8 @@
 """Plays a tape or a generator to any number of listeners, each at its own pace.
 
-A feed is rows by position, and how many of them are due. Every listener has a cursor into it: rows
+A source is rows by position, and how many of them are due. Every listener has a cursor into it: rows
 are encoded for the listener when its socket takes them, so a slow one lags alone and costs no
-memory. A listener whose cursor leaves the feed's history is dropped. Nothing here knows a vendor.
+memory. A listener whose cursor leaves the source's history is dropped. Nothing here knows a vendor.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from fastfeed.sim.generator import TickGenerator
 from fastfeed.sim.tape import TICK, Tape
 
-__all__ = ["Feed", "GeneratorFeed", "Listener", "Playback", "Player", "TapeFeed"]
+__all__ = ["Source", "GeneratorSource", "Listener", "Playback", "Player", "TapeSource"]
 
 _log = logging.getLogger(__name__)
 
@@ -27,12 +27,12 @@ Rows = npt.NDArray[Any]
 
 _TICK_S = 0.001  # how often the clock is read
 _BATCH = 4096  # rows offered to a listener at once
-_BACKLOG = 1 << 19  # rows a feed may run ahead of a listener that could take more
+_BACKLOG = 1 << 19  # rows a source may run ahead of a listener that could take more
 _WATCH_NS = 500_000_000  # how late a listener may be before it is mentioned
 _QUIET_NS = 10_000_000_000  # and how often
 
 
-class Feed(Protocol):
+class Source(Protocol):
     """Rows by position, counted from 0."""
 
     due: int
@@ -50,7 +50,7 @@ class Feed(Protocol):
     def advance(self, limit: int) -> int:
         """Move `due` to where the clock is, as far as possible; return where the clock is.
 
-        A feed with a bounded history does not pass `limit` by much.
+        A source with a bounded history does not pass `limit` by much.
         """
 
     def rows(self, position: int) -> Rows:
@@ -60,7 +60,7 @@ class Feed(Protocol):
         """Return the rows known before `position`, and the position of the first of them."""
 
 
-class TapeFeed:
+class TapeSource:
     """A tape, once or over and over, at a multiple of its own speed or as fast as it is read."""
 
     def __init__(self, tape: Tape, *, speed: float | Literal["max"], loop: bool) -> None:
@@ -103,7 +103,7 @@ class TapeFeed:
         return self._rows[:known], position - known
 
 
-class GeneratorFeed:
+class GeneratorSource:
     """Generated trades at the time they are due, and the newest of those before."""
 
     CAPACITY = 1 << 20  # 32 MiB
@@ -165,7 +165,7 @@ class Listener(Protocol):
 
 
 class Player:
-    """A listener's place in the feed."""
+    """A listener's place in the source."""
 
     def __init__(self, listener: Listener, cursor: int) -> None:
         self.listener = listener
@@ -179,10 +179,10 @@ class Player:
 
 
 class Playback:
-    """Plays `feed`, from when the first listener joins."""
+    """Plays `source`, from when the first listener joins."""
 
-    def __init__(self, feed: Feed) -> None:
-        self.feed = feed
+    def __init__(self, source: Source) -> None:
+        self.source = source
         self.started = False
         self._furthest = 0
         self._players: set[Player] = set()
@@ -196,13 +196,13 @@ class Playback:
         """
         if not self.started:
             self.started = True
-            self.feed.start()
-            self.feed.advance(_BACKLOG)
-            if self.feed.paced:
+            self.source.start()
+            self.source.advance(_BACKLOG)
+            if self.source.paced:
                 self._clock = asyncio.create_task(self._run_clock())
             start = 0
         else:
-            start = self.feed.due if self.feed.paced else self._furthest
+            start = self.source.due if self.source.paced else self._furthest
         player = Player(listener, start)
         self._players.add(player)
         player.task = asyncio.create_task(self._play(player))
@@ -216,19 +216,19 @@ class Playback:
         self._moved.set()
 
     async def finished(self) -> None:
-        """Wait until the feed was played out to every listener that is there.
+        """Wait until the source was played out to every listener that is there.
 
         Raises
         ------
         RuntimeError
-            The feed has no end.
+            The source has no end.
         """
-        if self.feed.end is None:
+        if self.source.end is None:
             raise RuntimeError("it plays without end")
         while not (
             self.started
-            and self.feed.due >= self.feed.end
-            and all(p.cursor >= self.feed.end and not p.writing for p in self._players)
+            and self.source.due >= self.source.end
+            and all(p.cursor >= self.source.end and not p.writing for p in self._players)
         ):
             self._moved.clear()
             await self._moved.wait()
@@ -243,17 +243,17 @@ class Playback:
         await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
 
     async def _play(self, player: Player) -> None:
-        feed, listener = self.feed, player.listener
+        source, listener = self.source, player.listener
         try:
             while True:
-                if player.cursor >= feed.due:
+                if player.cursor >= source.due:
                     self._moved.set()
                     player.wake.clear()
                     await player.wake.wait()
-                if player.cursor < feed.oldest:
+                if player.cursor < source.oldest:
                     self._drop(player)
                     return
-                data, used = listener.encode(feed.rows(player.cursor), player.cursor)
+                data, used = listener.encode(source.rows(player.cursor), player.cursor)
                 player.cursor += used
                 self._furthest = max(self._furthest, player.cursor)
                 if data:
@@ -270,15 +270,15 @@ class Playback:
 
     async def _run_clock(self) -> None:
         watch_ns = time.monotonic_ns() + _WATCH_NS
-        while self.feed.end is None or self.feed.due < self.feed.end:
+        while self.source.end is None or self.source.due < self.source.end:
             await asyncio.sleep(_TICK_S)
-            before = self.feed.due
-            # Listeners that could take more hold the feed back; those that read slowly do not.
+            before = self.source.due
+            # Listeners that could take more hold the source back; those that read slowly do not.
             waiting = [player.cursor for player in self._players if not player.writing]
-            clock = self.feed.advance(min(waiting, default=before) + _BACKLOG)
-            if self.feed.due != before:
+            clock = self.source.advance(min(waiting, default=before) + _BACKLOG)
+            if self.source.due != before:
                 for player in list(self._players):
-                    if player.cursor < self.feed.oldest:
+                    if player.cursor < self.source.oldest:
                         self._drop(player)
                     player.wake.set()
             now = time.monotonic_ns()
@@ -306,7 +306,9 @@ class Playback:
 
     def _drop(self, player: Player) -> None:
         _log.warning(
-            "%s is dropped: it fell %d ticks behind", player.listener, self.feed.due - player.cursor
+            "%s is dropped: it fell %d ticks behind",
+            player.listener,
+            self.source.due - player.cursor,
         )
         self._players.discard(player)
         player.listener.drop("fell_behind")

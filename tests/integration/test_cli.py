@@ -65,7 +65,7 @@ def run(*args: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:
     )
 
 
-# ---- words
+# words
 
 
 def test_version() -> None:
@@ -110,10 +110,10 @@ def test_wrong_arguments_are_one_clear_line(args: list[str], words: str) -> None
 
 
 @pytest.mark.parametrize("args", [[], [NOBODY]])
-def test_missing_arguments_show_the_usage(args: list[str]) -> None:
+def test_missing_arguments_are_one_line(args: list[str]) -> None:
     result = CliRunner().invoke(cli, ["watch", *args], prog_name="fastfeed")
     assert result.exit_code == 2
-    assert "Usage: fastfeed watch [OPTIONS] URL SYMBOL..." in result.stderr
+    assert result.stderr.count("\n") == 1
     assert result.stdout == ""
 
 
@@ -157,7 +157,7 @@ def test_text_needs_no_rich_and_the_table_says_so(url: str) -> None:
     assert (text.returncode, text.stderr) == (0, "")
 
 
-# ---- ticks as text
+# ticks as text
 
 
 @pytest.fixture(scope="module")
@@ -303,7 +303,7 @@ def test_wait_for_a_server_that_comes_later() -> None:
     assert "Traceback" not in errors
 
 
-# ---- the table
+# the table
 
 
 def test_table_without_a_terminal_is_plain_and_comes_at_the_end(url: str) -> None:
@@ -384,7 +384,7 @@ def test_table_in_a_terminal(url: str, number: signal.Signals) -> None:
     assert "Traceback" not in text
 
 
-# ---- the demo
+# the demo
 
 
 def simulators(parent: int) -> list[int]:

@@ -38,7 +38,7 @@ def kinds(events):
     return [event.kind for event in events]
 
 
-# ---- the ordinary course
+# the ordinary course
 
 
 def test_ticks_arrive_by_all_three_ways(run):
@@ -164,7 +164,7 @@ def test_closing_ends_the_loops(run):
     run(main())
 
 
-# ---- unsubscribing
+# unsubscribing
 
 
 def test_unsubscribing_within_a_minute_stops_pushes_now_and_gives_back_later(run, monkeypatch):
@@ -211,7 +211,7 @@ def test_subscribing_again_within_the_minute_keeps_the_subscription(run, monkeyp
     run(main())
 
 
-# ---- what goes wrong
+# what goes wrong
 
 
 def test_nothing_listens_fails_fast_and_says_so(run):
@@ -575,7 +575,7 @@ def test_bad_packets_between_good_ones_are_counted(run):
     run(main())
 
 
-# ---- a proxy that cuts the stream
+# a proxy that cuts the stream
 
 
 @contextlib.asynccontextmanager

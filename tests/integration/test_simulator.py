@@ -20,10 +20,10 @@ import uvloop
 
 from fastfeed.errors import ConfigError
 from fastfeed.protocols.opend_codes import canonical, security
+from fastfeed.protocols.opend_frames import pack as packet
 from fastfeed.protocols.opend_messages import message_class
 from fastfeed.sim import Faults, OpenDSimulator, Tape
 from fastfeed.sim.generator import symbol_names
-from fastfeed.sim.opend_wire import packet
 from fastfeed.sim.tape import TICK
 
 HEADER = struct.Struct("<2sIBBII20s8s")

@@ -32,7 +32,7 @@ TICK = np.dtype(ROW_TYPES["ticks"])
 PUSH = 3011
 HYPOTHESIS = settings(deadline=None, max_examples=300)
 
-# ---- the machine ----
+# the machine
 
 
 def packet(body: bytes, proto_id: int = PUSH, serial: int = 1, fmt: int = 0) -> bytes:
@@ -98,7 +98,7 @@ def decode(body: bytes) -> Run:
     return run
 
 
-# ---- the oracle ----
+# the oracle
 
 ZONES = {
     11: ZoneInfo("America/New_York"),
@@ -235,7 +235,7 @@ def check_against_oracle(body: bytes) -> None:
     check_rows(run, message)
 
 
-# ---- messages ----
+# messages
 
 DOUBLES = st.one_of(
     st.floats(),
@@ -309,7 +309,7 @@ def messages(draw: st.DrawFn) -> Any:
     return message
 
 
-# ---- encodings of a message that protobuf allows ----
+# encodings of a message that protobuf allows
 
 Field = tuple[int, int, bytes]  # number, wire type, value without its length
 
@@ -530,7 +530,7 @@ def test_every_truncation_of_a_push() -> None:
         check_against_oracle(body[:end])
 
 
-# ---- how the stream is cut ----
+# how the stream is cut
 
 PACKETS = st.one_of(
     st.builds(lambda n: packet(push(rows=n)), st.integers(0, 33)),
@@ -610,7 +610,7 @@ def test_every_cut_in_two_and_every_size_of_pieces() -> None:
             assert run.result() == whole.result()
 
 
-# ---- losing the stream, and a callback that fails ----
+# losing the stream, and a callback that fails
 
 
 def test_a_lost_stream_is_reported_once_and_forgotten() -> None:
@@ -674,7 +674,7 @@ def test_a_deliver_that_raises_loses_no_bytes() -> None:
     assert len(run.rows) == 101
 
 
-# ---- bytes of a real OpenD, and of its official client ----
+# bytes of a real OpenD, and of its official client
 
 
 def vectors(samples: Path) -> dict[str, Any]:

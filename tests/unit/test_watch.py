@@ -47,7 +47,7 @@ def rows(*values: dict[str, object]) -> np.ndarray:
     return made
 
 
-# ---- words
+# words
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_events_in_words(event: ff.Event, expected: str) -> None:
     assert words.event_words(event) == expected
 
 
-# ---- the board
+# the board
 
 
 def test_board_agrees_with_a_loop_over_the_ticks() -> None:
@@ -222,7 +222,7 @@ def test_nanmedian(size: int) -> None:
     )  # fmt: skip
 
 
-# ---- the picture
+# the picture
 
 
 def picture(width: int, height: int, count: int, *, encoding: str = "utf-8") -> list[str]:
@@ -297,7 +297,7 @@ def test_crop() -> None:
     assert _crop(cells, 5)[-1][0] == "d…"
 
 
-# ---- text
+# text
 
 AWKWARD = rows(
     {"price": 0.1 + 0.2, "volume": 100.0, "turnover": 1e22, "symbol": 0, "side": 1, "kind": 255,

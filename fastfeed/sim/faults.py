@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
-import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from fastfeed.protocols.opend_frames import HEADER, pack
 from fastfeed.protocols.opend_messages import QOT_UPDATE_TICKER
 
-__all__ = ["HEADER", "Faults", "FaultyWire", "Wire", "packet"]
-
-#: magic, protoID, protoFmt, protoVer, serialNo, bodyLen, bodySHA1, reserved
-HEADER = struct.Struct("<2sIBBII20s8s")
-
-
-def packet(proto: int, serial: int, body: bytes) -> bytes:
-    """Return a packet with the right header."""
-    sha1 = hashlib.sha1(body).digest()
-    return HEADER.pack(b"FT", proto, 0, 0, serial, len(body), sha1, bytes(8)) + body
+__all__ = ["Faults", "FaultyWire", "Wire"]
 
 
 def _fault(bare: Any, help: str, off: Any = 0) -> Any:
@@ -186,13 +176,13 @@ class FaultyWire(Wire):
         if faults.bad_sha1 and number % faults.bad_sha1 == 0:
             yield good[:16] + bytes(byte ^ 0xFF for byte in good[16:36]) + good[36:]
         if faults.garbage_body and number % faults.garbage_body == 0:
-            yield packet(QOT_UPDATE_TICKER, serial, b"\xff" * 40)
+            yield pack(QOT_UPDATE_TICKER, serial, b"\xff" * 40)
         if faults.empty_list and number % faults.empty_list == 0:
-            yield packet(QOT_UPDATE_TICKER, serial, _without_ticks(good[HEADER.size :]))
+            yield pack(QOT_UPDATE_TICKER, serial, _without_ticks(good[HEADER.size :]))
         if faults.error_push and number % faults.error_push == 0:
             text = b"upstream error"
             body = b"\x08" + _varint(-1) + b"\x12" + _varint(len(text)) + text
-            yield packet(QOT_UPDATE_TICKER, serial, body)
+            yield pack(QOT_UPDATE_TICKER, serial, body)
         if self._due("bad_magic"):
             yield b"XX" + good[2:]
         if self._due("huge_length"):
@@ -203,7 +193,7 @@ class FaultyWire(Wire):
         if not (faults.unknown_enums or faults.unknown_fields or faults.shuffled_fields):
             return good
         body = _rewrite(good[HEADER.size :], _RESPONSE, faults, self._random)
-        return packet(QOT_UPDATE_TICKER, HEADER.unpack_from(good)[4], body)
+        return pack(QOT_UPDATE_TICKER, HEADER.unpack_from(good)[4], body)
 
     async def _send(self, data: bytes) -> None:
         if self._silent:
@@ -219,11 +209,20 @@ class FaultyWire(Wire):
     async def _flush(self, data: bytes = b"") -> None:
         data = b"".join(self._glued) + data
         self._glued.clear()
-        step = self._faults.split or len(data)
-        for start in range(0, len(data), step):
-            await self._write(data[start : start + step])
-            if self._faults.split:
-                await asyncio.sleep(0)  # a write of its own for each piece
+        if not self._faults.split:
+            await self._write(data)
+            return
+        pieces = asyncio.ensure_future(self._write_pieces(data, self._faults.split))
+        try:
+            await asyncio.shield(pieces)
+        except asyncio.CancelledError:
+            await pieces  # what comes next must not land inside of a packet
+            raise
+
+    async def _write_pieces(self, data: bytes, size: int) -> None:
+        for start in range(0, len(data), size):
+            await self._write(data[start : start + size])
+            await asyncio.sleep(0)  # a write of its own for each piece
 
     def _unglue(self) -> None:
         if self._glued and not self._writer.transport.is_closing():
