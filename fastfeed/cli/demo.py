@@ -17,21 +17,11 @@ import click
 from fastfeed.cli.watch import console_for_table, seconds, watch_table
 from fastfeed.connect import connect, run
 from fastfeed.errors import ConnectError
+from fastfeed.sim.generator import symbol_names
 
 __all__ = ["demo"]
 
-_SYMBOLS = (
-    "AAPL.US",
-    "NVDA.US",
-    "TSLA.US",
-    "SPY.US",
-    "700.HK",
-    "9988.HK",
-    "600519.SH",
-    "7203.JP",
-    "D05.SG",
-    "BTCUSDT.CC",
-)
+_SYMBOLS = symbol_names(10)
 _ELSEWHERE_S = 10.0  # how long it runs where there is no terminal
 _START_S = 20.0
 _PR_SET_PDEATHSIG = 1
@@ -85,10 +75,17 @@ def _terminated() -> Iterator[None]:
 @contextlib.contextmanager
 def _simulator(rate: float) -> Iterator[str]:
     """Run the simulator; give its URL."""
-    code = f"from fastfeed.cli.demo import child; child({os.getpid()})"
+    parent = os.getpid()
+
+    def end_with_parent() -> None:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it ended before the line above
+            os._exit(1)
+
     arguments = ["sim", "opend", "--listen", "127.0.0.1:0", "--symbols", ",".join(_SYMBOLS)]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments, "--rate", f"{rate:g}"],
+    process = subprocess.Popen(  # -P: the package that runs, not one in the current folder
+        [sys.executable, "-P", "-m", "fastfeed", *arguments, "--rate", f"{rate:g}"],
+        preexec_fn=end_with_parent,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -121,19 +118,3 @@ def _first_line(process: subprocess.Popen[bytes]) -> str:
             raise ConnectError(f"the simulator did not start: {words[-1]}")
         line += part
     return line.decode().split()[-1]
-
-
-def child(parent: int) -> None:
-    """Be the simulator's process, and end when the parent does, however that may come about.
-
-    Parameters
-    ----------
-    parent
-        The parent's process id.
-    """
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it ended before the line above
-        return
-    from fastfeed.cli.main import main
-
-    main()
