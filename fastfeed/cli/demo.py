@@ -85,7 +85,7 @@ def _simulator(rate: float) -> Iterator[str]:
     arguments = ["sim", "opend", "--listen", "127.0.0.1:0", "--symbols", ",".join(_SYMBOLS)]
     process = subprocess.Popen(  # -P: the package that runs, not one in the current folder
         [sys.executable, "-P", "-m", "fastfeed", *arguments, "--rate", f"{rate:g}"],
-        preexec_fn=end_with_parent,
+        preexec_fn=end_with_parent,  # noqa: PLW1509, there is no other thread yet
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
