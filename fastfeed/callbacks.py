@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
 import time
 from collections.abc import Callable
@@ -37,6 +39,11 @@ class Callbacks(Generic[T]):
         """Add a callback; the function that is returned takes it out again."""
         if not callable(callback):
             raise TypeError(f"expected a callable, got {callback!r}")
+        if inspect.iscoroutinefunction(callback):
+            raise TypeError(
+                f"expected a plain function, got the coroutine function {callback!r}: "
+                "nobody would await it; use `async for`, or create a task in the callback"
+            )
         entry = (callback,)  # with an identity of its own: the same function may be added twice
         self._entries = (*self._entries, entry)
 
@@ -46,11 +53,22 @@ class Callbacks(Generic[T]):
         return remove
 
     def __call__(self, argument: T) -> None:
-        """Call all; an exception is counted, and logged at most once a second."""
+        """Call all; an exception is counted, and logged at most once a second.
+
+        `SystemExit` and `KeyboardInterrupt` are raised from the loop itself: through the transport that called
+        they would only break the connection.
+        """
         for (callback,) in self._entries:
             try:
                 callback(argument)
-            except Exception:
+            except (SystemExit, KeyboardInterrupt) as leave:
+                try:
+                    asyncio.get_running_loop().call_soon(_raise, leave)
+                except RuntimeError:  # no loop, no transport
+                    raise leave from None
+            except (
+                BaseException
+            ):  # also CancelledError, which speaks of something of the callback's
                 self.errors += 1
                 now = time.monotonic()
                 if now - self._logged_at >= _LOG_PAUSE_S:
@@ -61,3 +79,7 @@ class Callbacks(Generic[T]):
                         callback,
                         self.errors,
                     )
+
+
+def _raise(error: BaseException) -> None:
+    raise error

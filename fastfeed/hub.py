@@ -19,7 +19,8 @@ class Hub:
     ----------
     capacity : int
         Rows that each stream keeps, a power of two from 64 to 2**26. A reader that falls further behind than
-        that loses rows. A tick takes 64 bytes; memory is taken when a stream is first used.
+        that loses rows. A tick takes 64 bytes; memory is taken when a stream is first
+        used. A single push of more than half of the capacity is rejected and counted.
     max_symbols : int
         How many symbols there can be; rows of further ones are rejected and counted.
 
@@ -30,9 +31,9 @@ class Hub:
     """
 
     def __init__(self, *, capacity: int = 1 << 18, max_symbols: int = 1 << 20) -> None:
-        if capacity < 64 or capacity & (capacity - 1) or capacity > 1 << 30:
+        if not 64 <= capacity <= 1 << 26 or capacity & (capacity - 1):
             raise ValueError(
-                f"expected a capacity that is a power of two from 64 on, got {capacity}"
+                f"expected a capacity that is a power of two from 64 to {1 << 26}, got {capacity}"
             )
         self.capacity = capacity
         self.symbols = SymbolTable(max_symbols)

@@ -7,6 +7,7 @@ after each publication; what user code does there can be slow or wrong, but not 
 from __future__ import annotations
 
 import asyncio
+import operator
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal
@@ -156,6 +157,7 @@ class Stream:
 
         The view holds until your code awaits; copy what must stay.
         """
+        n = operator.index(n)
         if n < 0:
             raise ValueError(f"expected n of 0 or more rows, got {n}")
         end = self.ring.published

@@ -1,5 +1,7 @@
 """Rings of rows, and readers with a position of their own."""
 
+from operator import index
+
 from cpython.buffer cimport PyBUF_WRITABLE
 from libc.stdint cimport uint64_t
 
@@ -131,8 +133,8 @@ cdef class RingReader:
     def read(self, limit=None):
         """Return the rows that are new to this reader, oldest first, as a read-only view without a copy.
 
-        The view shows the ring itself: it holds until the writer comes round, which `intact()` tells.
-        Copy what must stay. Rows that were overwritten before they were read are counted in `lost`.
+        The view shows the ring itself: it holds until your code awaits, after that only until the writer
+        comes round, which `intact()` tells. Copy what must stay before you await. Rows that were overwritten before they were read are counted in `lost`.
 
         Parameters
         ----------
@@ -142,6 +144,7 @@ cdef class RingReader:
         cdef uint64_t most
         cdef uint64_t ready = ff_ring_poll(&self.ring.ring, &self.position, &self.lost)
         if limit is not None:
+            limit = index(limit)
             if limit < 0:
                 raise ValueError(f"expected a limit of 0 or more rows, got {limit}")
             most = limit

@@ -226,7 +226,7 @@ def opend(
 async def _serve(simulator: OpenDSimulator) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     started = time.monotonic()
     async with simulator:

@@ -34,8 +34,9 @@ _logger = logging.getLogger(__name__)
 
 #: A connection that lived this long was a good one: the next pause is the first one again.
 _GOOD_CONNECTION_S = 10.0
-#: Pause before symbols that were refused after a reconnect are asked for again.
-_ASK_AGAIN_S = 30.0
+#: Pauses before symbols that were refused after a reconnect are asked for again: the first and the longest.
+_ASK_AGAIN_S = 2.0
+_ASK_AGAIN_MOST_S = 60.0
 
 
 class Feed(abc.ABC):
@@ -72,6 +73,7 @@ class Feed(abc.ABC):
         self._up_timeout_s = up_timeout_s
         self._backoff = backoff if backoff is not None else Backoff()
         self._wanted: dict[str, dict[str, None]] = {kind: {} for kind in self.kinds}
+        self._granted: set[tuple[str, str]] = set()  # (symbol, kind), on the present connection
         self._asking = asyncio.Lock()  # one change of the subscriptions at a time
         self._events: Callbacks[Event] = Callbacks("event")
         self._connections = 0
@@ -80,6 +82,7 @@ class Feed(abc.ABC):
         self._failure: InternalError | None = None
         self._up = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     # what a vendor adds
 
@@ -93,10 +96,10 @@ class Feed(abc.ABC):
 
     @abc.abstractmethod
     async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...], *, again: bool) -> None:
-        """Ask for symbols and enter in `_wanted` those that were granted.
+        """Ask for symbols and enter those that were granted in `_wanted` and `_granted`.
 
-        With `again` they are there already, and what was delivered before shall not be sent once more.
-        SubscriptionError names the symbols that were refused.
+        With `again` they were granted on an earlier connection: what was delivered then shall not be sent once
+        more. SubscriptionError names the symbols that were refused.
         """
 
     @abc.abstractmethod
@@ -142,6 +145,7 @@ class Feed(abc.ABC):
         if self._opened:
             raise LocalProtocolError("a feed is opened once; make a new one")
         self._opened = True
+        self._loop = asyncio.get_running_loop()
         deadline = time.monotonic() + self._wait_s
         try:
             while True:
@@ -167,6 +171,7 @@ class Feed(abc.ABC):
         """Disconnect for good. Loops over the streams end, unless the hub is shared."""
         if self._closed:
             return
+        self._check_loop()
         self._closed = True
         self._up.clear()
         try:
@@ -221,9 +226,12 @@ class Feed(abc.ABC):
             The connection was lost meanwhile, or there was no answer. What was granted before stays.
         """
         names = self.check(symbols, *kinds)
+        self._check_loop()
         await self._wait_until_up()
         async with self._asking:
-            new = [name for name in names if any(name not in self._wanted[kind] for kind in kinds)]
+            new = [
+                name for name in names if any((name, kind) not in self._granted for kind in kinds)
+            ]
             if new:
                 await self._subscribe(new, kinds, again=False)
 
@@ -239,6 +247,7 @@ class Feed(abc.ABC):
         """
         kinds = kinds or self.kinds
         names = self.check(symbols, *kinds)
+        self._check_loop()
         async with self._asking:
             gone = [name for name in names if any(name in self._wanted[kind] for kind in kinds)]
             for kind in kinds:
@@ -248,7 +257,7 @@ class Feed(abc.ABC):
                 await self._unsubscribe(gone, kinds)
 
     def subscribed(self, kind: str) -> tuple[str, ...]:
-        """Return the symbols subscribed to a kind."""
+        """Return the symbols subscribed to a kind, also those that wait for the connection to come back."""
         self.check((), kind)
         return tuple(self._wanted[kind])
 
@@ -267,7 +276,16 @@ class Feed(abc.ABC):
                 raise ValueError(f"expected a kind ({', '.join(self.kinds)}), got {kind!r}")
         if isinstance(symbols, str):
             symbols = (symbols,)
+        elif isinstance(symbols, bytes):
+            raise TypeError(f"expected symbols as str, got {symbols!r}")
         return list(dict.fromkeys(self._canonical(symbol) for symbol in symbols))
+
+    def _check_loop(self) -> None:
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            raise LocalProtocolError(
+                f"the feed {self.url} belongs to the event loop that opened it; from another thread use "
+                "asyncio.run_coroutine_threadsafe()"
+            )
 
     async def _wait_until_up(self) -> None:
         if self._failure is not None:
@@ -373,14 +391,15 @@ class Feed(abc.ABC):
     async def _resubscribe(self, lost_ns: int) -> None:
         """Ask for everything again; for what is refused, ask again later."""
         refused: set[str] | None = None
+        pauses = Backoff(_ASK_AGAIN_S, _ASK_AGAIN_MOST_S)
         while refused is None or refused:
             if refused:
-                await asyncio.sleep(_ASK_AGAIN_S)
+                await asyncio.sleep(pauses.pause_s())
             only, refused = refused, set()
             for symbols, kinds in self._wanted_groups(only):
                 try:
                     async with self._asking:
-                        wanted = [s for s in symbols if s in self._wanted[kinds[0]]]
+                        wanted = [s for s in symbols if self._is_missing(s, kinds)]
                         await self._subscribe(wanted, kinds, again=True)
                 except SubscriptionError as error:
                     refused.update(error.symbols)
@@ -399,6 +418,10 @@ class Feed(abc.ABC):
                         start_ns=lost_ns,
                         end_ns=time.time_ns(),
                     )
+
+    def _is_missing(self, symbol: str, kinds: tuple[str, ...]) -> bool:
+        """Return whether a symbol is wanted and not granted; both may have changed while we waited."""
+        return any(symbol in self._wanted[k] and (symbol, k) not in self._granted for k in kinds)
 
     def _wanted_groups(self, only: set[str] | None) -> list[tuple[list[str], tuple[str, ...]]]:
         """Return what is wanted, grouped by equal sets of kinds."""

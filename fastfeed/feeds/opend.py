@@ -39,7 +39,7 @@ _AT_ONCE = 4  # requests under way
 _MINIMUM_AGE_S = 60.0  # of a subscription, before OpenD lets go of it
 _AGE_MARGIN_S = 0.5
 _MAX_POLL_S = 0.5
-_REFUSAL_PAUSE_S = 1.0  # between two events about pushes that are errors; all are counted
+_COMPLAINT_PAUSE_S = 1.0  # between two events about bad pushes
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -118,6 +118,17 @@ class OpenD(Feed):
             raise ValueError(f"expected a port from 1 to 65535, got {port}")
         if session is not None and session not in _SESSIONS:
             raise ValueError(f"expected a session ({', '.join(_SESSIONS)}), got {session!r}")
+        for name, seconds in (
+            ("wait_s", wait_s),
+            ("connect_timeout_s", connect_timeout_s),
+            ("request_timeout_s", request_timeout_s),
+        ):
+            if not 0 <= seconds < float("inf") or (seconds == 0 and name != "wait_s"):
+                raise ValueError(f"expected {name} in seconds, more than 0, got {seconds!r}")
+        if hub is not None and not isinstance(hub, Hub):
+            raise TypeError(f"expected a Hub, got {hub!r}")
+        if backoff is not None and not isinstance(backoff, Backoff):
+            raise TypeError(f"expected a Backoff, got {backoff!r}")
         url_host = f"[{host}]" if ":" in host else host
         super().__init__(
             f"opend://{url_host}:{port}",
@@ -128,7 +139,7 @@ class OpenD(Feed):
         )
         self._host = host
         self._port = port
-        self._client_id = client_id
+        self._client_id = str(client_id)
         self._session_number = _SESSIONS[session] if session else None
         self._check_sha1 = check_sha1
         self._connect_timeout_s = connect_timeout_s
@@ -143,7 +154,7 @@ class OpenD(Feed):
         )
         self._link: _Link | None = None
         self._unmatched_replies = 0
-        self._refusal_told_at = -_REFUSAL_PAUSE_S
+        self._complained_at = -_COMPLAINT_PAUSE_S
         self._subscribed_at: dict[tuple[str, str], float] = {}
         self._unsubscribe_at: dict[tuple[str, str], float] = {}
         self._unsubscribe_timer: asyncio.TimerHandle | None = None
@@ -218,6 +229,7 @@ class OpenD(Feed):
             for task in self._background:
                 task.cancel()
             self._unmatched_replies += link.session.unmatched_replies
+            self._granted.clear()
             self._subscribed_at.clear()
             self._unsubscribe_at.clear()
         if not link.lost.done():
@@ -239,14 +251,11 @@ class OpenD(Feed):
             else:
                 message = message_class("Reply").FromString(body)
         except DecodeError:
-            self._emit("error", f"a push {proto_id} that is no protobuf")
+            self._complain(f"OpenD sent a push {proto_id} that is no protobuf", None)
             return
         if message.retType != 0:
-            now = time.monotonic()
-            if now - self._refusal_told_at >= _REFUSAL_PAUSE_S:
-                self._refusal_told_at = now
-                error = refusal(f"push {proto_id}", message)
-                self._emit("error", str(error), code=error.code)
+            error = refusal(f"push {proto_id}", message)
+            self._complain(str(error), error.code)
         elif proto_id == NOTIFY:
             s2c = message.s2c
             if s2c.HasField("event"):
@@ -256,6 +265,13 @@ class OpenD(Feed):
                 self._emit("notice", f"OpenD is {state} to its quote server", code=s2c.type)
             else:
                 self._emit("notice", f"OpenD notice of type {s2c.type}", code=s2c.type)
+
+    def _complain(self, text: str, code: int | None) -> None:
+        """Tell about a bad push, at most once a second: there may be many."""
+        now = time.monotonic()
+        if now - self._complained_at >= _COMPLAINT_PAUSE_S:
+            self._complained_at = now
+            self._emit("error", text, code=code)
 
     async def _request(self, proto_id: int, message: Any) -> bytes:
         link = self._link
@@ -298,6 +314,7 @@ class OpenD(Feed):
             for kind in kinds:
                 for symbol in batch:
                     self._wanted[kind][symbol] = None
+                    self._granted.add((symbol, kind))
                     self._unsubscribe_at.pop((symbol, kind), None)
                     self._subscribed_at.setdefault((symbol, kind), now)
 
@@ -310,6 +327,7 @@ class OpenD(Feed):
         for kind in kinds:
             old, young = [], []
             for symbol in symbols:
+                self._granted.discard((symbol, kind))
                 since = self._subscribed_at.get((symbol, kind))
                 if since is None:
                     continue

@@ -209,7 +209,13 @@ class OpendSession:
         try:
             verdict = message_class("Reply").FromString(body)
         except DecodeError:
-            done(RemoteProtocolError(f"OpenD's reply to {proto_id} is no protobuf", source="opend"))
+            verdict = None
+        if verdict is None or not verdict.HasField("retType"):
+            done(
+                RemoteProtocolError(
+                    f"OpenD's reply to {proto_id} is not one", source="opend", data=body[:16]
+                )
+            )
             return
         if verdict.retType != 0:
             done(refusal(f"request {proto_id}", verdict))

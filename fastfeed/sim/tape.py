@@ -80,7 +80,7 @@ class Tape:
                 compressed = raw.read(2) == b"\x1f\x8b"
                 raw.seek(0)
                 file: Any = gzip.GzipFile(fileobj=raw) if compressed else raw
-                lines = io.TextIOWrapper(file, encoding="utf-8")
+                lines = io.TextIOWrapper(file, encoding="utf-8-sig")
                 header = lines.readline().rstrip("\n")
                 if header != _HEADER:
                     raise ConfigError(
@@ -115,6 +115,8 @@ class Tape:
         rows["volume"] = volumes
         rows["symbol"] = ids
         rows["side"] = sides
+        if "" in symbols:
+            raise ConfigError(f"{name}:{ids.index(symbols['']) + 2}: expected a symbol, got none")
         if (wrong := _first_wrong(rows, len(symbols))) is not None:
             raise ConfigError(f"{name}:{wrong[0] + 2}: {wrong[1]}")
         return cls(tuple(symbols), rows)

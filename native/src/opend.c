@@ -12,7 +12,7 @@ int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols 
     m->window = malloc(window_bytes);
     if (m->window == NULL)
         return -FF_ENOMEM;
-    m->size = window_bytes;
+    m->size = m->first_size = window_bytes;
     m->max_body = max_body;
     m->ring = ring;
     /* With a push of at most half a ring on top, a reader that keeps up never loses a row. */
@@ -38,6 +38,14 @@ uint8_t *ff_opend_space(ff_opend *m, size_t want, size_t *room) {
         memmove(m->window, m->window + m->start, m->end - m->start);
         m->end -= m->start;
         m->start = 0;
+    }
+    if (FF_UNLIKELY(m->size > m->first_size && m->end == 0)) {
+        /* A long packet has passed: the window need not stay as large. */
+        uint8_t *window = realloc(m->window, m->first_size);
+        if (window != NULL) {
+            m->window = window;
+            m->size = m->first_size;
+        }
     }
     if (m->size - m->end < want) {
         /* Doubling: a header alone cannot make the window as large as it says. */

@@ -742,6 +742,9 @@ static void test_window(void) {
     CHECK(f.machine.size >= 50000 && f.machine.size <= 4 * 50000);
     CHECK(memcmp(f.frames.data + f.frames.length - 3, "end", 3) == 0);
     CHECK_EQ(f.machine.start, f.machine.end);
+    size_t room; /* nothing waits any more: the next read is into a window of the first size */
+    CHECK(ff_opend_space(&f.machine, 100, &room) != NULL);
+    CHECK_EQ(f.machine.size, WINDOW);
     free(stream.data);
     close_fixture(&f);
 }

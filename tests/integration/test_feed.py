@@ -490,6 +490,87 @@ def test_a_resubscription_without_an_answer_is_tried_on_a_new_connection(run):
     run(main())
 
 
+def test_what_is_refused_after_coming_back_is_asked_for_again(run, monkeypatch):
+    monkeypatch.setattr("fastfeed.feeds.feed._ASK_AGAIN_S", 0.1)
+
+    async def main():
+        async with OpenDSimulator(symbols=3, rate=1000, quota=3) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                events = []
+                feed.on_event(events.append)
+                await feed.subscribe(sim.symbols, "ticks")
+                sim._quota = 0
+                await sim.disconnect_all()
+                await until(lambda: kinds(events).count("error") >= 2)
+                assert "quota" in events[-1].text
+                assert set(events[-1].symbols) == set(sim.symbols)
+                assert "gap" not in kinds(events)
+                with pytest.raises(ff.SubscriptionError):
+                    await feed.subscribe(sim.symbols[0], "ticks")  # asks, although it is wanted
+                sim._quota = 3
+                await until(lambda: "gap" in kinds(events))
+                before = feed.ticks.count
+                await until(lambda: feed.ticks.count > before)
+                assert feed.stats()["connections"] == 2
+
+    run(main())
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_leaving_from_a_callback_leaves(error):
+    """Through the transport it would only break the connection."""
+
+    async def main():
+        def leave(rows):
+            raise error(3)
+
+        async with OpenDSimulator(rate=1000) as sim, ff.connect(sim.url) as feed:
+            feed.ticks.on_batch(leave)
+            await feed.subscribe(sim.symbols, "ticks")
+            await asyncio.sleep(10)
+
+    for runner in (asyncio.run, ff.run):
+        with pytest.raises(error):
+            runner(main())
+
+
+def test_a_cancelled_error_in_a_callback_is_an_error_like_others(run, caplog):
+    async def main():
+        def cancelled(rows):
+            raise asyncio.CancelledError
+
+        async with OpenDSimulator(rate=1000) as sim, ff.connect(sim.url) as feed:
+            feed.ticks.on_batch(cancelled)
+            await feed.subscribe(sim.symbols, "ticks")
+            await until(lambda: feed.stats()["callback_errors"] > 3)
+            assert feed.stats()["connections"] == 1
+
+    run(main())
+
+
+def test_coroutine_functions_are_no_callbacks():
+    async def callback(rows):
+        pass
+
+    feed = ff.connect("opend://h")
+    for register in (feed.ticks.on_batch, feed.on_event):
+        with pytest.raises(TypeError, match="expected a plain function"):
+            register(callback)
+
+
+def test_another_loop_is_told_so(run):
+    async def main():
+        async with OpenDSimulator() as sim, ff.connect(sim.url) as feed:
+            for call in (feed.subscribe, feed.unsubscribe):
+                with pytest.raises(ff.LocalProtocolError, match="belongs to the event loop"):
+                    await asyncio.to_thread(asyncio.run, call(sim.symbols, "ticks"))
+            with pytest.raises(ff.LocalProtocolError, match="belongs to the event loop"):
+                await asyncio.to_thread(asyncio.run, feed.close())
+            assert feed.connected
+
+    run(main())
+
+
 def test_rows_that_a_loop_did_not_see_are_counted(run):
     async def main():
         async with OpenDSimulator(symbols=5, rate=50000) as sim:

@@ -106,3 +106,15 @@ def test_a_tape_of_arrays_is_checked_too():
         Tape(["A.US"], rows[:0])
     with pytest.raises(TypeError, match="expected rows of"):
         Tape(["A.US"], np.zeros(2))
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path):
+    path = tmp_path / "excel.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + (HEADER + LINES).encode())
+    assert len(Tape.load(path)) == LINES.count("\n")
+
+
+def test_an_empty_symbol_is_named(tmp_path):
+    path = write(tmp_path, HEADER + LINES + "1381152700000000000,,1,1,\n")
+    with pytest.raises(ConfigError, match=rf"{path}:5: expected a symbol"):
+        Tape.load(path)

@@ -51,9 +51,10 @@ typedef struct ff_opend_counters {
 
 typedef struct ff_opend {
     uint8_t *window;
-    size_t size;  /* of the window */
-    size_t start; /* consumed up to here */
-    size_t end;   /* received up to here */
+    size_t size;       /* of the window */
+    size_t first_size; /* what it goes back to */
+    size_t start;      /* consumed up to here */
+    size_t end;        /* received up to here */
     size_t max_body;
     bool check_sha1;
     int failed; /* a negative reason once framing is lost */
