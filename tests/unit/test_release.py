@@ -22,3 +22,7 @@ def test_readme_quick_start_compiles():
     for block in blocks:
         compile(block, "README.md", "exec")
         assert len([line for line in block.splitlines() if line.strip()]) <= 15
+
+
+def test_readme_is_finished():
+    assert "@@" not in (ROOT / "README.md").read_text()
