@@ -38,6 +38,30 @@ def kinds(events):
     return [event.kind for event in events]
 
 
+@contextlib.asynccontextmanager
+async def serving(handler, port=0):
+    """Serve with a handler; yields the port. Nothing of it is left when it ends."""
+    tasks, writers = [], []
+
+    async def serve(reader, writer):
+        tasks.append(asyncio.current_task())
+        writers.append(writer)
+        with contextlib.suppress(ConnectionError):
+            await handler(reader, writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for writer in writers:
+            writer.transport.abort()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.01)  # the loop closes the sockets
+
+
 # the ordinary course
 
 
@@ -252,11 +276,9 @@ def test_a_server_that_never_answers(run):
         writer.close()
 
     async def main():
-        server = await asyncio.start_server(silent, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        with pytest.raises(ff.RequestTimeout):
-            await ff.OpenD(port=port, connect_timeout_s=0.2).open()
-        server.close()
+        async with serving(silent) as port:
+            with pytest.raises(ff.RequestTimeout):
+                await ff.OpenD(port=port, connect_timeout_s=0.2).open()
 
     run(main())
 
@@ -272,10 +294,9 @@ def test_a_server_that_is_no_opend(run, answer, error):
         writer.close()
 
     async def main():
-        server = await asyncio.start_server(other, "127.0.0.1", 0)
-        with pytest.raises(error):
-            await ff.OpenD(port=server.sockets[0].getsockname()[1]).open()
-        server.close()
+        async with serving(other) as port:
+            with pytest.raises(error):
+                await ff.OpenD(port=port).open()
 
     run(main())
 
@@ -595,14 +616,13 @@ def test_closing_while_it_connects(run):
         writer.close()
 
     async def main():
-        server = await asyncio.start_server(silent, "127.0.0.1", 0)
-        feed = ff.OpenD(port=server.sockets[0].getsockname()[1])
-        opening = asyncio.create_task(feed.open())
-        await asyncio.sleep(0.05)
-        await feed.close()
-        with pytest.raises(ff.ConnectError):
-            await opening
-        server.close()
+        async with serving(silent) as port:
+            feed = ff.OpenD(port=port)
+            opening = asyncio.create_task(feed.open())
+            await asyncio.sleep(0.05)
+            await feed.close()
+            with pytest.raises(ff.ConnectError):
+                await opening
 
     run(main())
 
@@ -619,12 +639,11 @@ def test_no_storm_of_connections(run):
         async with OpenDSimulator() as sim:
             feed = await ff.connect(sim.url).open()  # the default pauses
             await sim.pause_listening()
-            server = await asyncio.start_server(rude, "127.0.0.1", sim.port)
-            await sim.disconnect_all()
-            await asyncio.sleep(1.5)
-            assert 2 <= len(connections) <= 6
-            server.close()
-            await feed.close()
+            async with serving(rude, sim.port):
+                await sim.disconnect_all()
+                await asyncio.sleep(1.5)
+                assert 2 <= len(connections) <= 6
+                await feed.close()
 
     run(main())
 
@@ -662,7 +681,6 @@ def test_bad_packets_between_good_ones_are_counted(run):
 @contextlib.asynccontextmanager
 async def proxy(target_port, sizes):
     """Pass bytes on in pieces of the given sizes, over and over; yields the port."""
-    tasks = []
 
     async def copy(reader, writer, sizes):
         for size in itertools.cycle(sizes):
@@ -673,26 +691,16 @@ async def proxy(target_port, sizes):
             await writer.drain()
             await asyncio.sleep(0)
 
-    async def serve(reader, writer):
-        tasks.append(asyncio.current_task())
+    async def pass_on(reader, writer):
         there, to = await asyncio.open_connection("127.0.0.1", target_port)
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        both = asyncio.gather(copy(reader, to, [65536]), copy(there, writer, sizes))
-        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
-            await both
-        both.cancel()
-        writer.transport.abort()
-        to.transport.abort()
+        try:
+            await asyncio.gather(copy(reader, to, [65536]), copy(there, writer, sizes))
+        finally:
+            to.transport.abort()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks)
-        await asyncio.sleep(0)
+    async with serving(pass_on) as port:
+        yield port
 
 
 def test_pieces_of_any_size(run):
