@@ -111,20 +111,17 @@ async def open_connection(
     try:
         async with asyncio.timeout(timeout_s):
             transport, connection = await loop.create_connection(make, host, port)
+        sock: Any = transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        receive_buffer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
     except TimeoutError:
         raise ConnectError(
             f"cannot connect to {host}:{port}: no answer within {timeout_s:g} s"
         ) from None
-    except OSError as error:
+    except OSError as error:  # also when the peer has closed again already
         raise ConnectError(f"cannot connect to {host}:{port}: {_reason(error)}") from error
-    sock: Any = transport.get_extra_info("socket")
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     _logger.info(
-        "connected to %s:%d, TCP_NODELAY %d, SO_RCVBUF %d",
-        host,
-        port,
-        sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY),
-        sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF),
+        "connected to %s:%d, TCP_NODELAY 1, SO_RCVBUF %d bytes", host, port, receive_buffer
     )
     return connection
 
