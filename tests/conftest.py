@@ -7,6 +7,7 @@ where it is missing.
 import hashlib
 import os
 import pathlib
+import signal
 import struct
 
 import pytest
@@ -14,6 +15,15 @@ import pytest
 from fastfeed.protocols.opend_messages import message_class
 
 _BESIDE = pathlib.Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals():
+    """Let commands under test see signals that this process was started to ignore (nohup, a background job)."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            usual = number == signal.SIGINT
+            signal.signal(number, signal.default_int_handler if usual else signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
