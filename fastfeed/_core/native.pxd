@@ -1,6 +1,6 @@
 # What Cython sees of native/include/fastfeed.
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "fastfeed/status.h" nogil:
@@ -105,3 +105,24 @@ cdef extern from "fastfeed/opend.h" nogil:
     void ff_opend_commit(ff_opend *m, size_t n)
     int ff_opend_process(ff_opend *m, ff_opend_frame *frame)
     int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_t *used, ff_opend_frame *frame)
+
+
+cdef extern from "fastfeed/opend_encode.h" nogil:
+    const size_t FF_OPEND_ENCODE_TEXT_MAX
+
+    ctypedef struct ff_opend_out_tick:
+        int64_t time_ns
+        int64_t sequence
+        double price
+        double volume
+        int32_t utc_offset_s
+        int32_t direction
+
+    ctypedef struct ff_opend_out_security:
+        pass
+
+    bint ff_opend_out_security_init(ff_opend_out_security *security, int32_t market, const char *code,
+                                    size_t code_len, const char *name, size_t name_len)
+    size_t ff_opend_encode_ticks(uint8_t *out, size_t capacity, uint32_t serial,
+                                 const ff_opend_out_security *security, const ff_opend_out_tick *ticks,
+                                 size_t count, double recv_time, int32_t push_data_type)

@@ -64,15 +64,6 @@ cdef class OpendMachine:
         What a single read may bring.
     """
 
-    cdef ff_opend machine
-    cdef readonly SymbolTable symbols
-    cdef readonly Ring ring
-    cdef object deliver
-    cdef readonly object error
-    cdef size_t window_bytes
-    cdef bint busy              # `deliver` runs user code, which must not call in again
-    cdef uint64_t begun_at      # the counter of bytes at the beginning of this stream
-
     def __cinit__(self, SymbolTable symbols not None, Ring ring not None, deliver, *,
                   size_t limit_bytes=1 << 26, bint check_sha1=False, size_t window_bytes=1 << 18):
         if not 4096 <= window_bytes <= 1 << 30:

@@ -4,6 +4,12 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 
+from fastfeed._core.native cimport (
+    FF_OPEND_ENCODE_TEXT_MAX,
+    ff_opend_encode_ticks,
+    ff_opend_out_security_init,
+)
+
 __all__ = ["TICK_FIELDS", "MAX_CHUNK_BYTES", "MAX_ROWS_PER_PUSH", "TickEncoder"]
 
 cdef enum:

@@ -38,7 +38,7 @@ from fastfeed.sim.tape import Tape
 
 __all__ = ["OpenDSimulator"]
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 _SERVER_VERSION = 1011
 _BUILD = 7108
@@ -368,7 +368,7 @@ class _Client:
     def drop(self, reason: str) -> None:
         """End it now, and count why."""
         self._sim._counts[f"dropped_{reason}"] += 1
-        _log.info("dropped %s: %s", self, reason)
+        _logger.info("dropped %s: %s", self, reason)
         self.abort()
 
     # Ticks.

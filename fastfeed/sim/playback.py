@@ -21,7 +21,7 @@ from fastfeed.sim.tape import TICK, Tape
 
 __all__ = ["Source", "GeneratorSource", "Listener", "Playback", "Player", "TapeSource"]
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 Rows = npt.NDArray[Any]
 
@@ -265,7 +265,7 @@ class Playback:
             self._players.discard(player)
             self._moved.set()
         except Exception:
-            _log.exception("%s: cannot go on", listener)
+            _logger.exception("%s: cannot go on", listener)
             listener.drop("failed")
 
     async def _run_clock(self) -> None:
@@ -294,7 +294,7 @@ class Playback:
             if late and now_ns >= player.quiet_until_ns:
                 player.quiet_until_ns = now_ns + _QUIET_NS
                 seconds = elapsed_ns / 1e9
-                _log.warning(
+                _logger.warning(
                     "%s %s: %.0f of %.0f ticks/s",
                     "slow reader" if player.writing else "cannot keep up for",
                     player.listener,
@@ -305,7 +305,7 @@ class Playback:
             player.seen = player.cursor
 
     def _drop(self, player: Player) -> None:
-        _log.warning(
+        _logger.warning(
             "%s is dropped: it fell %d ticks behind",
             player.listener,
             self.source.due - player.cursor,
