@@ -234,7 +234,7 @@ async def _serve(simulator: OpenDSimulator) -> None:
         await stop.wait()
     stats = simulator.stats()
     click.echo(
-        f"sent {stats['sent']} ticks in {stats['pushes']} pushes "
-        f"over {stats['connections']} connections, {time.monotonic() - started:.1f} s",
+        f"{stats['sent']:,} ticks sent, {stats['pushes']:,} pushes, {stats['connections']:,} connections, "
+        f"{time.monotonic() - started:.1f} s",
         err=True,
     )

@@ -227,14 +227,15 @@ class OpenDSimulator:
         dict
             `sent`: ticks; `cached`: of those, in first pushes; `pushes` and `bytes`: of ticks;
             `requests`; `refused`: requests answered with an error; `connections`: ever;
-            `clients`: now; `dropped_idle`, `dropped_bad_packet`, `dropped_fell_behind`,
-            `dropped_failed`: connections ended, by reason.
+            `clients`: now; `subscriptions`: what counts against the quota now; `dropped_idle`,
+            `dropped_bad_packet`, `dropped_fell_behind`, `dropped_failed`: connections ended, by reason.
         """
         names = (
             "sent", "cached", "pushes", "bytes", "requests", "refused", "connections",
             "dropped_idle", "dropped_bad_packet", "dropped_fell_behind", "dropped_failed",
         )  # fmt: skip
-        return {name: self._counts[name] for name in names} | {"clients": len(self._clients)}
+        now = {"clients": len(self._clients), "subscriptions": len(self._used())}
+        return {name: self._counts[name] for name in names} | now
 
     async def finished(self) -> None:
         """Wait until the tape was played out to every client that subscribes to it.

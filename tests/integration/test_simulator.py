@@ -859,7 +859,7 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path, number):
         process.kill()
         process.wait()
     assert (process.returncode, output) == (0, "")
-    assert re.fullmatch(r"sent 1 ticks in 1 pushes over 1 connections, [\d.]+ s\n", errors)
+    assert re.fullmatch(r"1 ticks sent, 1 pushes, 1 connections, [\d.]+ s\n", errors)
 
 
 @pytest.mark.parametrize(
