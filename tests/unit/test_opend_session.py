@@ -48,6 +48,15 @@ def ready_session(interval=10, pushes=None):
     return session
 
 
+def ask(session, done):
+    """Send a request; return its serial number."""
+    request = message_class("QotSub.Request")()
+    request.c2s.isSubOrUnSub = True
+    session.request(QOT_SUB, request, 101.0, done)
+    [(_, serial, _)] = sent(session)
+    return serial
+
+
 def test_handshake_asks_for_plain_protobuf_and_notices():
     session = OpendSession(lambda *push: None, client_id="me")
     session.start(0.0)
@@ -127,13 +136,7 @@ def test_silence_of_three_intervals_ends_the_session():
 def test_replies_are_matched_by_id_and_serial():
     session = ready_session()
     outcomes = {}
-    request = message_class("QotSub.Request")()
-    request.c2s.isSubOrUnSub = True
-    for name in "abc":
-        session.request(
-            QOT_SUB, request, 101.0, lambda out, name=name: outcomes.update({name: out})
-        )
-    serials = [serial for _, serial, _ in sent(session)]
+    serials = [ask(session, lambda out, name=name: outcomes.update({name: out})) for name in "abc"]
     assert len(set(serials)) == 3
     assert serials == sorted(serials)
     session.receive([(QOT_SUB, serials[2], OK)], 101.1)
@@ -149,10 +152,7 @@ def test_replies_are_matched_by_id_and_serial():
 def test_a_reply_after_the_timeout_is_dropped():
     session = ready_session()
     outcomes = []
-    request = message_class("QotSub.Request")()
-    request.c2s.isSubOrUnSub = True
-    session.request(QOT_SUB, request, 101.0, outcomes.append)
-    [(_, serial, _)] = sent(session)
+    serial = ask(session, outcomes.append)
     session.poll(113.0, 1)
     assert [type(outcome) for outcome in outcomes] == [ff.RequestTimeout]
     session.receive([(QOT_SUB, serial, OK)], 113.1)
@@ -164,10 +164,7 @@ def test_a_reply_after_the_timeout_is_dropped():
 def test_words_in_another_encoding_are_still_told():
     session = ready_session()
     outcomes = []
-    request = message_class("QotSub.Request")()
-    request.c2s.isSubOrUnSub = True
-    session.request(QOT_SUB, request, 101.0, outcomes.append)
-    [(_, serial, _)] = sent(session)
+    serial = ask(session, outcomes.append)
     reply = message_class("Reply")(retType=-1, retMsg="额度".encode("gb18030"))
     session.receive([(QOT_SUB, serial, reply.SerializeToString())], 101.1)
     assert isinstance(outcomes[0], ff.RequestError)
@@ -177,10 +174,7 @@ def test_words_in_another_encoding_are_still_told():
 def test_garbage_as_reply_fails_the_request_only():
     session = ready_session()
     outcomes = []
-    request = message_class("QotSub.Request")()
-    request.c2s.isSubOrUnSub = True
-    session.request(QOT_SUB, request, 101.0, outcomes.append)
-    [(_, serial, _)] = sent(session)
+    serial = ask(session, outcomes.append)
     session.receive([(QOT_SUB, serial, b"\xff\xff\xff")], 101.1)
     assert [type(outcome) for outcome in outcomes] == [ff.RemoteProtocolError]
     assert session.state is State.READY
@@ -189,10 +183,7 @@ def test_garbage_as_reply_fails_the_request_only():
 def test_pushes_are_told_by_their_id_even_with_a_serial_in_use():
     pushes = []
     session = ready_session(pushes=pushes)
-    request = message_class("QotSub.Request")()
-    request.c2s.isSubOrUnSub = True
-    session.request(QOT_SUB, request, 101.0, lambda outcome: pytest.fail("not a reply"))
-    [(_, serial, _)] = sent(session)
+    serial = ask(session, lambda outcome: pytest.fail("not a reply"))
     session.receive([(NOTIFY, serial, b"x"), (NOTIFY, 0, b"y")], 101.1)
     assert pushes == [(NOTIFY, b"x"), (NOTIFY, b"y")]
 
@@ -200,15 +191,13 @@ def test_pushes_are_told_by_their_id_even_with_a_serial_in_use():
 def test_closing_fails_what_is_unanswered_and_further_requests():
     session = ready_session()
     outcomes = []
-    request = message_class("QotSub.Request")()
-    request.c2s.isSubOrUnSub = True
-    session.request(QOT_SUB, request, 101.0, outcomes.append)
+    ask(session, outcomes.append)
     error = ff.ConnectError("gone")
     session.close(error)
     session.close(ff.ConnectError("again"))
     assert outcomes == [error]
     with pytest.raises(ff.ConnectError, match="gone"):
-        session.request(QOT_SUB, request, 102.0, outcomes.append)
+        ask(session, outcomes.append)
 
 
 def test_requests_before_the_handshake_are_refused():
