@@ -425,20 +425,21 @@ class OpenD(Feed):
         task.add_done_callback(self._background.discard)
 
     async def _release_due(self) -> None:
-        now = time.monotonic()
-        for kind in self.kinds:
-            due = [s for (s, k), at in self._unsubscribe_at.items() if k == kind and at <= now]
-            for symbol in due:
-                del self._unsubscribe_at[symbol, kind]
-            try:
-                await self._release(due, kind)
-            except SubscriptionError as error:
-                self._emit("error", str(error), code=error.code, symbols=error.symbols)
-                for symbol in error.symbols:
-                    self._unsubscribe_at[symbol, kind] = now + _MINIMUM_AGE_S
-            except FastfeedError as error:
-                self._emit("error", str(error), code=error.code, symbols=tuple(due))
-        self._schedule_unsubscribe()
+        async with self._asking:
+            now = time.monotonic()
+            for kind in self.kinds:
+                due = [s for (s, k), at in self._unsubscribe_at.items() if k == kind and at <= now]
+                for symbol in due:
+                    del self._unsubscribe_at[symbol, kind]
+                try:
+                    await self._release(due, kind)
+                except SubscriptionError as error:
+                    self._emit("error", str(error), code=error.code, symbols=error.symbols)
+                    for symbol in error.symbols:
+                        self._unsubscribe_at[symbol, kind] = now + _MINIMUM_AGE_S
+                except FastfeedError as error:
+                    self._emit("error", str(error), code=error.code, symbols=tuple(due))
+            self._schedule_unsubscribe()
 
     # counters
 

@@ -235,6 +235,30 @@ def test_subscribing_again_within_the_minute_keeps_the_subscription(run, monkeyp
     run(main())
 
 
+def test_subscribing_again_just_when_the_minute_is_over(run, monkeypatch):
+    """The answer comes after the moment at which the old subscription would be given up."""
+    monkeypatch.setattr(opend, "_MINIMUM_AGE_S", 0.6)
+    monkeypatch.setattr(opend, "_AGE_MARGIN_S", 0.1)
+
+    async def main():
+        faults = Faults(late_reply=0.2)
+        async with OpenDSimulator(
+            symbols=1, rate=1000, unsubscribe_after_s=0.6, faults=faults
+        ) as sim:
+            async with ff.connect(sim.url) as feed:
+                await feed.subscribe(sim.symbols, "ticks")
+                granted = time.monotonic()
+                await feed.unsubscribe(sim.symbols, "ticks")
+                await asyncio.sleep(granted + 0.6 - time.monotonic())
+                await feed.subscribe(sim.symbols, "ticks")
+                await asyncio.sleep(0.3)
+                assert sim.stats()["subscriptions"] == 1
+                before = feed.ticks.count
+                await until(lambda: feed.ticks.count > before)
+
+    run(main())
+
+
 # what goes wrong
 
 
