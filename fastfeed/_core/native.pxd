@@ -21,13 +21,18 @@ cdef extern from "fastfeed/rows.h" nogil:
         const char *name
         const char *format
         size_t offset
+        size_t count
 
     ctypedef struct ff_row_type:
         const char *stream
         size_t size
         const ff_field *fields
 
-    const ff_row_type ff_row_ticks
+    int FF_STREAMS
+    int FF_BOOK_MAX_DEPTH
+    size_t FF_DEPTH
+    const ff_row_type *ff_row_types
+    size_t ff_book_size(size_t depth)
 
 
 cdef extern from "fastfeed/ring.h" nogil:
@@ -78,7 +83,7 @@ cdef extern from "fastfeed/opend.h" nogil:
         uint64_t ignored
         uint64_t *rejected
 
-    ctypedef struct ff_opend_ticks:
+    ctypedef struct ff_opend_decoder:
         int64_t recv_ns
         uint8_t flags
         uint64_t *dropped
@@ -89,7 +94,7 @@ cdef extern from "fastfeed/opend.h" nogil:
         size_t end
         size_t size
         bint check_sha1
-        ff_opend_ticks ticks
+        ff_opend_decoder decoder
         ff_opend_counters counters
 
     enum:

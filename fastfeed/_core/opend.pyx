@@ -103,7 +103,7 @@ cdef class OpendMachine:
         self.enter()
         if n > self.machine.size - self.machine.end:
             raise ValueError(f"expected at most {self.machine.size - self.machine.end} bytes, got {n}")
-        self.machine.ticks.recv_ns = now_ns()
+        self.machine.decoder.recv_ns = now_ns()
         ff_opend_commit(&self.machine, n)
         return self.process(&p, &left)
 
@@ -120,7 +120,7 @@ cdef class OpendMachine:
         cdef const uint8_t *p
         cdef size_t left
         self.enter()
-        self.machine.ticks.recv_ns = now_ns() if recv_ns is None else recv_ns
+        self.machine.decoder.recv_ns = now_ns() if recv_ns is None else recv_ns
         PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE)
         try:
             p = <const uint8_t *>buffer.buf
@@ -177,7 +177,7 @@ cdef class OpendMachine:
         self.enter()
         ff_opend_reset(&self.machine)
         self.begun_at = self.machine.counters.bytes
-        self.machine.ticks.flags = FF_FLAG_GAP if gap else 0
+        self.machine.decoder.flags = FF_FLAG_GAP if gap else 0
         self.error = None
 
     cdef int enter(self) except -1:
@@ -241,7 +241,7 @@ cdef class OpendMachine:
         cdef int i
         rejected = {}
         for i in range(FF_REASONS):
-            n = self.machine.counters.rejected[i] + self.machine.ticks.dropped[i]
+            n = self.machine.counters.rejected[i] + self.machine.decoder.dropped[i]
             if n and i != FF_ETIME:
                 rejected[ff_reason_name(i).decode()] = n
         return {
@@ -250,7 +250,7 @@ cdef class OpendMachine:
             "ticks": self.machine.counters.ticks,
             "frames": self.machine.counters.frames,
             "ignored": self.machine.counters.ignored,
-            "unreadable_times": self.machine.ticks.dropped[<int>FF_ETIME],
+            "unreadable_times": self.machine.decoder.dropped[<int>FF_ETIME],
             "rejected": rejected,
         }
 

@@ -14,7 +14,10 @@ FLAG_CACHED: int
 FLAG_BACKFILLED: int
 FLAG_STALE: int
 FLAG_GAP: int
-ROW_TYPES: dict[str, RowType]
+STREAMS: tuple[str, ...]
+MAX_DEPTH: int
+
+def row_type(stream: int, depth: int) -> RowType: ...
 
 class Ring(Buffer):
     def __init__(self, row_size: int, capacity: int) -> None: ...

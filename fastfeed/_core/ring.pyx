@@ -6,10 +6,13 @@ from cpython.buffer cimport PyBUF_WRITABLE
 from libc.stdint cimport uint64_t
 
 from fastfeed._core.native cimport (
+    FF_BOOK_MAX_DEPTH,
+    FF_DEPTH,
     FF_FLAG_BACKFILLED,
     FF_FLAG_CACHED,
     FF_FLAG_GAP,
     FF_FLAG_STALE,
+    FF_STREAMS,
     ff_field,
     ff_ring_advance,
     ff_ring_bytes,
@@ -21,8 +24,9 @@ from fastfeed._core.native cimport (
     ff_ring_poll,
     ff_ring_publish,
     ff_ring_published,
-    ff_row_ticks,
+    ff_book_size,
     ff_row_type,
+    ff_row_types,
 )
 
 cimport cython
@@ -34,19 +38,39 @@ FLAG_STALE = FF_FLAG_STALE
 FLAG_GAP = FF_FLAG_GAP
 
 
-cdef dict describe(const ff_row_type *row):
-    names, formats, offsets = [], [], []
+#: The names of the streams, by number.
+STREAMS = tuple(ff_row_types[i].stream.decode() for i in range(FF_STREAMS))
+
+MAX_DEPTH = FF_BOOK_MAX_DEPTH
+
+
+def row_type(int stream, size_t depth):
+    """Return what `numpy.dtype()` makes the dtype of a stream's rows from; the depth is that of books."""
+    if not 0 <= stream < FF_STREAMS:
+        raise IndexError(f"expected a stream below {FF_STREAMS}, got {stream}")
+    cdef const ff_row_type *row = &ff_row_types[stream]
     cdef const ff_field *field = row.fields
+    cdef size_t end = row.size
+    cdef bint deep = False
+    names, formats, offsets = [], [], []
     while field.name != NULL:
-        names.append(field.name.decode())
-        formats.append(field.format.decode())
-        offsets.append(field.offset)
+        name, form = field.name.decode(), field.format.decode()
+        names.append(name)
+        if field.count == FF_DEPTH:
+            deep = True
+            formats.append(f"({depth},){form}")
+            offsets.append(end)
+            end += depth * int(form[1:])
+        else:
+            formats.append(f"({field.count},){form}" if field.count else form)
+            offsets.append(field.offset)
         field += 1
-    return {"names": names, "formats": formats, "offsets": offsets, "itemsize": row.size}
-
-
-#: By stream: what `numpy.dtype()` makes the row's dtype from.
-ROW_TYPES = {ff_row_ticks.stream.decode(): describe(&ff_row_ticks)}
+    return {
+        "names": names,
+        "formats": formats,
+        "offsets": offsets,
+        "itemsize": ff_book_size(depth) if deep else row.size,
+    }
 
 
 @cython.final

@@ -10,7 +10,18 @@ form and are five digits long on the wire.
 
 from __future__ import annotations
 
-__all__ = ["MARKETS", "MAX_CODE_BYTES", "MAX_MARKET", "canonical", "security"]
+from typing import NamedTuple
+
+__all__ = [
+    "INTERVALS",
+    "MARKETS",
+    "MAX_CODE_BYTES",
+    "MAX_MARKET",
+    "Interval",
+    "canonical",
+    "interval",
+    "security",
+]
 
 #: Market numbers by region (Qot_Common.QotMarket). 2 is the obsolete number of Hong Kong's futures.
 MARKETS = {
@@ -81,3 +92,52 @@ def _market(region: str) -> int | None:
         if number <= MAX_MARKET and number not in _REGIONS and region == f"M{number}":
             market = number
     return market
+
+
+class Interval(NamedTuple):
+    """The length of a bar and OpenD's numbers for it."""
+
+    name: str
+    kl_type: int  #: Qot_Common.KLType
+    sub_type: int  #: Qot_Common.SubType
+    seconds: int  #: of a month 30, of a quarter 90, of a year 365 days
+
+
+_DAY_S = 86400
+
+#: By name. ``1m`` is a minute, ``1M`` a month.
+INTERVALS = {
+    name: Interval(name, kl_type, sub_type, seconds)
+    for name, kl_type, sub_type, seconds in (
+        ("1m", 1, 11, 60),
+        ("3m", 10, 17, 180),
+        ("5m", 6, 7, 300),
+        ("10m", 12, 18, 600),
+        ("15m", 7, 8, 900),
+        ("30m", 8, 9, 1800),
+        ("1h", 9, 10, 3600),
+        ("2h", 13, 19, 7200),
+        ("3h", 14, 20, 10800),
+        ("4h", 15, 21, 14400),
+        ("1d", 2, 6, _DAY_S),
+        ("1w", 3, 12, 7 * _DAY_S),
+        ("1M", 4, 13, 30 * _DAY_S),
+        ("3M", 11, 15, 90 * _DAY_S),
+        ("1y", 5, 16, 365 * _DAY_S),
+    )
+}
+_OTHER_NAMES = {"60m": "1h", "120m": "2h", "180m": "3h", "240m": "4h"}
+
+
+def interval(name: str) -> Interval:
+    """Return the interval of a name such as ``5m``.
+
+    Raises
+    ------
+    ValueError
+        There is no such interval.
+    """
+    found = INTERVALS.get(_OTHER_NAMES.get(name, name))
+    if found is None:
+        raise ValueError(f"expected an interval ({', '.join(INTERVALS)}), got {name!r}")
+    return found

@@ -22,7 +22,7 @@ static void open_machine(machine *x, bool check_sha1, ff_ring ring) {
     x->ring = ring;
     CHECK(ff_opend_init(&x->m, WINDOW, LIMIT, &x->symbols, &x->ring) == 0);
     x->m.check_sha1 = check_sha1;
-    x->m.ticks.flags = FF_FLAG_GAP;
+    x->m.decoder.flags = FF_FLAG_GAP;
 }
 
 static ff_ring close_machine(machine *x) {
@@ -116,8 +116,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     check_same(&whole.rows, &pieces.rows);
     check_same(&whole.frames, &pieces.frames);
     CHECK(memcmp(&whole.m.counters, &pieces.m.counters, sizeof whole.m.counters) == 0);
-    CHECK(memcmp(whole.m.ticks.dropped, pieces.m.ticks.dropped,
-                 sizeof whole.m.ticks.dropped) == 0);
+    CHECK(memcmp(whole.m.decoder.dropped, pieces.m.decoder.dropped,
+                 sizeof whole.m.decoder.dropped) == 0);
     CHECK(whole.symbols.count == pieces.symbols.count);
 
     const ff_opend_counters *c = &whole.m.counters;

@@ -9,7 +9,7 @@ enum { MAX_ROWS = 300, GUARD = 2, KNOWN = 3 };
 
 typedef struct side {
     ff_symbols symbols;
-    ff_opend_ticks decoder;
+    ff_opend_decoder decoder;
     ff_tick *rows;
 } side;
 

@@ -17,7 +17,7 @@ int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols 
     m->ring = ring;
     /* With a push of at most half a ring on top, a reader that keeps up never loses a row. */
     m->max_batch = ring->capacity / 4;
-    m->ticks.symbols = symbols;
+    m->decoder.symbols = symbols;
     return 0;
 }
 
@@ -87,7 +87,7 @@ static inline int push_ticks(ff_opend *m, const uint8_t *body, size_t length) {
     if (FF_UNLIKELY(max_rows > m->ring->capacity / 2))
         max_rows = m->ring->capacity / 2;
     ff_tick *rows = ff_ring_claim(m->ring, max_rows);
-    int n = ff_opend_decode_ticks(&m->ticks, body, length, rows, max_rows);
+    int n = ff_opend_decode_ticks(&m->decoder, body, length, rows, max_rows);
     if (FF_UNLIKELY(n < 0))
         return n;
     ff_ring_advance(m->ring, (uint64_t)n);

@@ -102,8 +102,8 @@ static void same_result(const fixture *a, const fixture *b) {
     CHECK(a->frames.length == 0 ||
           memcmp(a->frames.data, b->frames.data, a->frames.length) == 0);
     CHECK(memcmp(&a->machine.counters, &b->machine.counters, sizeof a->machine.counters) == 0);
-    CHECK(memcmp(a->machine.ticks.dropped, b->machine.ticks.dropped,
-                 sizeof a->machine.ticks.dropped) == 0);
+    CHECK(memcmp(a->machine.decoder.dropped, b->machine.decoder.dropped,
+                 sizeof a->machine.decoder.dropped) == 0);
     CHECK_EQ(a->status, b->status);
     CHECK_EQ(a->symbols.count, b->symbols.count);
 }
@@ -515,11 +515,11 @@ static void test_values(void) {
     CHECK_EQ(row->side, 0);
     CHECK_EQ(row->kind, 0);
     CHECK_EQ(row->flags, 0);
-    CHECK_EQ(f.machine.ticks.dropped[FF_ETIME], 1);
+    CHECK_EQ(f.machine.decoder.dropped[FF_ETIME], 1);
 
     put_int(&t, 2, 5); /* no price */
     CHECK(one_row(&f, &t, &reason) == NULL && reason == 0);
-    CHECK_EQ(f.machine.ticks.dropped[FF_EMISSING], 1);
+    CHECK_EQ(f.machine.decoder.dropped[FF_EMISSING], 1);
 
     static const struct {
         uint32_t field;
@@ -531,7 +531,7 @@ static void test_values(void) {
         put_ticker_fields(&t, 1);
         put_double(&t, bad[i].field, bad[i].value);
         CHECK(one_row(&f, &t, &reason) == NULL && reason == 0);
-        CHECK_EQ(f.machine.ticks.dropped[FF_ENOTFINITE], i + 1);
+        CHECK_EQ(f.machine.decoder.dropped[FF_ENOTFINITE], i + 1);
         put_ticker_fields(&t, 1);
         put_double(&t, bad[i].field, bad[i].value);
         put_double(&t, bad[i].field, 7); /* the last one counts */
@@ -590,7 +590,7 @@ static void test_flags(void) {
     bytes t = {0};
     int reason;
     open_fixture(&f);
-    f.machine.ticks.flags = FF_FLAG_GAP;
+    f.machine.decoder.flags = FF_FLAG_GAP;
     put_int(&t, 2, 5);
     CHECK(one_row(&f, &t, &reason) == NULL); /* a row without a price */
     put_ticker_fields(&t, 1);
@@ -667,7 +667,7 @@ static void test_small_ring(void) {
     put_message(&body, 4, &s2c);
     CHECK_EQ(reason_of(&body, &f), 0);
     CHECK_EQ(f.machine.counters.ticks, 1);
-    CHECK_EQ(f.machine.ticks.dropped[FF_EMISSING], 500);
+    CHECK_EQ(f.machine.decoder.dropped[FF_EMISSING], 500);
     free(body.data);
     close_fixture(&f);
 }

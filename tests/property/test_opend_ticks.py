@@ -22,13 +22,14 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from fastfeed._core.opend import OpendMachine
-from fastfeed._core.ring import FLAG_BACKFILLED, FLAG_CACHED, ROW_TYPES, Ring, RingReader
+from fastfeed._core.ring import FLAG_BACKFILLED, FLAG_CACHED, Ring, RingReader
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.protocols.opend_codes import canonical
 from fastfeed.protocols.opend_messages import message_class
+from fastfeed.schema import dtype
 
 Response = message_class("QotUpdateTicker.Response")
-TICK = np.dtype(ROW_TYPES["ticks"])
+TICK = dtype("ticks")
 PUSH = 3011
 HYPOTHESIS = settings(deadline=None, max_examples=300)
 

@@ -5,9 +5,10 @@ import gc
 import numpy as np
 import pytest
 
-from fastfeed._core.ring import ROW_TYPES, Ring, RingReader
+from fastfeed._core.ring import Ring, RingReader
+from fastfeed.schema import dtype
 
-TICK = np.dtype(ROW_TYPES["ticks"])
+TICK = dtype("ticks")
 CAPACITY = 64
 
 

@@ -60,7 +60,7 @@ typedef struct ff_opend {
     int failed; /* a negative reason once framing is lost */
     ff_ring *ring;
     uint64_t max_batch; /* rows between two publications */
-    ff_opend_ticks ticks;
+    ff_opend_decoder decoder;
     ff_opend_counters counters;
 } ff_opend;
 

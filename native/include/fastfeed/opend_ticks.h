@@ -13,23 +13,7 @@
  * A body is decoded completely or not at all; a row without a usable price is left out and
  * counted. */
 
-#include <math.h>
-
-#include "fastfeed/market_time.h"
-#include "fastfeed/opend_names.h"
-#include "fastfeed/rows.h"
-#include "fastfeed/symbols.h"
-#include "fastfeed/wire.h"
-
-/* What the decoder keeps between bodies. The caller sets symbols, recv_ns and flags. */
-typedef struct ff_opend_ticks {
-    ff_symbols *symbols;
-    int64_t recv_ns;    /* goes into every row */
-    uint8_t flags;      /* FF_FLAG_* for the next row, cleared by it */
-    ff_date_cache date; /* of the time texts */
-    uint64_t
-        dropped[FF_REASONS]; /* rows left out, by reason, and rows whose time was unreadable */
-} ff_opend_ticks;
+#include "fastfeed/opend_decoder.h"
 
 /* Tags of Qot_Common.Ticker. */
 enum {
@@ -47,43 +31,6 @@ enum {
     FF_TICKER_HP_VOLUME = 0x61,
 };
 
-/* The market's zone for time texts. Crypto (CC) was seen in New York time; a market whose zone
- * nobody has established is read as UTC. */
-static inline ff_zone ff_opend_zone(uint64_t market) {
-    switch (market) {
-    case 11:  /* US */
-    case 71:  /* CA */
-    case 91:  /* CC */
-    case 101: /* EC */
-        return FF_ZONE_NEW_YORK;
-    case 1:  /* HK */
-    case 2:  /* HK futures, obsolete */
-    case 21: /* SH */
-    case 22: /* SZ */
-    case 31: /* SG */
-    case 61: /* MY */
-        return FF_ZONE_HONG_KONG;
-    case 41: /* JP */
-        return FF_ZONE_TOKYO;
-    case 51: /* AU */
-        return FF_ZONE_SYDNEY;
-    default:
-        return FF_ZONE_UTC;
-    }
-}
-
-/* Epoch seconds as a double to ns; 0 when it is none. A double of today resolves a quarter of
- * a microsecond, so it is rounded to whole ones. */
-static inline int64_t ff_seconds_to_ns(double seconds) {
-    if (FF_LIKELY(seconds > 0 && seconds < 9e9))
-        return (int64_t)(seconds * 1e6 + 0.5) * 1000;
-    return 0;
-}
-
-static inline bool ff_is_finite(double v) {
-    return v - v == 0;
-}
-
 /* What a ticker says, besides its time as text. */
 typedef struct ff_opend_values {
     int64_t sequence;
@@ -92,7 +39,7 @@ typedef struct ff_opend_values {
 } ff_opend_values;
 
 /* Write a row whose time is known. */
-static inline void ff_opend_row(ff_opend_ticks *d, const ff_opend_values *v, int64_t time_ns,
+static inline void ff_opend_row(ff_opend_decoder *d, const ff_opend_values *v, int64_t time_ns,
                                 uint32_t symbol, ff_tick *row) {
     row->recv_ns = d->recv_ns;
     row->time_ns = time_ns;
@@ -114,7 +61,7 @@ static inline void ff_opend_row(ff_opend_ticks *d, const ff_opend_values *v, int
  * the small numbers of one. The tags are compared by the word, and no step waits for the one
  * before it, except behind the volume. Returns false, having done nothing, when it is of
  * another shape or not fit for a row: then ff_opend_ticker() decides. */
-static inline bool ff_opend_ticker_full(ff_opend_ticks *d, const uint8_t *p,
+static inline bool ff_opend_ticker_full(ff_opend_decoder *d, const uint8_t *p,
                                         const uint8_t *end, uint32_t symbol, ff_tick *row) {
     if (FF_UNLIKELY(end - p < 2 + 65 || p[0] != FF_TICKER_TIME || p[1] >= 0x80 ||
                     p[1] > end - p - (2 + 65)))
@@ -160,8 +107,9 @@ static inline bool ff_opend_ticker_full(ff_opend_ticks *d, const uint8_t *p,
 
 /* One ticker: *row becomes its row. Returns 1, 2 when the row has no readable time, or a
  * negative reason; -FF_EMISSING and -FF_ENOTFINITE speak of this row only. */
-FF_NOINLINE static int ff_opend_ticker(ff_opend_ticks *d, const uint8_t *p, const uint8_t *end,
-                                       uint32_t symbol, uint64_t market, ff_tick *row) {
+FF_NOINLINE static int ff_opend_ticker(ff_opend_decoder *d, const uint8_t *p,
+                                       const uint8_t *end, uint32_t symbol, uint64_t market,
+                                       ff_tick *row) {
     enum { PRICE = 1, TURNOVER = 2, HP_VOLUME = 4, VOLUME = 8 };
     const uint8_t *time = NULL;
     size_t time_length = 0;
@@ -355,19 +303,8 @@ static inline int ff_opend_outer_s2c(const uint8_t *p, const uint8_t *end,
     return 0;
 }
 
-static inline int64_t ff_opend_symbol(ff_symbols *symbols, uint64_t market,
-                                      const uint8_t *code, size_t length, const uint8_t *end) {
-    if (FF_LIKELY(market <= FF_OPEND_MAX_MARKET && length <= FF_OPEND_MAX_CODE)) {
-        int64_t id =
-            ff_symbols_find(symbols, ff_opend_key_space((uint32_t)market), code, length, end);
-        if (FF_LIKELY(id >= 0))
-            return id;
-    }
-    return ff_opend_intern(symbols, market, code, length);
-}
-
 /* A body of any shape. Two walks: retType and the security may come after the tickers. */
-FF_NOINLINE static int ff_opend_ticks_any(ff_opend_ticks *d, const uint8_t *body,
+FF_NOINLINE static int ff_opend_ticks_any(ff_opend_decoder *d, const uint8_t *body,
                                           const uint8_t *end, ff_tick *rows, size_t max_rows) {
     ff_opend_outer outer = {.ret_type = -400};
     uint32_t tag;
@@ -436,7 +373,7 @@ FF_NOINLINE static int ff_opend_ticks_any(ff_opend_ticks *d, const uint8_t *body
 
 /* Returns the number of rows, or -1 when the body has another shape, its security is new, or
  * anything is wrong with it; then nothing was counted. */
-static inline int ff_opend_ticks_canonical(ff_opend_ticks *d, const uint8_t *p,
+static inline int ff_opend_ticks_canonical(ff_opend_decoder *d, const uint8_t *p,
                                            const uint8_t *end, ff_tick *rows,
                                            size_t max_rows) {
     int why;
@@ -490,8 +427,8 @@ static inline int ff_opend_ticks_canonical(ff_opend_ticks *d, const uint8_t *p,
 
 /* Decode a body into up to max_rows rows. Returns how many, or a negative reason (then nothing
  * counts that was written). An unknown security gets an id as a side effect. */
-static inline int ff_opend_decode_ticks(ff_opend_ticks *d, const uint8_t *body, size_t length,
-                                        ff_tick *rows, size_t max_rows) {
+static inline int ff_opend_decode_ticks(ff_opend_decoder *d, const uint8_t *body,
+                                        size_t length, ff_tick *rows, size_t max_rows) {
     uint8_t flags = d->flags;
     int n = ff_opend_ticks_canonical(d, body, body + length, rows, max_rows);
     if (FF_LIKELY(n >= 0))
