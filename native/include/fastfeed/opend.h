@@ -18,6 +18,7 @@
 #include "fastfeed/opend_bars.h"
 #include "fastfeed/opend_books.h"
 #include "fastfeed/opend_brokers.h"
+#include "fastfeed/opend_cipher.h"
 #include "fastfeed/opend_quotes.h"
 #include "fastfeed/opend_ticks.h"
 #include "fastfeed/opend_timeshare.h"
@@ -25,8 +26,11 @@
 #include "fastfeed/ring.h"
 
 enum {
-    FF_OPEND_HEADER = 44,      /* bytes of a packet's header */
-    FF_OPEND_SHA1_OFFSET = 16, /* of the body's digest in it */
+    FF_OPEND_HEADER = 44,        /* bytes of a packet's header */
+    FF_OPEND_SHA1_OFFSET = 16,   /* of the body's digest in it */
+    FF_OPEND_LENGTH_OFFSET = 12, /* of the body's length in it */
+    FF_OPEND_INIT_CONNECT = 1001,
+    FF_OPEND_NOTIFY = 1003, /* push: OpenD's events */
     /* Pushes that become rows. */
     FF_OPEND_PUSH_QUOTES = 3005,
     FF_OPEND_PUSH_BARS = 3007,
@@ -34,6 +38,7 @@ enum {
     FF_OPEND_PUSH_TICKS = 3011,
     FF_OPEND_PUSH_BOOK = 3013,
     FF_OPEND_PUSH_BROKERS = 3015,
+    FF_OPEND_PUSH_PRICE_REMINDER = 3019, /* for the session */
 };
 
 /* What ff_opend_process() stopped for. */
@@ -45,13 +50,20 @@ typedef enum ff_opend_status {
                           of them (they lie in the ring, unclaimed), call again */
 } ff_opend_status;
 
-/* A packet that is not the machine's to decode. The body lies in the window, until the next
- * ff_opend_space(). */
+/* A packet that is not the machine's to decode. The plain body stays until the next call.
+ *
+ * With a negative reason it is a rejected packet without a body, which may be a reply that
+ * somebody waits for.
+ *
+ * InitConnect is the session's as it is: its encryption is another one, so that only the
+ * session can compare the digest. */
 typedef struct ff_opend_frame {
     uint32_t proto_id;
     uint32_t serial;
     const uint8_t *body;
     size_t length;
+    const uint8_t *sha1; /* of the plain body, as the header says */
+    int reason;
 } ff_opend_frame;
 
 typedef struct ff_opend_counters {
@@ -71,6 +83,9 @@ typedef struct ff_opend {
     size_t end;        /* received up to here */
     size_t max_body;
     bool check_sha1;
+    ff_opend_cipher cipher; /* of all packets but InitConnect */
+    uint8_t *plain;         /* the body that was decrypted last */
+    size_t plain_size;
     int failed;                    /* a negative reason once framing is lost */
     ff_ring *rings[FF_STREAMS];    /* NULL: nobody listens */
     ff_latest *latest[FF_STREAMS]; /* NULL: not kept */
@@ -86,7 +101,7 @@ typedef struct ff_opend {
 int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols *symbols);
 void ff_opend_free(ff_opend *m);
 
-/* Forget the stream, for a new connection; counters stay. */
+/* Forget the stream and its cipher, for a new connection; counters stay. */
 void ff_opend_reset(ff_opend *m);
 
 /* A place for at least `want` bytes; *room says how many fit. NULL: no memory. Moves the
