@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
+from msgspec.structs import asdict
 
 from fastfeed.errors import RemoteProtocolError
-from fastfeed.feeds.opend_session import refusal, text_of
+from fastfeed.feeds.opend_records import QuoteRights, record, symbol_of, text_of
+from fastfeed.feeds.opend_session import refusal
 from fastfeed.protocols import opend_enums as enums
-from fastfeed.protocols.opend_codes import canonical
 from fastfeed.protocols.opend_messages import NOTIFY, QOT_UPDATE_PRICE_REMINDER, message_class
 
 __all__ = ["Notice", "notice_of"]
@@ -31,8 +32,8 @@ class Notice(NamedTuple):
         ``PROGRAM_STATUS`` `status`, `description`; ``CONN_STATUS`` `quotes_logged_in`, `trade_logged_in`;
         ``QOT_RIGHT`` the right to quotes of each market that was told, such as `hk_right`; ``API_LEVEL`` `level`;
         ``API_QUOTA`` `subscription_quota`, `history_quota`; ``USED_QUOTA`` `used_subscription_quota`,
-        `used_history_quota`. Of a price reminder `symbol`, `name`, `type`, `price`, `change_rate` (percent), `set_value`,
-        `current_value`, `market_state`, `content`, `note`, `key`. None is what was not sent.
+        `used_history_quota`. Of a price reminder `symbol`, `name`, `type`, `price`, `change_rate` (percent),
+        `set_value`, `current_value`, `market_state`, `content`, `note`, `key`. None is what was not sent.
     """
 
     kind: str
@@ -96,12 +97,13 @@ def _notice(s2c: Any) -> Notice:
         fields |= {"quotes_logged_in": quotes, "trade_logged_in": trade}
         text = f"OpenD is {'logged in' if quotes else 'not logged in'} to its quote server"
     elif s2c.HasField("qotRight"):
-        rights = _rights(s2c.qotRight)
+        rights = asdict(record(QuoteRights, s2c.qotRight))
+        rights = {name: right for name, right in rights.items() if right is not None}
         fields |= rights
         text = f"rights to quotes: {_list(rights)}"
     elif s2c.HasField("apiLevel"):
-        fields["level"] = s2c.apiLevel.apiLevel
-        text = f"API level: {s2c.apiLevel.apiLevel}"
+        fields["level"] = _optional(s2c.apiLevel, "apiLevel")
+        text = f"API level: {fields['level']}"
     elif s2c.HasField("apiQuota"):
         quota = s2c.apiQuota
         fields |= {
@@ -121,47 +123,9 @@ def _notice(s2c: Any) -> Notice:
     return Notice("notice", text, code, fields)
 
 
-#: Names of the rights by the vendor's field, as in `opend_records.UserInfo`.
-_RIGHTS = {
-    "hkQotRight": "hk_right",
-    "hkOptionQotRight": "hk_option_right",
-    "hkFutureQotRight": "hk_future_right",
-    "usQotRight": "us_right",
-    "usOptionQotRight": "us_option_right",
-    "usIndexQotRight": "us_index_right",
-    "usOtcQotRight": "us_otc_right",
-    "usFutureQotRight": "us_future_right",
-    "usCMEFutureQotRight": "us_cme_future_right",
-    "usCBOTFutureQotRight": "us_cbot_future_right",
-    "usNYMEXFutureQotRight": "us_nymex_future_right",
-    "usCOMEXFutureQotRight": "us_comex_future_right",
-    "usCBOEFutureQotRight": "us_cboe_future_right",
-    "cnQotRight": "cn_right",
-    "shQotRight": "sh_right",
-    "szQotRight": "sz_right",
-    "sgStockQotRight": "sg_right",
-    "sgFutureQotRight": "sg_future_right",
-    "jpStockQotRight": "jp_right",
-    "jpFutureQotRight": "jp_future_right",
-    "myStockQotRight": "my_right",
-    "ccQotRight": "crypto_right",
-    "ecQotRight": "event_contract_right",
-}
-
-
-def _rights(message: Any) -> dict[str, Any]:
-    rights: dict[str, Any] = {
-        name: enums.name_of(enums.QUOTE_RIGHT, getattr(message, field))
-        for field, name in _RIGHTS.items()
-        if message.HasField(field)
-    }
-    if message.HasField("hasUSOptionQotRight"):
-        rights["has_us_option_right"] = message.hasUSOptionQotRight
-    return rights
-
-
 def _price_reminder(s2c: Any) -> Notice:
-    symbol = canonical(s2c.security.market, s2c.security.code)
+    symbol = symbol_of(s2c.security)
+    content, note = text_of(s2c.content), text_of(s2c.note)
     kind = _optional(s2c, "type")
     fields = {
         "symbol": symbol,
@@ -172,11 +136,11 @@ def _price_reminder(s2c: Any) -> Notice:
         "set_value": _optional(s2c, "setValue"),
         "current_value": _optional(s2c, "curValue"),
         "market_state": enums.name_of(enums.REMINDER_MARKET_STATE, s2c.marketStatus),
-        "content": s2c.content,
-        "note": s2c.note,
+        "content": content,
+        "note": note,
         "key": _optional(s2c, "key"),
     }
-    text = f"{symbol}: {s2c.content or 'a price reminder'}" + (f" ({s2c.note})" if s2c.note else "")
+    text = f"{symbol}: {content or 'a price reminder'}" + (f" ({note})" if note else "")
     return Notice("price_reminder", text, kind, fields)
 
 
@@ -187,7 +151,10 @@ _READERS: dict[int, tuple[str, Callable[[Any], Notice]]] = {
 
 
 def _optional(message: Any, name: str) -> Any:
-    return getattr(message, name) if message.HasField(name) else None
+    if not message.HasField(name):
+        return None
+    value = getattr(message, name)
+    return text_of(value) if isinstance(value, bytes) else value
 
 
 def _list(values: dict[str, Any]) -> str:

@@ -45,6 +45,7 @@ __all__ = [
     "OrderDelay",
     "Plate",
     "PushDelay",
+    "QuoteRights",
     "Rehab",
     "RequestDelay",
     "Snapshot",
@@ -59,6 +60,8 @@ __all__ = [
     "WarrantTerms",
     "WatchlistGroup",
     "record",
+    "symbol_of",
+    "text_of",
 ]
 
 Record = TypeVar("Record", bound=msgspec.Struct)
@@ -101,7 +104,7 @@ def _seconds(path: str) -> Of:
 
 
 def _date(path: str) -> Of:
-    return Of(path, convert=lambda text: text or None)
+    return Of(path, convert=lambda text: text_of(text) or None)
 
 
 #: Kinds by number of their subscription type.
@@ -148,17 +151,9 @@ def _right(path: str) -> Of:
     return Of(path, enums.QUOTE_RIGHT)
 
 
-class UserInfo(msgspec.Struct, frozen=True):
-    """The account that OpenD is logged in with: quotas and, market by market, its right to quotes."""
+class QuoteRights(msgspec.Struct, frozen=True):
+    """The right to quotes, market by market."""
 
-    user_id: Annotated[int | None, Of("userID")]
-    nick_name: Annotated[str | None, Of("nickName")]
-    avatar_url: Annotated[str | None, Of("avatarUrl")]
-    attribution: Annotated[str | None, Of("userAttribution", enums.USER_ATTRIBUTION)]
-    needs_disclaimer: Annotated[bool | None, Of("isNeedAgreeDisclaimer")]
-    subscription_quota: Annotated[int | None, Of("subQuota")]
-    history_quota: Annotated[int | None, Of("historyKLQuota")]
-    api_level: Annotated[str | None, Of("apiLevel")]
     hk_right: Annotated[str | None, _right("hkQotRight")]
     hk_option_right: Annotated[str | None, _right("hkOptionQotRight")]
     hk_future_right: Annotated[str | None, _right("hkFutureQotRight")]
@@ -183,6 +178,19 @@ class UserInfo(msgspec.Struct, frozen=True):
     my_right: Annotated[str | None, _right("myStockQotRight")]
     crypto_right: Annotated[str | None, _right("ccQotRight")]
     event_contract_right: Annotated[str | None, _right("ecQotRight")]
+
+
+class UserInfo(QuoteRights, frozen=True):
+    """The account that OpenD is logged in with: its quotas and rights to quotes."""
+
+    user_id: Annotated[int | None, Of("userID")]
+    nick_name: Annotated[str | None, Of("nickName")]
+    avatar_url: Annotated[str | None, Of("avatarUrl")]
+    attribution: Annotated[str | None, Of("userAttribution", enums.USER_ATTRIBUTION)]
+    needs_disclaimer: Annotated[bool | None, Of("isNeedAgreeDisclaimer")]
+    subscription_quota: Annotated[int | None, Of("subQuota")]
+    history_quota: Annotated[int | None, Of("historyKLQuota")]
+    api_level: Annotated[str | None, Of("apiLevel")]
 
 
 class DelayCount(msgspec.Struct, frozen=True):
@@ -623,13 +631,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 def record(kind: type[Record], message: Any) -> Record:
-    """Return the record of a message.
-
-    Raises
-    ------
-    ValueError
-        A text in the message is not UTF-8.
-    """
+    """Return the record of a message."""
     return kind(*[field(message) for field in _fields(kind)])
 
 
@@ -659,8 +661,8 @@ def _field(kind: Any, source: Of) -> Getter:
         def convert(message: Any) -> Any:
             return record(struct, message)
 
-    elif source.convert is None and source.names is None and str in value_types:
-        convert = _text
+    elif convert is None and str in value_types:
+        convert = _text_or_symbol
     elif float in value_types:
         convert = float
     first = _getter(source.path, convert, is_list)
@@ -694,9 +696,18 @@ def _getter(path: str, convert: Getter | None, is_list: bool) -> Getter:
     return get
 
 
-def _text(value: Any) -> str:
-    """Return a text as it is, and of a security its symbol."""
-    return value if isinstance(value, str) else canonical(value.market, value.code)
+def text_of(value: str | bytes) -> str:
+    """Return a text, in whatever encoding (protobuf gives it as bytes when it is not UTF-8)."""
+    return value if isinstance(value, str) else value.decode(errors="replace")
+
+
+def symbol_of(security: Any) -> str:
+    """Return the canonical symbol of a security."""
+    return canonical(security.market, text_of(security.code))
+
+
+def _text_or_symbol(value: Any) -> str:
+    return text_of(value) if isinstance(value, str | bytes) else symbol_of(value)
 
 
 def _is_struct(kind: Any) -> bool:

@@ -319,14 +319,6 @@ INLINE_PRICE_STATUS = {
     2: "WITH_IN",
 }
 
-#: ModifyUserSecurityOp
-WATCHLIST_CHANGE = {
-    0: "N/A",
-    1: "ADD",
-    2: "DEL",
-    3: "MOVE_OUT",
-}
-
 #: ExpirationCycle
 EXPIRATION_CYCLE = {
     0: "N/A",
