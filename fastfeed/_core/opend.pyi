@@ -7,6 +7,17 @@ from fastfeed._core.ring import Ring
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.errors import RemoteProtocolError
 
+def decode_reply(
+    stream: str,
+    body: bytes,
+    symbols: SymbolTable,
+    recv_ns: int,
+    *,
+    kl_type: int = ...,
+    adjust: int = ...,
+    depth: int = ...,
+) -> bytearray: ...
+
 class OpendMachine:
     check_sha1: bool
     def __init__(
