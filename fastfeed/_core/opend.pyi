@@ -11,6 +11,17 @@ from fastfeed.errors import RemoteProtocolError
 
 Frames = list[tuple[int, int, bytes | str]]
 
+def decode_reply(
+    stream: str,
+    body: bytes,
+    symbols: SymbolTable,
+    recv_ns: int,
+    *,
+    kl_type: int = ...,
+    adjust: int = ...,
+    depth: int = ...,
+) -> bytearray: ...
+
 class OpendMachine:
     check_sha1: bool
     def __init__(

@@ -18,7 +18,7 @@ from fastfeed.errors import (
     SubscriptionError,
 )
 from fastfeed.feeds.backoff import Backoff
-from fastfeed.feeds.feed import Feed
+from fastfeed.feeds.opend_pulls import OpendPulls
 from fastfeed.feeds.opend_recovery import OpendRecovery
 from fastfeed.feeds.opend_session import OpendSession, State, refusal, text_of
 from fastfeed.feeds.transport import Connection, open_connection
@@ -80,7 +80,7 @@ def _sub_type(kind: str) -> int:
     return interval(length).sub_type if stream == "bars" else _SUB_TYPES[stream]
 
 
-class OpenD(Feed):
+class OpenD(OpendPulls):
     """A feed from OpenD.
 
     Parameters
@@ -103,6 +103,8 @@ class OpenD(Feed):
         How long to try when nothing listens at first. Default: not at all.
     connect_timeout_s, request_timeout_s : float
         For the connection and the handshake; for any other reply.
+    rate_limit_wait_s : float
+        Longest wait of a pull that OpenD allows only so often; where it would be longer, RateLimitError.
     limit_bytes : int
         Longest packet body that is believed; a longer one counts as a broken stream.
     window_bytes : int
@@ -131,6 +133,7 @@ class OpenD(Feed):
         wait_s: float = 0.0,
         connect_timeout_s: float = 10.0,
         request_timeout_s: float = 12.0,
+        rate_limit_wait_s: float = 35.0,
         limit_bytes: int = 1 << 26,
         window_bytes: int = 1 << 18,
         backoff: Backoff | None = None,
@@ -145,8 +148,10 @@ class OpenD(Feed):
             ("wait_s", wait_s),
             ("connect_timeout_s", connect_timeout_s),
             ("request_timeout_s", request_timeout_s),
+            ("rate_limit_wait_s", rate_limit_wait_s),
         ):
-            if not 0 <= seconds < float("inf") or (seconds == 0 and name != "wait_s"):
+            may_be_0 = name in ("wait_s", "rate_limit_wait_s")
+            if not 0 <= seconds < float("inf") or (seconds == 0 and not may_be_0):
                 raise ValueError(f"expected {name} in seconds, more than 0, got {seconds!r}")
         if hub is not None and not isinstance(hub, Hub):
             raise TypeError(f"expected a Hub, got {hub!r}")
@@ -160,6 +165,7 @@ class OpenD(Feed):
             up_timeout_s=request_timeout_s,
             backoff=backoff,
         )
+        self._prepare_pulls(rate_limit_wait_s)
         self._host = host
         self._port = port
         self._client_id = str(client_id)
