@@ -36,3 +36,17 @@ class OpendMachine:
     ) -> list[tuple[int, int, bytes]] | None: ...
     def reset(self, gap: bool = False) -> None: ...
     def stats(self) -> dict[str, Any]: ...
+
+def decode_reply(
+    stream: str,
+    body: Buffer,
+    symbols: SymbolTable,
+    recv_ns: int,
+    *,
+    kl_type: int = 0,
+    adjust: int = 0,
+    depth: int = 10,
+    push: bool = False,
+    brokers: SymbolTable | None = None,
+) -> bytearray: ...
+def broker_name(brokers: SymbolTable, broker: int) -> str | None: ...
