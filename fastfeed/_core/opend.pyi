@@ -66,3 +66,17 @@ class OpendMachine:
     def set_cipher(self, cipher: OpendCipher | None) -> None: ...
     def reset(self, *, handshake: bool = False) -> None: ...
     def stats(self) -> dict[str, Any]: ...
+
+def decode_reply(
+    stream: str,
+    body: Buffer,
+    symbols: SymbolTable,
+    recv_ns: int,
+    *,
+    kl_type: int = 0,
+    adjust: int = 0,
+    depth: int = 10,
+    push: bool = False,
+    brokers: SymbolTable | None = None,
+) -> bytearray: ...
+def broker_name(brokers: SymbolTable, broker: int) -> str | None: ...
