@@ -52,9 +52,9 @@ cdef class OpendMachine:
     packets that are not rows, as a list of (protocol id, serial number, body), or None. In place of the body of
     a rejected reply stands the name of the reason, a str.
 
-    The reply to InitConnect is given as it came, neither decrypted nor checked. After `reset(handshake=True)`
-    the machine stops behind it: `init_sha1` is then the digest in its header, and `resume()` goes on, once
-    `set_cipher()` has been called where that is wanted.
+    Replies to InitConnect are given as they came, neither decrypted nor checked. After `reset(handshake=True)`
+    the machine stops behind each of them: `init_sha1` is then the digest in its header, and `resume()` goes on,
+    once `set_cipher()` has been called where that is wanted.
 
     When the stream cannot be followed any more, `error` becomes a `RemoteProtocolError` and everything
     further is ignored until `reset()`.
@@ -180,8 +180,7 @@ cdef class OpendMachine:
                 break
             if status == FF_OPEND_FRAME:
                 frames = add_frame(frames, &frame)
-                if self.in_handshake and frame.proto_id == FF_OPEND_INIT_CONNECT:
-                    self.in_handshake = False
+                if self.stops_behind_init and frame.proto_id == FF_OPEND_INIT_CONNECT:
                     self.init_sha1 = PyBytes_FromStringAndSize(<const char *>frame.sha1, 20)
                     break
             elif status == FF_OPEND_ROWS_FULL:
@@ -202,13 +201,13 @@ cdef class OpendMachine:
         """Forget the stream, its error and its cipher, for a new connection; counters go on.
 
         With gap, the next row carries the flag that rows may be missing before it. With handshake, the machine
-        will stop behind the reply to InitConnect.
+        will stop behind replies to InitConnect.
         """
         self.enter(True)
         ff_opend_reset(&self.machine)
         self.begun_at = self.machine.counters.bytes
         self.machine.decoder.flags = FF_FLAG_GAP if gap else 0
-        self.in_handshake = handshake
+        self.stops_behind_init = handshake
         self.init_sha1 = None
         self.error = None
 
