@@ -85,12 +85,13 @@ cdef class OpendMachine:
     """The receiving side of one OpenD connection, without a socket.
 
     Ask `space()` for memory, put bytes there, tell `received()` how many; or hand whole pieces to `feed()`.
-    Rows go into the rings of the streams that are listened to. Both calls return the packets that are not rows, as a list of (protocol id, serial number, body), or None. In place of the body of
-    a rejected reply stands the name of the reason, a str.
+    Rows go into the rings of the streams that are listened to. Both calls return the packets that are not
+    rows, as a list of (protocol id, serial number, body), or None. In place of the body of a rejected reply
+    stands the name of the reason, a str.
 
-    The reply to InitConnect is given as it came, neither decrypted nor checked. After `reset(handshake=True)`
-    the machine stops behind it: `init_sha1` is then the digest in its header, and `resume()` goes on, once
-    `set_cipher()` has been called where that is wanted.
+    Replies to InitConnect are given as they came, neither decrypted nor checked. After `reset(handshake=True)`
+    the machine stops behind each of them: `init_sha1` is then the digest in its header, and `resume()` goes on,
+    once `set_cipher()` has been called where that is wanted.
 
     When the stream cannot be followed any more, `error` becomes a `RemoteProtocolError` and everything
     further is ignored until `reset()`.
@@ -253,8 +254,7 @@ cdef class OpendMachine:
                 break
             if status == FF_OPEND_FRAME:
                 frames = add_frame(frames, &frame)
-                if self.in_handshake and frame.proto_id == FF_OPEND_INIT_CONNECT:
-                    self.in_handshake = False
+                if self.stops_behind_init and frame.proto_id == FF_OPEND_INIT_CONNECT:
                     self.init_sha1 = PyBytes_FromStringAndSize(<const char *>frame.sha1, 20)
                     break
             elif status == FF_OPEND_ROWS_FULL:
@@ -277,12 +277,12 @@ cdef class OpendMachine:
         """Forget the stream, its error and its cipher, for a new connection; counters go on, and so does the ticks'
         order.
 
-        With handshake, the machine will stop behind the reply to InitConnect.
+        With handshake, the machine will stop behind replies to InitConnect.
         """
         self.enter(True)
         ff_opend_reset(&self.machine)
         self.begun_at = self.machine.counters.bytes
-        self.in_handshake = handshake
+        self.stops_behind_init = handshake
         self.init_sha1 = None
         self.error = None
 
@@ -582,6 +582,5 @@ cdef int decode_body(ff_opend_decoder *d, int stream, bint push, int32_t kl_type
 
 def broker_name(SymbolTable brokers not None, int64_t broker):
     """Return the name of a broker by the id in rows of ``brokers``; None when none was seen."""
-    cdef const uint8_t *key = <const uint8_t *>&broker
-    cdef int64_t id = ff_symbols_find(&brokers.table, FF_BROKER_SPACE, key, sizeof(broker), key + sizeof(broker))
-    return None if id < 0 else brokers[id]
+    cdef const uint8_t *key = <const uint8_t *>&broker cdef int64_t id = ff_symbols_find(&brokers.table,
+    FF_BROKER_SPACE, key, sizeof(broker), key + sizeof(broker)) return None if id < 0 else brokers[id]
