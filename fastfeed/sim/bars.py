@@ -95,14 +95,14 @@ class Past:
         self._fractions = not instrument.lot_size or instrument.kind == "crypto"
 
     def _wave(self, at_s: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        waves = zip(_WAVES, self._phases, strict=True)
-        return sum(  # type: ignore[no-any-return]
-            height * np.sin(math.tau / period * at_s + phase) for (period, height), phase in waves
-        )
+        wave = np.zeros(at_s.shape)
+        for (period, height), phase in zip(_WAVES, self._phases, strict=True):
+            wave += height * np.sin(math.tau / period * at_s + phase)
+        return wave
 
     def prices(self, at_s: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the prices at some times."""
-        return np.round(np.exp(self._level + self._wave(at_s)), self._digits)  # type: ignore[no-any-return]
+        return np.round(np.exp(self._level + self._wave(at_s)), self._digits)
 
     def bars(self, labels: Sequence[int], starts: Sequence[int], ends: Sequence[int]) -> _Bars:
         """Return bars from `starts` to `ends`; their `start_s` are `labels`."""
@@ -149,7 +149,9 @@ class Bars:
         self.minutes = np.zeros(0, BAR)  # of the ticks
         self._today: _Bars = self.minutes
 
-    def add(self, time_ns: npt.NDArray[Any], price: npt.NDArray[Any], volume: npt.NDArray[Any]) -> None:
+    def add(
+        self, time_ns: npt.NDArray[Any], price: npt.NDArray[Any], volume: npt.NDArray[Any]
+    ) -> None:
         """Add ticks, in the order of their times."""
         if not len(time_ns):
             return
@@ -185,7 +187,7 @@ class Bars:
 
     def last(self, interval: str, count: int, until_s: int | None = None) -> _Bars:
         """Return the last bars of an interval, whose `start_s` is at most `until_s`."""
-        ticks = self._of_ticks(interval)
+        ticks = self._of_ticks(interval, count if until_s is None else None)
         if until_s is not None:
             ticks = ticks[ticks["start_s"] <= until_s]
         parts, missing = [ticks[-count:]], count - len(ticks)
@@ -280,17 +282,21 @@ class Bars:
 
     # Ticks.
 
-    def _of_ticks(self, interval: str) -> _Bars:
-        if not len(self.minutes):
-            return self.minutes
-        starts = self.minutes["start_s"]
+    def _of_ticks(self, interval: str, count: int | None = None) -> _Bars:
+        """Return the bars of ticks; when that is more than `count`, not the first ones."""
+        minutes = self.minutes
+        if not len(minutes):
+            return minutes
+        if count is not None and interval in INTRADAY_S:
+            minutes = minutes[-(count + 1) * (INTRADAY_S[interval] // 60) :]
+        starts = minutes["start_s"]
         midnights = self._midnights_s[
             np.maximum(self._midnights_s.searchsorted(starts, "right") - 1, 0)
         ]
         if interval in INTRADAY_S:
             seconds = INTRADAY_S[interval]
-            return _grouped(self.minutes, midnights + (starts - midnights) // seconds * seconds)
-        days = _grouped(self.minutes, midnights)
+            return _grouped(minutes, midnights + (starts - midnights) // seconds * seconds)
+        days = _grouped(minutes, midnights)
         if len(self._today) and self._today["start_s"][0] == days["start_s"][-1]:
             days[-1:] = self._today
         if interval == "1d":

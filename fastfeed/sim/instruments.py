@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 
-__all__ = ["Instrument", "Plate", "chance", "expiries", "instrument", "option_symbols", "plates", "relatives"]
+__all__ = [
+    "Instrument",
+    "Plate",
+    "chance",
+    "expiries",
+    "instrument",
+    "option_symbols",
+    "plates",
+    "relatives",
+]
 
 _OPTION = re.compile(r"(?P<class>[A-Z.]{1,8}?)(?P<date>\d{6})(?P<right>[CP])(?P<strike>\d+)")
 _FUTURE = re.compile(r"(?P<class>[A-Z]{2,4})(main|current|\d{4})")

@@ -146,8 +146,7 @@ class Market:
     def advance(self, position: int) -> None:
         """Let the ticks before `position` pass."""
         source = self._source
-        if self.position < source.oldest:  # nobody was there to see them
-            self.position = source.oldest
+        self.position = max(self.position, source.oldest)  # some may have gone unseen
         while self.position < position:
             rows = source.rows(self.position)[: position - self.position]
             index_ticks(rows, self.position, self._links, self.days, self._all_midnights)
@@ -186,6 +185,8 @@ class Market:
         found = instrument(symbol)
         if found.kind == "option" and found.owner in self._numbers:
             return found
+        if found.kind == "plate" and self.members(symbol) is not None:
+            return found
         return None
 
     def number(self, symbol: str) -> int | None:
@@ -215,13 +216,13 @@ class Market:
         if plate not in known:
             return None
         stocks = [
-            found
-            for found in self.instruments(region)
-            if found.kind in {"stock", "etf", "crypto"}
+            found for found in self.instruments(region) if found.kind in {"stock", "etf", "crypto"}
         ]
         return stocks[:: known.index(plate) + 1]
 
-    def chain(self, owner: str, first: date, last: date) -> Iterator[tuple[date, Instrument, Instrument]]:
+    def chain(
+        self, owner: str, first: date, last: date
+    ) -> Iterator[tuple[date, Instrument, Instrument]]:
         """Yield the options of an underlying that expire from `first` to `last`: calls and puts."""
         underlying = self.find(owner)
         if underlying is None:
@@ -238,7 +239,10 @@ class Market:
         if found is None or found.kind not in _KINDS_WITH_REHABS:
             return []
         dividend = round(self.anchor(symbol) * 0.01, 2) or 0.01
-        all_of_them = (Rehab(date(2012, 5, 16), split=2), Rehab(date(2023, 6, 14), dividend=dividend))
+        all_of_them = (
+            Rehab(date(2012, 5, 16), split=2),
+            Rehab(date(2023, 6, 14), dividend=dividend),
+        )
         today = self.today(found.region)
         return [rehab for rehab in all_of_them if rehab.day <= today]
 
@@ -256,15 +260,16 @@ class Market:
         number = self._numbers.get(symbol)
         if number is None or not self.days["count"][number]:
             price = bars.past.prices(np.array([float(self._since_s)])).item()
-            return Quote(
-                self._since_s * 10**9, price, price, price, price, prev_close, 0.0, 0.0, 0
-            )
+            return Quote(self._since_s * 10**9, price, price, price, price, prev_close, 0.0, 0.0, 0)
         day = self.days[number]
         if not math.isnan(day["prev_close"]):
             prev_close = float(day["prev_close"])
         return Quote(
             int(day["time_ns"]),
-            *(float(day[name]) for name in ("last", "open", "high", "low")),
+            float(day["last"]),
+            float(day["open"]),
+            float(day["high"]),
+            float(day["low"]),
             prev_close,
             float(day["volume"]),
             float(day["turnover"]),
@@ -320,7 +325,13 @@ class Market:
         return self._with_closes(symbol, found, adjust, count)
 
     def bars_between(
-        self, symbol: str, interval: str, begin_s: int, end_s: int, limit: int | None, adjust: int = 0
+        self,
+        symbol: str,
+        interval: str,
+        begin_s: int,
+        end_s: int,
+        limit: int | None,
+        adjust: int = 0,
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
         """Return the bars that begin from `begin_s` to `end_s`, and the close before each."""
         bars = self.bars(symbol)
@@ -350,13 +361,19 @@ class Market:
         points: list[Point] = []
         volume = turnover = price = 0.0
         at = 0
-        for start, _, _, _, close, added, worth in minutes[
-            minutes["start_s"] >= midnight
-        ].tolist():
+        for start, _, _, _, close, added, worth in minutes[minutes["start_s"] >= midnight].tolist():
             while points and at < start:
                 at += 60
                 points.append(
-                    Point(at, (at - midnight) // 60, True, price, turnover / volume if volume else price, 0.0, 0.0)
+                    Point(
+                        at,
+                        (at - midnight) // 60,
+                        True,
+                        price,
+                        turnover / volume if volume else price,
+                        0.0,
+                        0.0,
+                    )
                 )
             at = start + 60
             price = close
@@ -368,7 +385,9 @@ class Market:
 
     # Made up around the price.
 
-    def book(self, symbol: str, depth: int, *, odd_lots: bool = False) -> tuple[list[Level], list[Level]]:
+    def book(
+        self, symbol: str, depth: int, *, odd_lots: bool = False
+    ) -> tuple[list[Level], list[Level]]:
         """Return bids and asks, best first."""
         found = instrument(symbol)
         quote = self.quote(symbol)
@@ -385,10 +404,10 @@ class Market:
                     break
                 draw = (tick * 0x85EBCA6B ^ mix) >> 5 & 0xFFFF
                 count = 1 + draw % 4
-                unit = 1 + draw % max(lot - 1, 1) if odd_lots else lot * (1 + draw % 9)
+                unit = float(1 + draw % max(lot - 1, 1) if odd_lots else lot * (1 + draw % 9))
                 if found.kind == "crypto":
                     unit = (1 + draw % 9999) / 1e4
-                orders = tuple((tick << 8 | k << 1 | side, float(unit)) for k in range(count))
+                orders = tuple((tick << 8 | k << 1 | side, unit) for k in range(count))
                 sides[side].append(
                     Level(round(tick * found.spread, digits), round(unit * count, 4), orders)
                 )
@@ -401,7 +420,9 @@ class Market:
         queues = []
         for side in self.book(symbol, 10):
             queue = [
-                Place(*_BROKERS[(round(level.price * 1000) + order) % len(_BROKERS)], i, order, volume)
+                Place(
+                    *_BROKERS[(round(level.price * 1000) + order) % len(_BROKERS)], i, order, volume
+                )
                 for i, level in enumerate(side, 1)
                 for order, volume in level.orders
             ]

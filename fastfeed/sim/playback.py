@@ -157,6 +157,9 @@ class GeneratorSource:
 class Listener(Protocol):
     """Who rows are played to."""
 
+    behind: bool
+    """There is more to encode even without further rows."""
+
     def encode(self, rows: Rows, first: int) -> tuple[bytes, int]:
         """Encode what is wanted of `rows`; return the bytes and how many rows they cover."""
 
@@ -184,11 +187,12 @@ class Player:
 
 
 class Playback:
-    """Plays `source`, from when the first listener joins."""
+    """Plays `source`, from when the first listener joins; `held`: from when it is told."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, held: bool = False) -> None:
         self.source = source
         self.started = False
+        self._held = held
         self._furthest = 0
         self._players: set[Player] = set()
         self._moved = asyncio.Event()
@@ -199,19 +203,33 @@ class Playback:
 
         Without a clock, that is where the most advanced listener is.
         """
-        if not self.started:
-            self.started = True
-            self.source.start()
-            self.source.advance(_BACKLOG)
-            if self.source.paced:
-                self._clock = asyncio.create_task(self._run_clock())
-            start = 0
-        else:
-            start = self.source.due if self.source.paced else self._furthest
+        start = self.position
+        if not self.started and not self._held:
+            self._start()
         player = Player(listener, start)
         self._players.add(player)
         player.task = asyncio.create_task(self._play(player))
         return player
+
+    def begin(self) -> None:
+        """Begin, if it was held."""
+        self._held = False
+        if not self.started and self._players:
+            self._start()
+            for player in self._players:
+                player.wake.set()
+
+    def _start(self) -> None:
+        self.started = True
+        self.source.start()
+        self.source.advance(_BACKLOG)
+        if self.source.paced:
+            self._clock = asyncio.create_task(self._run_clock())
+
+    @property
+    def position(self) -> int:
+        """Where the clock is; without a clock, where the most advanced listener is."""
+        return self.source.due if self.source.paced else self._furthest
 
     def leave(self, player: Player) -> None:
         """Play no more to the listener of `player`."""
@@ -233,7 +251,10 @@ class Playback:
         while not (
             self.started
             and self.source.due >= self.source.end
-            and all(p.cursor >= self.source.end and not p.writing for p in self._players)
+            and all(
+                p.cursor >= self.source.end and not p.writing and not p.listener.behind
+                for p in self._players
+            )
         ):
             self._moved.clear()
             await self._moved.wait()
@@ -251,7 +272,7 @@ class Playback:
         source, listener = self.source, player.listener
         try:
             while True:
-                if player.cursor >= source.due:
+                if player.cursor >= source.due and not listener.behind:
                     self._moved.set()
                     player.wake.clear()
                     await player.wake.wait()
