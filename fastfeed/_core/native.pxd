@@ -68,12 +68,39 @@ cdef extern from "fastfeed/symbols.h" nogil:
     const uint8_t *ff_symbols_name(const ff_symbols *table, uint32_t id, size_t *length)
 
 
+cdef extern from "<string.h>" nogil:
+    void explicit_bzero(void *data, size_t length)
+
+
+cdef extern from "fastfeed/opend_cipher.h" nogil:
+    int FF_AES_BLOCK
+    int FF_AES_KEY
+
+    ctypedef enum ff_cipher_mode:
+        FF_CIPHER_NONE
+        FF_CIPHER_CBC
+        FF_CIPHER_ECB
+
+    ctypedef struct ff_opend_cipher:
+        pass
+
+    void ff_opend_cipher_init(ff_opend_cipher *cipher, ff_cipher_mode mode, const uint8_t *key, const uint8_t *iv,
+                              bint portable)
+    Py_ssize_t ff_opend_decrypt(const ff_opend_cipher *cipher, const uint8_t *data, size_t length, uint8_t *out)
+    size_t ff_opend_encrypted_length(const ff_opend_cipher *cipher, size_t length)
+    size_t ff_opend_encrypt(const ff_opend_cipher *cipher, const uint8_t *data, size_t length, uint8_t *out)
+    size_t ff_opend_encrypted_packets_length(const ff_opend_cipher *cipher, const uint8_t *data, size_t length)
+    size_t ff_opend_encrypt_packets(const ff_opend_cipher *cipher, const uint8_t *data, size_t length, uint8_t *out)
+
+
 cdef extern from "fastfeed/opend.h" nogil:
     ctypedef struct ff_opend_frame:
         uint32_t proto_id
         uint32_t serial
         const uint8_t *body
         size_t length
+        const uint8_t *sha1
+        int reason
 
     ctypedef struct ff_opend_counters:
         uint64_t bytes
@@ -94,6 +121,7 @@ cdef extern from "fastfeed/opend.h" nogil:
         size_t end
         size_t size
         bint check_sha1
+        ff_opend_cipher cipher
         ff_opend_decoder decoder
         ff_opend_counters counters
 
@@ -102,6 +130,7 @@ cdef extern from "fastfeed/opend.h" nogil:
         FF_OPEND_FRAME
         FF_OPEND_ROWS_FULL
         FF_OPEND_HEADER
+        FF_OPEND_INIT_CONNECT
 
     int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols *symbols, ff_ring *ring)
     void ff_opend_free(ff_opend *m)

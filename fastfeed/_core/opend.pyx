@@ -12,9 +12,11 @@ from fastfeed._core.native cimport (
     FF_ETIME,
     FF_FLAG_GAP,
     FF_OPEND_FRAME,
+    FF_OPEND_INIT_CONNECT,
     FF_OPEND_NEED_MORE,
     FF_OPEND_ROWS_FULL,
     FF_REASONS,
+    explicit_bzero,
     ff_opend,
     ff_opend_commit,
     ff_opend_frame,
@@ -27,6 +29,7 @@ from fastfeed._core.native cimport (
     ff_reason_name,
     ff_ring_publish,
 )
+from fastfeed._core.opend_cipher cimport OpendCipher
 from fastfeed._core.ring cimport Ring
 from fastfeed._core.symbols cimport SymbolTable
 
@@ -46,7 +49,12 @@ cdef class OpendMachine:
 
     Ask `space()` for memory, put bytes there, tell `received()` how many; or hand whole pieces to `feed()`.
     Rows go into the ring; after each publication `deliver` is called without arguments. Both calls return the
-    packets that are not rows, as a list of (protocol id, serial number, body), or None.
+    packets that are not rows, as a list of (protocol id, serial number, body), or None. In place of the body of
+    a rejected reply stands the name of the reason, a str.
+
+    Replies to InitConnect are given as they came, neither decrypted nor checked. After `reset(handshake=True)`
+    the machine stops behind each of them: `init_sha1` is then the digest in its header, and `resume()` goes on,
+    once `set_cipher()` has been called where that is wanted.
 
     When the stream cannot be followed any more, `error` becomes a `RemoteProtocolError` and everything
     further is ignored until `reset()`.
@@ -137,6 +145,23 @@ cdef class OpendMachine:
         finally:
             PyBuffer_Release(&buffer)
 
+    def resume(self):
+        """Go on behind the reply to InitConnect; returns what `received()` does."""
+        cdef const uint8_t *p = NULL
+        cdef size_t left = 0
+        if self.init_sha1 is None:
+            raise LocalProtocolError("there is no reply to InitConnect to go on from")
+        self.enter(True)
+        self.init_sha1 = None
+        return self.process(&p, &left)
+
+    def set_cipher(self, OpendCipher cipher):
+        """Decrypt every body from now on; with None, no more. `reset()` ends it as well."""
+        if cipher is None:
+            explicit_bzero(&self.machine.cipher, sizeof(self.machine.cipher))
+        else:
+            self.machine.cipher = cipher.cipher
+
     cdef list process(self, const uint8_t **p, size_t *left):
         """Work through the `left` bytes at p or, when there are none, through the window."""
         cdef ff_opend_frame frame
@@ -155,6 +180,9 @@ cdef class OpendMachine:
                 break
             if status == FF_OPEND_FRAME:
                 frames = add_frame(frames, &frame)
+                if self.stops_behind_init and frame.proto_id == FF_OPEND_INIT_CONNECT:
+                    self.init_sha1 = PyBytes_FromStringAndSize(<const char *>frame.sha1, 20)
+                    break
             elif status == FF_OPEND_ROWS_FULL:
                 before = self.publish(before)
             else:
@@ -169,20 +197,25 @@ cdef class OpendMachine:
             self.publish(before)
         return frames
 
-    def reset(self, bint gap=False):
-        """Forget the stream and its error, for a new connection; counters go on.
+    def reset(self, bint gap=False, *, bint handshake=False):
+        """Forget the stream, its error and its cipher, for a new connection; counters go on.
 
-        With gap, the next row carries the flag that rows may be missing before it.
+        With gap, the next row carries the flag that rows may be missing before it. With handshake, the machine
+        will stop behind replies to InitConnect.
         """
-        self.enter()
+        self.enter(True)
         ff_opend_reset(&self.machine)
         self.begun_at = self.machine.counters.bytes
         self.machine.decoder.flags = FF_FLAG_GAP if gap else 0
+        self.stops_behind_init = handshake
+        self.init_sha1 = None
         self.error = None
 
-    cdef int enter(self) except -1:
+    cdef int enter(self, bint stopped=False) except -1:
         if self.busy:
             raise LocalProtocolError("a callback must not feed the machine that called it")
+        if self.init_sha1 is not None and not stopped:
+            raise LocalProtocolError("the machine stopped behind InitConnect: expected resume() or reset()")
         return 0
 
     cdef int keep(self, const uint8_t *p, size_t n) except -1:
@@ -258,6 +291,9 @@ cdef class OpendMachine:
 cdef list add_frame(list frames, const ff_opend_frame *frame):
     if frames is None:
         frames = []
-    frames.append((frame.proto_id, frame.serial,
-                   PyBytes_FromStringAndSize(<const char *>frame.body, frame.length)))
+    if frame.reason == 0:
+        body = PyBytes_FromStringAndSize(<const char *>frame.body, frame.length)
+    else:
+        body = ff_reason_name(-frame.reason).decode()
+    frames.append((frame.proto_id, frame.serial, body))
     return frames

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from google.protobuf.message import DecodeError
 
 from fastfeed._core.opend import OpendMachine
 from fastfeed.errors import (
+    ConfigError,
     ConnectError,
     FastfeedError,
     RequestError,
@@ -19,7 +21,14 @@ from fastfeed.errors import (
 )
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.feed import Feed
-from fastfeed.feeds.opend_session import OpendSession, State, refusal, text_of
+from fastfeed.feeds.opend_session import (
+    Encryption,
+    Frames,
+    OpendSession,
+    State,
+    refusal,
+    text_of,
+)
 from fastfeed.feeds.transport import Connection, open_connection
 from fastfeed.hub import Hub
 from fastfeed.protocols.opend_codes import canonical, security
@@ -29,6 +38,7 @@ from fastfeed.protocols.opend_messages import (
     QOT_SUB,
     message_class,
 )
+from fastfeed.protocols.opend_rsa import load_rsa_key
 
 __all__ = ["OpenD"]
 
@@ -79,6 +89,12 @@ class OpenD(Feed):
     check_sha1 : bool, optional
         Check the digest of everything received, at some 80 ns a tick. Default: only when OpenD is on another
         machine.
+    rsa_key : str, optional
+        OpenD's RSA key, if it has one: the path of the PEM file. Default: the environment's
+        `FUTU_OPEND_RSA_KEY`; an empty text is no key. Needs ``pip install 'fastfeed[crypto]'``.
+    encryption : {"aes-cbc", "ftaes-ecb", "none"}, optional
+        How to encrypt everything behind the handshake, in both directions. Default: "aes-cbc" with a key, "none"
+        without.
     wait_s : float
         How long to try when nothing listens at first. Default: not at all.
     connect_timeout_s, request_timeout_s : float
@@ -107,6 +123,8 @@ class OpenD(Feed):
         client_id: str = "fastfeed",
         session: Literal["RTH", "ETH", "ALL"] | None = None,
         check_sha1: bool | None = None,
+        rsa_key: str | None = None,
+        encryption: Encryption | None = None,
         wait_s: float = 0.0,
         connect_timeout_s: float = 10.0,
         request_timeout_s: float = 12.0,
@@ -118,6 +136,14 @@ class OpenD(Feed):
             raise ValueError(f"expected a port from 1 to 65535, got {port}")
         if session is not None and session not in _SESSIONS:
             raise ValueError(f"expected a session ({', '.join(_SESSIONS)}), got {session!r}")
+        if encryption is not None and encryption not in get_args(Encryption):
+            raise ValueError(
+                f"expected an encryption ({', '.join(get_args(Encryption))}), got {encryption!r}"
+            )
+        if rsa_key is None:
+            rsa_key = os.environ.get("FUTU_OPEND_RSA_KEY")
+        if not rsa_key and encryption not in (None, "none"):
+            raise ConfigError(f"the encryption {encryption} needs OpenD's key as rsa_key")
         for name, seconds in (
             ("wait_s", wait_s),
             ("connect_timeout_s", connect_timeout_s),
@@ -142,6 +168,8 @@ class OpenD(Feed):
         self._client_id = str(client_id)
         self._session_number = _SESSIONS[session] if session else None
         self._check_sha1 = check_sha1
+        self._rsa_key = load_rsa_key(rsa_key) if rsa_key else None
+        self._encryption: Encryption = encryption or ("aes-cbc" if rsa_key else "none")
         self._connect_timeout_s = connect_timeout_s
         self._request_timeout_s = request_timeout_s
         stream = self.hub.ticks
@@ -169,17 +197,26 @@ class OpenD(Feed):
             client_id=self._client_id,
             handshake_timeout_s=self._connect_timeout_s,
             request_timeout_s=self._request_timeout_s,
+            rsa_key=self._rsa_key,
+            encryption=self._encryption,
         )
         link = _Link(session, loop.create_future(), loop.create_future())
 
-        def on_frames(frames: list[tuple[int, int, bytes]]) -> None:
-            session.receive(frames, loop.time())
+        def on_frames(frames: Frames | None) -> None:
+            while frames is not None:
+                init_sha1 = self._machine.init_sha1
+                session.receive(frames, loop.time(), init_sha1)
+                frames = None
+                if init_sha1 is not None and session.error is None:
+                    # The cipher is in force before anything behind InitConnect's reply is looked at.
+                    self._machine.set_cipher(session.cipher)
+                    frames = self._machine.resume()
             link.carry_out()
 
         def on_lost(reason: Exception | None) -> None:
             self._forget(link, reason)
 
-        self._machine.reset(gap=self._connections > 0)
+        self._machine.reset(gap=self._connections > 0, handshake=True)
         link.connection = connection = await open_connection(
             self._host,
             self._port,
@@ -215,10 +252,11 @@ class OpenD(Feed):
 
     def _forget(self, link: _Link, reason: Exception | None) -> None:
         """Take leave of a connection: with it end its session and OpenD's record of subscriptions."""
-        if not isinstance(reason, FastfeedError):
+        if isinstance(reason, FastfeedError):
+            link.session.close(reason)
+        else:
             text = str(reason) if reason else "closed by the peer"
-            reason = ConnectError(f"connection to {self.url} lost: {text}")
-        link.session.close(reason)
+            link.session.lost(f"connection to {self.url} lost: {text}")
         link.carry_out()
         if link.poll_timer is not None:
             link.poll_timer.cancel()

@@ -23,12 +23,15 @@ int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols 
 
 void ff_opend_free(ff_opend *m) {
     free(m->window);
-    m->window = NULL;
+    free(m->plain);
+    m->window = m->plain = NULL;
+    explicit_bzero(&m->cipher, sizeof m->cipher);
 }
 
 void ff_opend_reset(ff_opend *m) {
     m->start = m->end = 0;
     m->failed = 0;
+    explicit_bzero(&m->cipher, sizeof m->cipher);
 }
 
 uint8_t *ff_opend_space(ff_opend *m, size_t want, size_t *room) {
@@ -46,6 +49,11 @@ uint8_t *ff_opend_space(ff_opend *m, size_t want, size_t *room) {
             m->window = window;
             m->size = m->first_size;
         }
+    }
+    if (FF_UNLIKELY(m->plain_size > m->first_size)) {
+        free(m->plain);
+        m->plain = NULL;
+        m->plain_size = 0;
     }
     if (m->size - m->end < want) {
         /* Doubling: a header alone cannot make the window as large as it says. */
@@ -79,6 +87,51 @@ static bool is_other_push(uint32_t proto_id) {
     default:
         return false;
     }
+}
+
+/* Whether a packet of this id is never a reply. */
+static bool is_push(uint32_t proto_id) {
+    return proto_id == FF_OPEND_PUSH_TICKS || proto_id == FF_OPEND_NOTIFY ||
+           is_other_push(proto_id);
+}
+
+/* Make room for a decrypted body; no more than has arrived. */
+static int make_plain(ff_opend *m, size_t length) {
+    size_t size = length > m->first_size ? length : m->first_size;
+    free(m->plain);
+    m->plain = malloc(size);
+    m->plain_size = m->plain != NULL ? size : 0;
+    return m->plain != NULL ? 0 : -FF_ENOMEM;
+}
+
+typedef struct span {
+    const uint8_t *data;
+    size_t length;
+} span;
+
+/* Decrypt and check a body where that is asked for; *body becomes the plain one. Returns 0 or
+ * a negative reason.
+ *
+ * What was received is never changed: a packet may be looked at again. */
+static FF_NOINLINE int plain_body(ff_opend *m, uint32_t proto_id, const uint8_t *sha1,
+                                  span *body) {
+    if (FF_UNLIKELY(proto_id == FF_OPEND_INIT_CONNECT))
+        return 0;
+    if (m->cipher.mode != FF_CIPHER_NONE) {
+        if (FF_UNLIKELY(body->length > m->plain_size) && make_plain(m, body->length) < 0)
+            return -FF_ENOMEM;
+        ptrdiff_t n = ff_opend_decrypt(&m->cipher, body->data, body->length, m->plain);
+        if (FF_UNLIKELY(n < 0))
+            return (int)n;
+        *body = (span){m->plain, (size_t)n};
+    }
+    if (m->check_sha1) {
+        uint8_t digest[20];
+        ff_sha1(body->data, body->length, digest);
+        if (FF_UNLIKELY(memcmp(digest, sha1, sizeof digest) != 0))
+            return -FF_ESHA1;
+    }
+    return 0;
 }
 
 /* Decode one push of ticks into the ring. Returns 0 or a negative reason. */
@@ -115,7 +168,7 @@ int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_
         if (FF_UNLIKELY(end - p < FF_OPEND_HEADER))
             break;
         const uint32_t proto_id = ff_load_u32(p + 2);
-        const size_t body_length = ff_load_u32(p + 12);
+        size_t body_length = ff_load_u32(p + FF_OPEND_LENGTH_OFFSET);
         if (FF_UNLIKELY(body_length > m->max_body)) {
             status = m->failed = -FF_ELENGTH;
             m->counters.rejected[FF_ELENGTH]++;
@@ -130,18 +183,22 @@ int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_
         const uint8_t *header = p, *body = p + FF_OPEND_HEADER;
         p = body + body_length;
         m->counters.packets++;
-        if (FF_UNLIKELY(header[6] != 0)) {
-            m->counters.rejected[FF_EFORMAT]++;
-            continue;
+        const uint8_t *sha1 = header + FF_OPEND_SHA1_OFFSET;
+        int why = FF_UNLIKELY(header[6] != 0) ? -FF_EFORMAT : 0;
+        if (why == 0 && (m->check_sha1 || m->cipher.mode != FF_CIPHER_NONE)) {
+            span plain = {body, body_length};
+            why = plain_body(m, proto_id, sha1, &plain);
+            body = plain.data;
+            body_length = plain.length;
         }
-        if (m->check_sha1) {
-            uint8_t digest[20];
-            ff_sha1(body, body_length, digest);
-            if (FF_UNLIKELY(memcmp(digest, header + FF_OPEND_SHA1_OFFSET, sizeof digest) !=
-                            0)) {
-                m->counters.rejected[FF_ESHA1]++;
+        if (FF_UNLIKELY(why != 0)) {
+            m->counters.rejected[-why]++;
+            if (is_push(proto_id))
                 continue;
-            }
+            m->counters.frames++;
+            *frame = (ff_opend_frame){proto_id, ff_load_u32(header + 8), NULL, 0, sha1, why};
+            status = FF_OPEND_FRAME;
+            break;
         }
         if (FF_LIKELY(proto_id == FF_OPEND_PUSH_TICKS)) {
             int rc = push_ticks(m, body, body_length);
@@ -156,7 +213,8 @@ int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_
             continue;
         }
         m->counters.frames++;
-        *frame = (ff_opend_frame){proto_id, ff_load_u32(header + 8), body, body_length};
+        *frame =
+            (ff_opend_frame){proto_id, ff_load_u32(header + 8), body, body_length, sha1, 0};
         status = FF_OPEND_FRAME;
         break;
     }

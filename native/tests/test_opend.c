@@ -749,6 +749,137 @@ static void test_window(void) {
     close_fixture(&f);
 }
 
+static void set_cipher(fixture *f, ff_cipher_mode mode) {
+    ff_opend_cipher_init(&f->machine.cipher, mode, (const uint8_t *)"0123456789abcdef",
+                         (const uint8_t *)"fedcba9876543210", false);
+}
+
+/* An encrypted stream, cut anywhere, gives what the plain one gives; its bytes stay as they
+ * are, also where a packet waits for a publication. */
+static void test_encrypted(void) {
+    bytes plain = {0}, stream = {0}, body = {0};
+    for (uint32_t i = 0; i < 3; i++)
+        put_stream(&plain);
+    for (size_t rows = 0; rows < 30; rows++) {
+        put_push(&body, 1, "00700", rows, 5);
+        put_packet_of(&plain, FF_OPEND_PUSH_TICKS, 10, &body);
+    }
+    static const ff_cipher_mode modes[] = {FF_CIPHER_CBC, FF_CIPHER_ECB};
+    for (size_t m = 0; m < 4; m++) {
+        fixture want, whole;
+        open_fixture(&want);
+        open_fixture(&whole);
+        set_cipher(&whole, modes[m / 2]);
+        want.machine.check_sha1 = whole.machine.check_sha1 = m % 2 == 1;
+        ff_opend_cipher *cipher = &whole.machine.cipher;
+        stream.length = 0;
+        size_t size = ff_opend_encrypted_packets_length(cipher, plain.data, plain.length);
+        uint8_t *encrypted = malloc(size);
+        CHECK(encrypted != NULL);
+        ff_opend_encrypt_packets(cipher, plain.data, plain.length, encrypted);
+        put(&stream, encrypted, size);
+        process_span(&want, plain.data, plain.length);
+        CHECK_EQ(process_span(&whole, stream.data, stream.length), stream.length);
+        CHECK_EQ(whole.machine.counters.bytes, size);
+        whole.machine.counters.bytes = want.machine.counters.bytes;
+        same_result(&want, &whole);
+        for (size_t step = 1; step < 1500; step += 1 + step / 8) {
+            fixture cut;
+            open_fixture(&cut);
+            set_cipher(&cut, modes[m / 2]);
+            cut.machine.check_sha1 = m % 2 == 1;
+            for (size_t at = 0; at < size; at += step)
+                receive(&cut, stream.data + at, size - at < step ? size - at : step);
+            cut.machine.counters.bytes = want.machine.counters.bytes;
+            same_result(&want, &cut);
+            close_fixture(&cut);
+        }
+        CHECK(memcmp(stream.data, encrypted, size) == 0);
+        free(encrypted);
+        close_fixture(&want);
+        close_fixture(&whole);
+    }
+    free(plain.data);
+    free(stream.data);
+}
+
+/* A rejected reply is told, a rejected push is counted; the stream goes on in both cases. */
+static void test_rejected_replies(void) {
+    for (int encrypted = 0; encrypted < 2; encrypted++) {
+        bytes stream = {0};
+        put_packet(&stream, 3001, 7, "a body that is no block", 23);
+        put_packet(&stream, FF_OPEND_PUSH_TICKS, 8, "neither", 7);
+        put_packet(&stream, FF_OPEND_NOTIFY, 8, "neither", 7);
+        put_packet(&stream, 3013, 8, "neither", 7);
+        for (size_t at = 0; at < stream.length; at += 44 + stream.data[at + 12])
+            stream.data[at + 16] ^= 1;
+        fixture f;
+        open_fixture(&f);
+        f.machine.check_sha1 = true;
+        if (encrypted)
+            set_cipher(&f, FF_CIPHER_CBC);
+        ff_opend_frame frame;
+        size_t used;
+        CHECK_EQ(ff_opend_process_span(&f.machine, stream.data, stream.length, &used, &frame),
+                 FF_OPEND_FRAME);
+        CHECK_EQ(used, 44 + 23);
+        CHECK(frame.proto_id == 3001 && frame.serial == 7 && frame.length == 0);
+        int reason = encrypted ? FF_EPADDING : FF_ESHA1;
+        CHECK_EQ(frame.reason, -reason);
+        process_span(&f, stream.data + used, stream.length - used);
+        CHECK_EQ(f.status, FF_OPEND_NEED_MORE);
+        CHECK_EQ(f.machine.counters.rejected[reason], 4);
+        CHECK_EQ(f.machine.counters.frames, 1);
+        CHECK_EQ(f.machine.counters.packets, 4);
+        close_fixture(&f);
+        free(stream.data);
+    }
+}
+
+/* InitConnect comes through as it is, with the digest of its header. */
+static void test_init_connect(void) {
+    bytes stream = {0};
+    put_packet(&stream, FF_OPEND_INIT_CONNECT, 1, "some RSA", 8);
+    stream.data[FF_OPEND_SHA1_OFFSET] ^= 1;
+    fixture f;
+    open_fixture(&f);
+    f.machine.check_sha1 = true;
+    set_cipher(&f, FF_CIPHER_ECB);
+    ff_opend_frame frame;
+    size_t used;
+    CHECK_EQ(ff_opend_process_span(&f.machine, stream.data, stream.length, &used, &frame),
+             FF_OPEND_FRAME);
+    CHECK(frame.reason == 0 && frame.length == 8 && memcmp(frame.body, "some RSA", 8) == 0);
+    CHECK(memcmp(frame.sha1, stream.data + FF_OPEND_SHA1_OFFSET, 20) == 0);
+    ff_opend_reset(&f.machine);
+    CHECK_EQ(f.machine.cipher.mode, FF_CIPHER_NONE);
+    close_fixture(&f);
+    free(stream.data);
+}
+
+/* The memory for plain bodies grows with what arrives and goes back. */
+static void test_plain_memory(void) {
+    fixture f;
+    bytes stream = {0}, body = {0};
+    uint8_t large[50000] = {1, 2, 3};
+    open_fixture(&f);
+    set_cipher(&f, FF_CIPHER_CBC);
+    put(&body, large, ff_opend_encrypted_length(&f.machine.cipher, sizeof large - 16));
+    ff_opend_encrypt(&f.machine.cipher, large, sizeof large - 16, body.data);
+    put_packet_of(&stream, 1004, 3, &body);
+    for (int i = 0; i < 2; i++) {
+        receive(&f, stream.data, stream.length);
+        CHECK(f.machine.plain_size >= 50000 && f.machine.plain_size <= 60000);
+        CHECK(memcmp(f.machine.plain, large, sizeof large - 16) == 0);
+        size_t room;
+        CHECK(ff_opend_space(&f.machine, 100, &room) != NULL);
+        CHECK(f.machine.plain_size <= WINDOW);
+    }
+    CHECK_EQ(f.machine.counters.frames, 2);
+    free(stream.data);
+    close_fixture(&f);
+}
+
 int main(void) {
     test_cut();
     test_framing_lost();
@@ -765,6 +896,10 @@ int main(void) {
     test_any_shape();
     test_security_repeated();
     test_window();
+    test_encrypted();
+    test_rejected_replies();
+    test_init_connect();
+    test_plain_memory();
     for (int i = -1; i <= FF_REASONS; i++)
         CHECK((strcmp(ff_reason_name(i), "unknown") == 0) == (i < 0 || i == FF_REASONS));
     return 0;

@@ -14,12 +14,15 @@
 
 #include <stdbool.h>
 
+#include "fastfeed/opend_cipher.h"
 #include "fastfeed/opend_ticks.h"
 #include "fastfeed/ring.h"
 
 enum {
-    FF_OPEND_HEADER = 44,       /* bytes of a packet's header */
-    FF_OPEND_SHA1_OFFSET = 16,  /* of the body's digest in it */
+    FF_OPEND_HEADER = 44,        /* bytes of a packet's header */
+    FF_OPEND_LENGTH_OFFSET = 12, /* of the body's length in it */
+    FF_OPEND_SHA1_OFFSET = 16,   /* of the plain body's digest */
+    FF_OPEND_INIT_CONNECT = 1001,
     FF_OPEND_NOTIFY = 1003,     /* push: OpenD's events */
     FF_OPEND_PUSH_TICKS = 3011, /* push: Qot_UpdateTicker */
 };
@@ -31,13 +34,20 @@ typedef enum ff_opend_status {
     FF_OPEND_ROWS_FULL = 2, /* enough rows for one publication; publish, deliver, call again */
 } ff_opend_status;
 
-/* A packet that is not the machine's to decode. The body lies in the window, until the next
- * ff_opend_space(). */
+/* A packet that is not the machine's to decode. The plain body stays until the next call.
+ *
+ * With a negative reason it is a rejected packet without a body, which may be a reply that
+ * somebody waits for.
+ *
+ * InitConnect is the session's as it is: its encryption is another one, so that only the
+ * session can compare the digest. */
 typedef struct ff_opend_frame {
     uint32_t proto_id;
     uint32_t serial;
     const uint8_t *body;
     size_t length;
+    const uint8_t *sha1; /* of the plain body, as the header says */
+    int reason;
 } ff_opend_frame;
 
 typedef struct ff_opend_counters {
@@ -57,6 +67,9 @@ typedef struct ff_opend {
     size_t end;        /* received up to here */
     size_t max_body;
     bool check_sha1;
+    ff_opend_cipher cipher; /* of all packets but InitConnect */
+    uint8_t *plain;         /* the body that was decrypted last */
+    size_t plain_size;
     int failed; /* a negative reason once framing is lost */
     ff_ring *ring;
     uint64_t max_batch; /* rows between two publications */
@@ -70,7 +83,7 @@ int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols 
                   ff_ring *ring);
 void ff_opend_free(ff_opend *m);
 
-/* Forget the stream, for a new connection; counters stay. */
+/* Forget the stream and its cipher, for a new connection; counters stay. */
 void ff_opend_reset(ff_opend *m);
 
 /* A place for at least `want` bytes; *room says how many fit. NULL: no memory. Moves the
