@@ -39,6 +39,12 @@ from fastfeed.protocols.opend_messages import (
     INIT_CONNECT,
     KEEP_ALIVE,
     NOTIFY,
+    QOT_UPDATE_BASIC_QOT,
+    QOT_UPDATE_BROKER,
+    QOT_UPDATE_KL,
+    QOT_UPDATE_ORDER_BOOK,
+    QOT_UPDATE_PRICE_REMINDER,
+    QOT_UPDATE_RT,
     QOT_UPDATE_TICKER,
     message_class,
 )
@@ -56,9 +62,19 @@ Encryption = Literal["aes-cbc", "ftaes-ecb", "none"]
 OnPush = Callable[[int, bytes], None]
 
 _CLIENT_VERSION = 300  # what the official client sends; OpenD knows it
+#: Of those that become rows only the refused ones come here.
 _PUSHES = frozenset(
-    {NOTIFY, QOT_UPDATE_TICKER}
-)  # of the latter only those that are errors come here
+    {
+        NOTIFY,
+        QOT_UPDATE_BASIC_QOT,
+        QOT_UPDATE_KL,
+        QOT_UPDATE_RT,
+        QOT_UPDATE_TICKER,
+        QOT_UPDATE_ORDER_BOOK,
+        QOT_UPDATE_BROKER,
+        QOT_UPDATE_PRICE_REMINDER,
+    }
+)
 #: packetEncAlgo by what users call it.
 _ENCRYPTIONS: dict[Encryption, int] = {"none": -1, "ftaes-ecb": 0, "aes-cbc": 2}
 _NO_KEY_THERE = "OpenD may have no RSA key configured, or another one than rsa_key"
