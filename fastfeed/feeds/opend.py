@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from fastfeed._core.opend import OpendMachine
@@ -216,7 +216,6 @@ class OpenD(OpendPulls):
         self._subscribed_at: dict[tuple[str, str], float] = {}
         self._unsubscribe_at: dict[tuple[str, str], float] = {}
         self._unsubscribe_timer: asyncio.TimerHandle | None = None
-        self._background: set[asyncio.Task[None]] = set()
 
     # connection
 
@@ -364,11 +363,6 @@ class OpenD(OpendPulls):
         self, symbols: tuple[str, ...], kinds: tuple[str, ...], lost_ns: int
     ) -> None:
         await self._recovery.recover(symbols, kinds, lost_ns)
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
 
     def _complain(self, error: FastfeedError) -> None:
         """Tell about a bad push, at most once a second: there may be many."""
