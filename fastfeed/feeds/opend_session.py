@@ -35,6 +35,12 @@ from fastfeed.protocols.opend_messages import (
     INIT_CONNECT,
     KEEP_ALIVE,
     NOTIFY,
+    QOT_UPDATE_BASIC_QOT,
+    QOT_UPDATE_BROKER,
+    QOT_UPDATE_KL,
+    QOT_UPDATE_ORDER_BOOK,
+    QOT_UPDATE_PRICE_REMINDER,
+    QOT_UPDATE_RT,
     QOT_UPDATE_TICKER,
     message_class,
 )
@@ -47,9 +53,19 @@ Done = Callable[[bytes | FastfeedError], None]
 OnPush = Callable[[int, bytes], None]
 
 _CLIENT_VERSION = 300  # what the official client sends; OpenD knows it
+#: Of those that become rows only the refused ones come here.
 _PUSHES = frozenset(
-    {NOTIFY, QOT_UPDATE_TICKER}
-)  # of the latter only those that are errors come here
+    {
+        NOTIFY,
+        QOT_UPDATE_BASIC_QOT,
+        QOT_UPDATE_KL,
+        QOT_UPDATE_RT,
+        QOT_UPDATE_TICKER,
+        QOT_UPDATE_ORDER_BOOK,
+        QOT_UPDATE_BROKER,
+        QOT_UPDATE_PRICE_REMINDER,
+    }
+)
 _NO_ENCRYPTION = -1
 _HEARTBEAT_PART = 0.8  # of the interval that OpenD asks for, as the official client
 _DEAD_INTERVALS = 3  # intervals without a complete packet, and the peer is given up
