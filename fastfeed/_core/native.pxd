@@ -43,6 +43,7 @@ cdef extern from "fastfeed/rows.h" nogil:
     ctypedef struct ff_tick:
         int64_t seq
         uint32_t symbol
+
     int FF_BOOK_MAX_DEPTH
     size_t FF_DEPTH
     const ff_row_type *ff_row_types

@@ -8,6 +8,7 @@ cdef class OpendMachine:
     cdef ff_opend machine       # window, decoder and counters
     cdef ff_order order         # of the ticks
     cdef readonly SymbolTable symbols
+    cdef SymbolTable brokers    # names of brokers, or None
     cdef list rings             # by stream, None where nobody listens; with their callables and tables below
     cdef list deliver
     cdef list latest
@@ -16,8 +17,8 @@ cdef class OpendMachine:
     cdef readonly object error  # RemoteProtocolError once framing is lost
     cdef size_t window_bytes    # of a read
     cdef bint busy              # `deliver` runs user code, which must not call in again
-    cdef bint in_handshake      # stop behind the reply to InitConnect
-    cdef readonly bytes init_sha1  # of that reply, while the machine has stopped behind it
+    cdef bint stops_behind_init
+    cdef readonly bytes init_sha1  # of a reply to InitConnect, while the machine has stopped behind it
     cdef uint64_t begun_at      # the counter of bytes at the beginning of this stream
 
     cdef list process(self, const uint8_t **p, size_t *left)

@@ -4,7 +4,7 @@ from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndS
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uint8_t
 from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
@@ -85,12 +85,13 @@ cdef class OpendMachine:
     """The receiving side of one OpenD connection, without a socket.
 
     Ask `space()` for memory, put bytes there, tell `received()` how many; or hand whole pieces to `feed()`.
-    Rows go into the rings of the streams that are listened to. Both calls return the packets that are not rows, as a list of (protocol id, serial number, body), or None. In place of the body of
-    a rejected reply stands the name of the reason, a str.
+    Rows go into the rings of the streams that are listened to. Both calls return the packets that are not
+    rows, as a list of (protocol id, serial number, body), or None. In place of the body of a rejected reply
+    stands the name of the reason, a str.
 
-    The reply to InitConnect is given as it came, neither decrypted nor checked. After `reset(handshake=True)`
-    the machine stops behind it: `init_sha1` is then the digest in its header, and `resume()` goes on, once
-    `set_cipher()` has been called where that is wanted.
+    Replies to InitConnect are given as they came, neither decrypted nor checked. After `reset(handshake=True)`
+    the machine stops behind each of them: `init_sha1` is then the digest in its header, and `resume()` goes on,
+    once `set_cipher()` has been called where that is wanted.
 
     When the stream cannot be followed any more, `error` becomes a `RemoteProtocolError` and everything
     further is ignored until `reset()`.
@@ -107,13 +108,16 @@ cdef class OpendMachine:
         What a single read may bring.
     depth : int
         Levels of the books' rows.
+    brokers : SymbolTable, optional
+        Where names of brokers go; see `broker_name()`.
     ordered : bool
         Ticks of a symbol whose sequence is not above that of its last one are dropped and counted: they have
         been delivered before.
     """
 
     def __cinit__(self, SymbolTable symbols not None, *, size_t limit_bytes=1 << 26, bint check_sha1=False,
-                  size_t window_bytes=1 << 18, size_t depth=10, bint ordered=False):
+                  size_t window_bytes=1 << 18, size_t depth=10, bint ordered=False,
+                  SymbolTable brokers=None):
         ff_order_init(&self.order)
         if not 4096 <= window_bytes <= 1 << 30:
             raise ValueError(f"expected window_bytes of 4096 to {1 << 30}, got {window_bytes}")
@@ -122,6 +126,7 @@ cdef class OpendMachine:
         if not 1 <= depth <= FF_BOOK_MAX_DEPTH:
             raise ValueError(f"expected a depth of 1 to {FF_BOOK_MAX_DEPTH}, got {depth}")
         self.symbols = symbols
+        self.brokers = brokers
         self.window_bytes = window_bytes
         self.rings = [None] * FF_STREAMS
         self.deliver = [None] * FF_STREAMS
@@ -131,6 +136,8 @@ cdef class OpendMachine:
             raise MemoryError("no memory for a receive window")
         self.machine.check_sha1 = check_sha1
         self.machine.depth = depth
+        if brokers is not None:
+            self.machine.decoder.brokers = &brokers.table
         if ordered:
             self.machine.order = &self.order
 
@@ -253,8 +260,7 @@ cdef class OpendMachine:
                 break
             if status == FF_OPEND_FRAME:
                 frames = add_frame(frames, &frame)
-                if self.in_handshake and frame.proto_id == FF_OPEND_INIT_CONNECT:
-                    self.in_handshake = False
+                if self.stops_behind_init and frame.proto_id == FF_OPEND_INIT_CONNECT:
                     self.init_sha1 = PyBytes_FromStringAndSize(<const char *>frame.sha1, 20)
                     break
             elif status == FF_OPEND_ROWS_FULL:
@@ -277,12 +283,12 @@ cdef class OpendMachine:
         """Forget the stream, its error and its cipher, for a new connection; counters go on, and so does the ticks'
         order.
 
-        With handshake, the machine will stop behind the reply to InitConnect.
+        With handshake, the machine will stop behind replies to InitConnect.
         """
         self.enter(True)
         ff_opend_reset(&self.machine)
         self.begun_at = self.machine.counters.bytes
-        self.in_handshake = handshake
+        self.stops_behind_init = handshake
         self.init_sha1 = None
         self.error = None
 
@@ -377,8 +383,8 @@ cdef class OpendMachine:
             memcpy(place, rows, part * ring.row_size)
             kept = part
             if stream == FF_STREAM_TICKS and self.machine.order != NULL:
-                kept = ff_order_take(&self.order, self.order_of((<ff_tick *>place).symbol), <ff_tick *>place,
-                part)
+                kept = ff_order_take(&self.order, self.order_of((<ff_tick *>place).symbol),
+                                     <ff_tick *>place, part)
             ff_ring_advance(ring, kept)
             self.machine.counters.rows[stream] += kept
             if kept:
@@ -469,6 +475,7 @@ cdef class OpendMachine:
             "packets": self.machine.counters.packets,
             **{ff_row_types[i].stream.decode(): self.machine.counters.rows[i] for i in range(FF_STREAMS)},
             "duplicates": self.order.duplicates,
+            "cut_levels": self.machine.decoder.cut_levels,
             "frames": self.machine.counters.frames,
             "ignored": self.machine.counters.ignored,
             "unreadable_times": self.machine.decoder.dropped[<int>FF_ETIME],

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, Literal, NamedTuple
-
-from google.protobuf.message import DecodeError
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from fastfeed._core.opend import OpendMachine
 from fastfeed.errors import (
+    ConfigError,
     ConnectError,
     FastfeedError,
     RequestError,
     SubscriptionError,
 )
 from fastfeed.feeds.backoff import Backoff
+from fastfeed.feeds.opend_notices import notice_of
 from fastfeed.feeds.opend_pulls import OpendPulls
 from fastfeed.feeds.opend_recovery import OpendRecovery
-from fastfeed.feeds.opend_session import OpendSession, State, refusal, text_of
+from fastfeed.feeds.opend_session import (
+    Encryption,
+    Frames,
+    OpendSession,
+    State,
+    refused_push,
+)
 from fastfeed.feeds.transport import Connection, open_connection
 from fastfeed.hub import Hub
 from fastfeed.protocols.opend_codes import canonical, interval, security
@@ -29,8 +36,10 @@ from fastfeed.protocols.opend_messages import (
     QOT_GET_SUB_INFO,
     QOT_REG_QOT_PUSH,
     QOT_SUB,
+    QOT_UPDATE_PRICE_REMINDER,
     message_class,
 )
+from fastfeed.protocols.opend_rsa import load_rsa_key
 from fastfeed.schema import STREAMS
 
 __all__ = ["OpenD"]
@@ -99,6 +108,12 @@ class OpenD(OpendPulls):
     check_sha1 : bool, optional
         Check the digest of everything received, at some 80 ns a tick. Default: only when OpenD is on another
         machine.
+    rsa_key : str, optional
+        OpenD's RSA key, if it has one: the path of the PEM file. Default: the environment's
+        `FUTU_OPEND_RSA_KEY`; an empty text is no key. Needs ``pip install 'fastfeed[crypto]'``.
+    encryption : {"aes-cbc", "ftaes-ecb", "none"}, optional
+        How to encrypt everything behind the handshake, in both directions. Default: "aes-cbc" with a key, "none"
+        without.
     wait_s : float
         How long to try when nothing listens at first. Default: not at all.
     connect_timeout_s, request_timeout_s : float
@@ -130,6 +145,8 @@ class OpenD(OpendPulls):
         session: Literal["RTH", "ETH", "ALL"] | None = None,
         adjust: Literal["forward", "none", "backward"] = "forward",
         check_sha1: bool | None = None,
+        rsa_key: str | None = None,
+        encryption: Encryption | None = None,
         wait_s: float = 0.0,
         connect_timeout_s: float = 10.0,
         request_timeout_s: float = 12.0,
@@ -144,6 +161,14 @@ class OpenD(OpendPulls):
             raise ValueError(f"expected a session ({', '.join(_SESSIONS)}), got {session!r}")
         if adjust not in _ADJUSTMENTS:
             raise ValueError(f"expected an adjustment ({', '.join(_ADJUSTMENTS)}), got {adjust!r}")
+        if encryption is not None and encryption not in get_args(Encryption):
+            raise ValueError(
+                f"expected an encryption ({', '.join(get_args(Encryption))}), got {encryption!r}"
+            )
+        if rsa_key is None:
+            rsa_key = os.environ.get("FUTU_OPEND_RSA_KEY")
+        if not rsa_key and encryption not in (None, "none"):
+            raise ConfigError(f"the encryption {encryption} needs OpenD's key as rsa_key")
         for name, seconds in (
             ("wait_s", wait_s),
             ("connect_timeout_s", connect_timeout_s),
@@ -171,6 +196,8 @@ class OpenD(OpendPulls):
         self._client_id = str(client_id)
         self._session_number = _SESSIONS[session] if session else None
         self._check_sha1 = check_sha1
+        self._rsa_key = load_rsa_key(rsa_key) if rsa_key else None
+        self._encryption: Encryption = encryption or ("aes-cbc" if rsa_key else "none")
         self._connect_timeout_s = connect_timeout_s
         self._request_timeout_s = request_timeout_s
         self.adjust = adjust
@@ -180,6 +207,7 @@ class OpenD(OpendPulls):
             window_bytes=window_bytes,
             depth=self.hub.book_depth,
             ordered=True,
+            brokers=self.hub.broker_names,
         )
         self._recovery = OpendRecovery(self, self._machine)
         self._link: _Link | None = None
@@ -199,17 +227,26 @@ class OpenD(OpendPulls):
             client_id=self._client_id,
             handshake_timeout_s=self._connect_timeout_s,
             request_timeout_s=self._request_timeout_s,
+            rsa_key=self._rsa_key,
+            encryption=self._encryption,
         )
         link = _Link(session, loop.create_future(), loop.create_future())
 
-        def on_frames(frames: list[tuple[int, int, bytes]]) -> None:
-            session.receive(frames, loop.time())
+        def on_frames(frames: Frames | None) -> None:
+            while frames is not None:
+                init_sha1 = self._machine.init_sha1
+                session.receive(frames, loop.time(), init_sha1)
+                frames = None
+                if init_sha1 is not None and session.error is None:
+                    # The cipher is in force before anything behind InitConnect's reply is looked at.
+                    self._machine.set_cipher(session.cipher)
+                    frames = self._machine.resume()
             link.carry_out()
 
         def on_lost(reason: Exception | None) -> None:
             self._forget(link, reason)
 
-        self._machine.reset()
+        self._machine.reset(handshake=True)
         link.connection = connection = await open_connection(
             self._host,
             self._port,
@@ -245,10 +282,11 @@ class OpenD(OpendPulls):
 
     def _forget(self, link: _Link, reason: Exception | None) -> None:
         """Take leave of a connection: with it end its session and OpenD's record of subscriptions."""
-        if not isinstance(reason, FastfeedError):
+        if isinstance(reason, FastfeedError):
+            link.session.close(reason)
+        else:
             text = str(reason) if reason else "closed by the peer"
-            reason = ConnectError(f"connection to {self.url} lost: {text}")
-        link.session.close(reason)
+            link.session.lost(f"connection to {self.url} lost: {text}")
         link.carry_out()
         if link.poll_timer is not None:
             link.poll_timer.cancel()
@@ -278,33 +316,29 @@ class OpenD(OpendPulls):
             link.poll_timer = loop.call_later(delay, self._poll, link)
 
     def _on_push(self, proto_id: int, body: bytes) -> None:
-        """Turn OpenD's notices and refused pushes into events."""
-        try:
-            if proto_id == NOTIFY:
-                message = message_class("Notify.Response").FromString(body)
-            else:
-                message = message_class("Reply").FromString(body)
-        except DecodeError:
-            self._complain(f"OpenD sent a push {proto_id} that is no protobuf", None)
+        """Turn OpenD's notices, price reminders and refused pushes into events."""
+        if proto_id not in (NOTIFY, QOT_UPDATE_PRICE_REMINDER):
+            self._complain(refused_push(proto_id, body))
             return
-        if message.retType != 0:
-            error = refusal(f"push {proto_id}", message)
-            self._complain(str(error), error.code)
-        elif proto_id == NOTIFY:
-            s2c = message.s2c
-            if s2c.HasField("event"):
-                self._emit("notice", text_of(s2c.event.desc), code=s2c.event.eventType)
-            elif s2c.HasField("connectStatus"):
-                logged_in = s2c.connectStatus.qotLogined
-                state = "logged in" if logged_in else "not logged in"
-                self._emit("notice", f"OpenD is {state} to its quote server", code=s2c.type)
-                if not logged_in and not self._recovery.outage_since_ns:
-                    self._recovery.outage_since_ns = time.time_ns()
-                    self._hold_ticks()
-                elif logged_in and self._recovery.outage_since_ns:
-                    self._upstream_is_back()
-            else:
-                self._emit("notice", f"OpenD notice of type {s2c.type}", code=s2c.type)
+        try:
+            notice = notice_of(proto_id, body)
+        except FastfeedError as error:
+            self._complain(error)
+            return
+        symbol = notice.fields.get("symbol")
+        self._emit(
+            notice.kind,
+            notice.text,
+            code=notice.code,
+            symbols=() if symbol is None else (symbol,),
+            details=notice.fields,
+        )
+        logged_in = notice.fields.get("quotes_logged_in")
+        if logged_in is False and not self._recovery.outage_since_ns:
+            self._recovery.outage_since_ns = time.time_ns()
+            self._hold_ticks()
+        elif logged_in and self._recovery.outage_since_ns:
+            self._upstream_is_back()
 
     # interruptions
 
@@ -336,12 +370,12 @@ class OpenD(OpendPulls):
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    def _complain(self, text: str, code: int | None) -> None:
+    def _complain(self, error: FastfeedError) -> None:
         """Tell about a bad push, at most once a second: there may be many."""
         now = time.monotonic()
         if now - self._complained_at >= _COMPLAINT_PAUSE_S:
             self._complained_at = now
-            self._emit("error", text, code=code)
+            self._emit("error", str(error), code=error.code)
 
     async def _request(self, proto_id: int, message: Any) -> bytes:
         link = self._link

@@ -439,7 +439,8 @@ class OpendPulls(Feed):
         Returns
         -------
         void
-            One row of ``dtype("brokers")``, a record with fields; the caller's own.
+            One row of ``dtype("brokers")``, a record with fields; the caller's own. ``feed.hub.broker_name(id)`` is
+            the name of a broker.
 
         Raises
         ------
@@ -1216,12 +1217,19 @@ class OpendPulls(Feed):
         stream: str,
         body: bytes,
         names: list[str],
-        options: Mapping[str, int],
+        options: Mapping[str, Any],
     ) -> NDArray[np.void]:
         """Return the rows of a reply, all of them of the symbols that were asked for."""
         row_type = dtype(stream, options.get("depth", BOOK_DEPTH))
         try:
-            data = core.decode_reply(stream, body, self.symbols, time.time_ns(), **options)
+            data = core.decode_reply(
+                stream,
+                body,
+                self.symbols,
+                time.time_ns(),
+                brokers=self.hub.broker_names,
+                **options,
+            )
         except ValueError as error:
             raise _unreadable(proto_id, str(error), body) from error
         rows: NDArray[np.void] = np.ndarray(len(data) // row_type.itemsize, row_type, data)
