@@ -29,6 +29,13 @@ cdef extern from "fastfeed/rows.h" nogil:
         const ff_field *fields
 
     int FF_STREAMS
+    int FF_STREAM_TICKS
+    int FF_STREAM_BOOKS
+    int FF_STREAM_ODD_BOOKS
+
+    ctypedef struct ff_tick:
+        int64_t seq
+        uint32_t symbol
     int FF_BOOK_MAX_DEPTH
     size_t FF_DEPTH
     const ff_row_type *ff_row_types
@@ -53,6 +60,33 @@ cdef extern from "fastfeed/ring.h" nogil:
     uint64_t ff_ring_oldest(const ff_ring *ring)
     uint64_t ff_ring_poll(const ff_ring *ring, uint64_t *position, uint64_t *lost)
     bint ff_ring_intact(const ff_ring *ring, uint64_t i)
+
+
+cdef extern from "fastfeed/latest.h" nogil:
+    ctypedef struct ff_latest:
+        size_t row_size
+        uint32_t used
+
+    void ff_latest_init(ff_latest *table, size_t row_size)
+    void ff_latest_free(ff_latest *table)
+    uint8_t *ff_latest_row(const ff_latest *table, size_t place)
+    int ff_latest_put(ff_latest *table, size_t place, const void *row)
+
+
+cdef extern from "fastfeed/order.h" nogil:
+    ctypedef struct ff_order_symbol:
+        int64_t last
+        int64_t time_ns
+        bint held
+        bint gap
+
+    ctypedef struct ff_order:
+        uint64_t duplicates
+
+    void ff_order_init(ff_order *order)
+    void ff_order_free(ff_order *order)
+    ff_order_symbol *ff_order_of(ff_order *order, uint32_t id)
+    size_t ff_order_take(ff_order *order, ff_order_symbol *symbol, ff_tick *rows, size_t n)
 
 
 cdef extern from "fastfeed/symbols.h" nogil:
@@ -105,7 +139,7 @@ cdef extern from "fastfeed/opend.h" nogil:
     ctypedef struct ff_opend_counters:
         uint64_t bytes
         uint64_t packets
-        uint64_t ticks
+        uint64_t *rows
         uint64_t frames
         uint64_t ignored
         uint64_t *rejected
@@ -121,6 +155,11 @@ cdef extern from "fastfeed/opend.h" nogil:
         size_t end
         size_t size
         bint check_sha1
+        ff_ring **rings
+        ff_latest **latest
+        ff_order *order
+        size_t depth
+        unsigned dirty
         ff_opend_cipher cipher
         ff_opend_decoder decoder
         ff_opend_counters counters
@@ -129,13 +168,15 @@ cdef extern from "fastfeed/opend.h" nogil:
         FF_OPEND_NEED_MORE
         FF_OPEND_FRAME
         FF_OPEND_ROWS_FULL
+        FF_OPEND_HELD
         FF_OPEND_HEADER
         FF_OPEND_INIT_CONNECT
 
-    int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols *symbols, ff_ring *ring)
+    int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols *symbols)
     void ff_opend_free(ff_opend *m)
     void ff_opend_reset(ff_opend *m)
     uint8_t *ff_opend_space(ff_opend *m, size_t want, size_t *room)
+    unsigned ff_opend_publish(ff_opend *m)
     void ff_opend_commit(ff_opend *m, size_t n)
     int ff_opend_process(ff_opend *m, ff_opend_frame *frame)
     int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_t *used, ff_opend_frame *frame)

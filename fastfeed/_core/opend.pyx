@@ -1,22 +1,29 @@
-"""OpenD's machine: received bytes in, rows into a ring, other packets out for the session."""
+"""OpenD's machine: received bytes in, rows into rings, other packets out for the session."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
+from fastfeed._core.latest cimport LatestTable
 from fastfeed._core.native cimport (
+    FF_BOOK_MAX_DEPTH,
     FF_EMAGIC,
     FF_ETIME,
-    FF_FLAG_GAP,
     FF_OPEND_FRAME,
+    FF_OPEND_HELD,
     FF_OPEND_INIT_CONNECT,
     FF_OPEND_NEED_MORE,
     FF_OPEND_ROWS_FULL,
     FF_REASONS,
+    FF_STREAMS,
+    FF_STREAM_BOOKS,
+    FF_STREAM_ODD_BOOKS,
+    FF_STREAM_TICKS,
     explicit_bzero,
+    ff_book_size,
     ff_opend,
     ff_opend_commit,
     ff_opend_frame,
@@ -24,10 +31,20 @@ from fastfeed._core.native cimport (
     ff_opend_init,
     ff_opend_process,
     ff_opend_process_span,
+    ff_opend_publish,
     ff_opend_reset,
     ff_opend_space,
+    ff_order_free,
+    ff_order_init,
+    ff_order_of,
+    ff_order_symbol,
+    ff_order_take,
     ff_reason_name,
-    ff_ring_publish,
+    ff_ring,
+    ff_ring_advance,
+    ff_ring_claim,
+    ff_row_types,
+    ff_tick,
 )
 from fastfeed._core.opend_cipher cimport OpendCipher
 from fastfeed._core.ring cimport Ring
@@ -35,6 +52,10 @@ from fastfeed._core.symbols cimport SymbolTable
 
 cimport cython
 from fastfeed.errors import LocalProtocolError, RemoteProtocolError
+
+
+cdef enum:
+    MOST_HELD_ROWS = 1 << 16  # of all symbols together, 4 MiB
 
 
 cdef inline int64_t now_ns() noexcept nogil:
@@ -48,9 +69,9 @@ cdef class OpendMachine:
     """The receiving side of one OpenD connection, without a socket.
 
     Ask `space()` for memory, put bytes there, tell `received()` how many; or hand whole pieces to `feed()`.
-    Rows go into the ring; after each publication `deliver` is called without arguments. Both calls return the
-    packets that are not rows, as a list of (protocol id, serial number, body), or None. In place of the body of
-    a rejected reply stands the name of the reason, a str.
+    Rows go into the rings of the streams that are listened to. Both calls return the packets that are not rows,
+    as a list of (protocol id, serial number, body), or None. In place of the body of a rejected reply stands the
+    name of the reason, a str.
 
     Replies to InitConnect are given as they came, neither decrypted nor checked. After `reset(handshake=True)`
     the machine stops behind each of them: `init_sha1` is then the digest in its header, and `resume()` goes on,
@@ -61,35 +82,73 @@ cdef class OpendMachine:
 
     Parameters
     ----------
-    symbols, ring
-        Where symbols and ticks go.
-    deliver : callable
+    symbols
+        Where symbols go.
     limit_bytes : int
         Longest body that is believed.
     check_sha1 : bool
         Compute the digest of every body; packets with a wrong one are dropped and counted.
     window_bytes : int
         What a single read may bring.
+    depth : int
+        Levels of the books' rows.
+    ordered : bool
+        Ticks of a symbol whose sequence is not above that of its last one are dropped and counted: they have
+        been delivered before.
     """
 
-    def __cinit__(self, SymbolTable symbols not None, Ring ring not None, deliver, *,
-                  size_t limit_bytes=1 << 26, bint check_sha1=False, size_t window_bytes=1 << 18):
+    def __cinit__(self, SymbolTable symbols not None, *, size_t limit_bytes=1 << 26, bint check_sha1=False,
+                  size_t window_bytes=1 << 18, size_t depth=10, bint ordered=False):
+        ff_order_init(&self.order)
         if not 4096 <= window_bytes <= 1 << 30:
             raise ValueError(f"expected window_bytes of 4096 to {1 << 30}, got {window_bytes}")
         if not 1024 <= limit_bytes <= 1 << 30:
             raise ValueError(f"expected limit_bytes of 1024 to {1 << 30}, got {limit_bytes}")
-        if ring.ring.row_size != 64:
-            raise ValueError("expected a ring of ticks")
+        if not 1 <= depth <= FF_BOOK_MAX_DEPTH:
+            raise ValueError(f"expected a depth of 1 to {FF_BOOK_MAX_DEPTH}, got {depth}")
         self.symbols = symbols
-        self.ring = ring
-        self.deliver = deliver
         self.window_bytes = window_bytes
-        if ff_opend_init(&self.machine, window_bytes, limit_bytes, &symbols.table, &ring.ring) < 0:
+        self.rings = [None] * FF_STREAMS
+        self.deliver = [None] * FF_STREAMS
+        self.latest = [None] * FF_STREAMS
+        self.held = {}
+        if ff_opend_init(&self.machine, window_bytes, limit_bytes, &symbols.table) < 0:
             raise MemoryError("no memory for a receive window")
         self.machine.check_sha1 = check_sha1
+        self.machine.depth = depth
+        if ordered:
+            self.machine.order = &self.order
 
     def __dealloc__(self):
         ff_opend_free(&self.machine)
+        ff_order_free(&self.order)
+
+    def listen(self, int stream, Ring ring not None, deliver, LatestTable latest=None):
+        """Write the rows of a stream from now on.
+
+        Parameters
+        ----------
+        stream : int
+            Its number, the place in `fastfeed._core.ring.STREAMS`.
+        ring : Ring
+        deliver : callable
+            Called without arguments after each publication.
+        latest : LatestTable, optional
+            Gets the last row of each symbol (of quotes: of each symbol and session).
+        """
+        if not 0 <= stream < FF_STREAMS:
+            raise ValueError(f"expected a stream below {FF_STREAMS}, got {stream}")
+        cdef size_t size = ff_row_types[stream].size
+        if stream == FF_STREAM_BOOKS or stream == FF_STREAM_ODD_BOOKS:
+            size = ff_book_size(self.machine.depth)
+        if ring.ring.row_size != size or (latest is not None and latest.table.row_size != size):
+            raise ValueError(f"expected a ring and a table of {size}-byte rows")
+        self.enter()
+        self.rings[stream] = ring
+        self.deliver[stream] = deliver
+        self.latest[stream] = latest
+        self.machine.rings[stream] = &ring.ring
+        self.machine.latest[stream] = NULL if latest is None else &latest.table
 
     def space(self, size_hint=-1):
         """Return writable memory for the next read; using it after the next call of any method, or after the
@@ -165,7 +224,6 @@ cdef class OpendMachine:
     cdef list process(self, const uint8_t **p, size_t *left):
         """Work through the `left` bytes at p or, when there are none, through the window."""
         cdef ff_opend_frame frame
-        cdef uint64_t before = self.machine.counters.ticks
         cdef list frames = None
         cdef int status
         cdef size_t used
@@ -184,7 +242,9 @@ cdef class OpendMachine:
                     self.init_sha1 = PyBytes_FromStringAndSize(<const char *>frame.sha1, 20)
                     break
             elif status == FF_OPEND_ROWS_FULL:
-                before = self.publish(before)
+                self.publish()
+            elif status == FF_OPEND_HELD:
+                self.hold_rows(&frame)
             else:
                 if left[0]:
                     self.fail(status, p[0], left[0])
@@ -193,23 +253,124 @@ cdef class OpendMachine:
                     self.fail(status, self.machine.window + self.machine.start,
                               self.machine.end - self.machine.start)
                 break
-        if before != self.machine.counters.ticks:
-            self.publish(before)
+        if self.machine.dirty:
+            self.publish()
         return frames
 
-    def reset(self, bint gap=False, *, bint handshake=False):
-        """Forget the stream, its error and its cipher, for a new connection; counters go on.
+    def reset(self, *, bint handshake=False):
+        """Forget the stream, its error and its cipher, for a new connection; counters go on, and so does the ticks'
+        order.
 
-        With gap, the next row carries the flag that rows may be missing before it. With handshake, the machine
-        will stop behind replies to InitConnect.
+        With handshake, the machine will stop behind replies to InitConnect.
         """
         self.enter(True)
         ff_opend_reset(&self.machine)
         self.begun_at = self.machine.counters.bytes
-        self.machine.decoder.flags = FF_FLAG_GAP if gap else 0
         self.stops_behind_init = handshake
         self.init_sha1 = None
         self.error = None
+
+    # What was missed: hold, fetch, release.
+
+    def hold(self, ids):
+        """Let the live ticks of symbols wait from now on, until `release()`.
+
+        At most 65,536 rows wait, of all symbols together; a symbol for which there is no more room is
+        released with a gap.
+        """
+        cdef ff_order_symbol *symbol
+        for number in ids:
+            symbol = self.order_of(number)
+            symbol.held = True
+
+    def last_tick(self, uint32_t number):
+        """Return the sequence of a symbol's last tick, -1 when there is none, and its time."""
+        cdef ff_order_symbol *symbol = self.order_of(number)
+        return symbol.last, symbol.time_ns
+
+    def is_held(self, uint32_t number):
+        """Return whether the ticks of a symbol wait."""
+        return self.order_of(number).held
+
+    def take_held(self, uint32_t number):
+        """Return the rows of a symbol that wait, oldest first, and forget them."""
+        cdef bytearray rows = self.held.pop(number, None)
+        if rows is None:
+            return bytearray()
+        self.held_rows -= <uint64_t>len(rows) // sizeof(ff_tick)
+        return rows
+
+    def release(self, uint32_t number, const unsigned char[::1] rows not None, bint gap=False):
+        """Write ticks of a symbol, what was missed and what waited, and let live ones follow.
+
+        Rows that were delivered before are dropped. With gap, the first row carries the flag that rows may be
+        missing before it.
+        """
+        cdef ff_order_symbol *symbol = self.order_of(number)
+        symbol.held = False
+        symbol.gap = symbol.gap or gap
+        self.write(FF_STREAM_TICKS, rows)
+
+    cdef ff_order_symbol *order_of(self, uint32_t number) except NULL:
+        if number >= self.symbols.table.count:
+            raise IndexError(f"expected the id of a symbol, got {number}")
+        cdef ff_order_symbol *symbol = ff_order_of(&self.order, number)
+        if symbol == NULL:
+            raise MemoryError("no memory for another symbol")
+        return symbol
+
+    cdef int hold_rows(self, const ff_opend_frame *frame) except -1:
+        cdef uint32_t number = (<const ff_tick *>frame.body).symbol
+        cdef bytearray rows = self.held.get(number)
+        if self.held_rows + frame.length > MOST_HELD_ROWS:
+            waited = self.take_held(number)
+            waited += PyBytes_FromStringAndSize(<const char *>frame.body, frame.length * sizeof(ff_tick))
+            self.let_go(number, waited)
+            return 0
+        if rows is None:
+            rows = self.held[number] = bytearray()
+        rows += PyBytes_FromStringAndSize(<const char *>frame.body, frame.length * sizeof(ff_tick))
+        self.held_rows += frame.length
+        return 0
+
+    cdef int let_go(self, uint32_t number, const unsigned char[::1] rows) except -1:
+        cdef ff_order_symbol *symbol = self.order_of(number)
+        symbol.held = False
+        symbol.gap = True
+        return self.write_rows(FF_STREAM_TICKS, &rows[0], rows.shape[0] // sizeof(ff_tick))
+
+    def write(self, int stream, const unsigned char[::1] rows not None):
+        """Write rows that came another way, given as their bytes, and deliver them."""
+        if not 0 <= stream < FF_STREAMS or self.machine.rings[stream] == NULL:
+            raise ValueError(f"expected a stream that is listened to, got {stream}")
+        cdef size_t size = self.machine.rings[stream].row_size
+        if rows.shape[0] % size:
+            raise ValueError(f"expected whole rows of {size} bytes, got {rows.shape[0]} bytes")
+        self.enter()
+        if rows.shape[0]:
+            self.write_rows(stream, &rows[0], rows.shape[0] // size)
+
+    cdef int write_rows(self, int stream, const uint8_t *rows, size_t n) except -1:
+        cdef ff_ring *ring = self.machine.rings[stream]
+        cdef size_t most = <size_t>ring.capacity // 4
+        cdef size_t part, kept
+        cdef void *place
+        while n:
+            part = min(n, most)
+            place = ff_ring_claim(ring, part)
+            memcpy(place, rows, part * ring.row_size)
+            kept = part
+            if stream == FF_STREAM_TICKS and self.machine.order != NULL:
+                kept = ff_order_take(&self.order, self.order_of((<ff_tick *>place).symbol), <ff_tick *>place,
+                part)
+            ff_ring_advance(ring, kept)
+            self.machine.counters.rows[stream] += kept
+            if kept:
+                self.machine.dirty |= 1 << stream
+                self.publish()
+            rows += part * ring.row_size
+            n -= part
+        return 0
 
     cdef int enter(self, bint stopped=False) except -1:
         if self.busy:
@@ -227,14 +388,19 @@ cdef class OpendMachine:
         ff_opend_commit(&self.machine, n)
         return 0
 
-    cdef uint64_t publish(self, uint64_t before) except? 0:
-        ff_ring_publish(&self.ring.ring)
+    cdef int publish(self) except -1:
+        cdef unsigned dirty = ff_opend_publish(&self.machine)
+        cdef int stream = 0
         self.busy = True
         try:
-            self.deliver()
+            while dirty:
+                if dirty & 1:
+                    self.deliver[stream]()
+                dirty >>= 1
+                stream += 1
         finally:
             self.busy = False
-        return self.machine.counters.ticks
+        return 0
 
     cdef int fail(self, int status, const uint8_t *p, size_t left) except -1:
         cdef uint64_t offset = self.machine.counters.bytes - self.begun_at
@@ -244,7 +410,8 @@ cdef class OpendMachine:
         if status == -FF_EMAGIC:
             message = f"expected a packet that begins with b'FT', got {data[:2]!r}"
         else:
-            message = f"expected a body within the limit, got a length of {int.from_bytes(data[12:16], 'little')} bytes"
+            message = f"expected a body within the limit, got a length of {int.from_bytes(data[12:16],
+            'little')} bytes"
         self.error = RemoteProtocolError(
             f"{message} at byte {offset} of the stream", source="opend", offset=offset, data=data
         )
@@ -266,8 +433,12 @@ cdef class OpendMachine:
 
     @property
     def rows(self):
-        """Rows written."""
-        return self.machine.counters.ticks
+        """Rows written, of all streams."""
+        cdef uint64_t n = 0
+        cdef int stream
+        for stream in range(FF_STREAMS):
+            n += self.machine.counters.rows[stream]
+        return n
 
     def stats(self):
         """Return the counters; see `fastfeed.Decoder.stats`."""
@@ -280,7 +451,8 @@ cdef class OpendMachine:
         return {
             "bytes": self.machine.counters.bytes,
             "packets": self.machine.counters.packets,
-            "ticks": self.machine.counters.ticks,
+            **{ff_row_types[i].stream.decode(): self.machine.counters.rows[i] for i in range(FF_STREAMS)},
+            "duplicates": self.order.duplicates,
             "frames": self.machine.counters.frames,
             "ignored": self.machine.counters.ignored,
             "unreadable_times": self.machine.decoder.dropped[<int>FF_ETIME],

@@ -6,8 +6,8 @@ import asyncio
 import dataclasses
 import os
 import time
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal, get_args
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from google.protobuf.message import DecodeError
 
@@ -20,29 +20,32 @@ from fastfeed.errors import (
     SubscriptionError,
 )
 from fastfeed.feeds.backoff import Backoff
-from fastfeed.feeds.feed import Feed
+from fastfeed.feeds.opend_pulls import OpendPulls
+from fastfeed.feeds.opend_recovery import OpendRecovery
 from fastfeed.feeds.opend_session import (
     Encryption,
-    Frames,
     OpendSession,
     State,
     refusal,
     text_of,
 )
-from fastfeed.feeds.transport import Connection, open_connection
+from fastfeed.feeds.transport import Connection, Frames, open_connection
 from fastfeed.hub import Hub
-from fastfeed.protocols.opend_codes import canonical, security
+from fastfeed.protocols.opend_codes import canonical, interval, security
 from fastfeed.protocols.opend_messages import (
     NOTIFY,
+    QOT_GET_SUB_INFO,
     QOT_REG_QOT_PUSH,
     QOT_SUB,
     message_class,
 )
 from fastfeed.protocols.opend_rsa import load_rsa_key
+from fastfeed.schema import STREAMS
 
 __all__ = ["OpenD"]
 
-_SUB_TYPES = {"ticks": 4}
+_SUB_TYPES = {"ticks": 4, "quotes": 1, "books": 2, "odd_books": 22, "timeshare": 5, "brokers": 14}
+_ADJUSTMENTS = {"none": 0, "forward": 1, "backward": 2}
 _SESSIONS = {"RTH": 1, "ETH": 2, "ALL": 3}
 _BATCH = 100  # symbols in a request, as the official client
 _AT_ONCE = 4  # requests under way
@@ -72,7 +75,21 @@ class _Link:
             self.ready.set_result(None)
 
 
-class OpenD(Feed):
+class _Refused(NamedTuple):
+    symbols: list[str]
+    error: RequestError | None
+
+
+def _joined(one: _Refused, other: _Refused) -> _Refused:
+    return _Refused(one.symbols + other.symbols, one.error or other.error)
+
+
+def _sub_type(kind: str) -> int:
+    stream, _, length = kind.partition(":")
+    return interval(length).sub_type if stream == "bars" else _SUB_TYPES[stream]
+
+
+class OpenD(OpendPulls):
     """A feed from OpenD.
 
     Parameters
@@ -86,6 +103,8 @@ class OpenD(Feed):
     session : {"RTH", "ETH", "ALL"}, optional
         Trading sessions of US symbols: regular hours, with pre-market and after-hours, or all 24 hours. Not
         given: OpenD's own default.
+    adjust : {"forward", "none", "backward"}
+        For what bars are adjusted: for splits and dividends back from today, not at all, or on from the first day.
     check_sha1 : bool, optional
         Check the digest of everything received, at some 80 ns a tick. Default: only when OpenD is on another
         machine.
@@ -99,6 +118,8 @@ class OpenD(Feed):
         How long to try when nothing listens at first. Default: not at all.
     connect_timeout_s, request_timeout_s : float
         For the connection and the handshake; for any other reply.
+    rate_limit_wait_s : float
+        Longest wait of a pull that OpenD allows only so often; where it would be longer, RateLimitError.
     limit_bytes : int
         Longest packet body that is believed; a longer one counts as a broken stream.
     window_bytes : int
@@ -112,7 +133,7 @@ class OpenD(Feed):
     quota back when the minute is over.
     """
 
-    kinds: ClassVar[tuple[str, ...]] = tuple(_SUB_TYPES)
+    kinds: ClassVar[tuple[str, ...]] = STREAMS
 
     def __init__(
         self,
@@ -122,12 +143,14 @@ class OpenD(Feed):
         hub: Hub | None = None,
         client_id: str = "fastfeed",
         session: Literal["RTH", "ETH", "ALL"] | None = None,
+        adjust: Literal["forward", "none", "backward"] = "forward",
         check_sha1: bool | None = None,
         rsa_key: str | None = None,
         encryption: Encryption | None = None,
         wait_s: float = 0.0,
         connect_timeout_s: float = 10.0,
         request_timeout_s: float = 12.0,
+        rate_limit_wait_s: float = 35.0,
         limit_bytes: int = 1 << 26,
         window_bytes: int = 1 << 18,
         backoff: Backoff | None = None,
@@ -144,12 +167,16 @@ class OpenD(Feed):
             rsa_key = os.environ.get("FUTU_OPEND_RSA_KEY")
         if not rsa_key and encryption not in (None, "none"):
             raise ConfigError(f"the encryption {encryption} needs OpenD's key as rsa_key")
+        if adjust not in _ADJUSTMENTS:
+            raise ValueError(f"expected an adjustment ({', '.join(_ADJUSTMENTS)}), got {adjust!r}")
         for name, seconds in (
             ("wait_s", wait_s),
             ("connect_timeout_s", connect_timeout_s),
             ("request_timeout_s", request_timeout_s),
+            ("rate_limit_wait_s", rate_limit_wait_s),
         ):
-            if not 0 <= seconds < float("inf") or (seconds == 0 and name != "wait_s"):
+            may_be_0 = name in ("wait_s", "rate_limit_wait_s")
+            if not 0 <= seconds < float("inf") or (seconds == 0 and not may_be_0):
                 raise ValueError(f"expected {name} in seconds, more than 0, got {seconds!r}")
         if hub is not None and not isinstance(hub, Hub):
             raise TypeError(f"expected a Hub, got {hub!r}")
@@ -163,6 +190,7 @@ class OpenD(Feed):
             up_timeout_s=request_timeout_s,
             backoff=backoff,
         )
+        self._prepare_pulls(rate_limit_wait_s)
         self._host = host
         self._port = port
         self._client_id = str(client_id)
@@ -172,14 +200,15 @@ class OpenD(Feed):
         self._encryption: Encryption = encryption or ("aes-cbc" if rsa_key else "none")
         self._connect_timeout_s = connect_timeout_s
         self._request_timeout_s = request_timeout_s
-        stream = self.hub.ticks
+        self.adjust = adjust
         self._machine = OpendMachine(
             self.hub.symbols,
-            stream.ring,
-            stream.deliver,
             limit_bytes=limit_bytes,
             window_bytes=window_bytes,
+            depth=self.hub.book_depth,
+            ordered=True,
         )
+        self._recovery = OpendRecovery(self, self._machine)
         self._link: _Link | None = None
         self._unmatched_replies = 0
         self._complained_at = -_COMPLAINT_PAUSE_S
@@ -216,7 +245,7 @@ class OpenD(Feed):
         def on_lost(reason: Exception | None) -> None:
             self._forget(link, reason)
 
-        self._machine.reset(gap=self._connections > 0, handshake=True)
+        self._machine.reset(handshake=True)
         link.connection = connection = await open_connection(
             self._host,
             self._port,
@@ -267,6 +296,8 @@ class OpenD(Feed):
             for task in self._background:
                 task.cancel()
             self._unmatched_replies += link.session.unmatched_replies
+            self._hold_ticks()
+            self._recovery.outage_since_ns = 0
             self._granted.clear()
             self._subscribed_at.clear()
             self._unsubscribe_at.clear()
@@ -277,6 +308,8 @@ class OpenD(Feed):
         loop = asyncio.get_running_loop()
         link.session.poll(loop.time(), self._machine.packets)
         link.carry_out()
+        if self._recovery.outage_since_ns and self._machine.held_rows:
+            self._upstream_is_back()  # it sends: it only did not say so
         delay = min(max(link.session.due(loop.time()), 0.001), _MAX_POLL_S)
         if link is self._link:
             link.poll_timer = loop.call_later(delay, self._poll, link)
@@ -299,10 +332,46 @@ class OpenD(Feed):
             if s2c.HasField("event"):
                 self._emit("notice", text_of(s2c.event.desc), code=s2c.event.eventType)
             elif s2c.HasField("connectStatus"):
-                state = "logged in" if s2c.connectStatus.qotLogined else "not logged in"
+                logged_in = s2c.connectStatus.qotLogined
+                state = "logged in" if logged_in else "not logged in"
                 self._emit("notice", f"OpenD is {state} to its quote server", code=s2c.type)
+                if not logged_in and not self._recovery.outage_since_ns:
+                    self._recovery.outage_since_ns = time.time_ns()
+                    self._hold_ticks()
+                elif logged_in and self._recovery.outage_since_ns:
+                    self._upstream_is_back()
             else:
                 self._emit("notice", f"OpenD notice of type {s2c.type}", code=s2c.type)
+
+    # interruptions
+
+    def _hold_ticks(self) -> None:
+        self._recovery.hold(symbol for symbol, kind in self._granted if kind == "ticks")
+
+    def _upstream_is_back(self) -> None:
+        since_ns, self._recovery.outage_since_ns = self._recovery.outage_since_ns, 0
+        self._in_background(self._refresh(since_ns))
+
+    async def _refresh(self, since_ns: int) -> None:
+        """After an outage of OpenD's own: get the states anew, and what was missed."""
+        for symbols, kinds in self._wanted_groups(None):
+            states = tuple(kind for kind in kinds if kind != "ticks")
+            try:
+                if states:
+                    await self._set_pushes(symbols, states, True)
+            except FastfeedError as error:
+                self._emit("error", str(error), code=error.code, symbols=tuple(symbols))
+            await self._recovery.recover(symbols, kinds, since_ns)
+
+    async def _recover(
+        self, symbols: tuple[str, ...], kinds: tuple[str, ...], lost_ns: int
+    ) -> None:
+        await self._recovery.recover(symbols, kinds, lost_ns)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     def _complain(self, text: str, code: int | None) -> None:
         """Tell about a bad push, at most once a second: there may be many."""
@@ -335,15 +404,26 @@ class OpenD(Feed):
     def _canonical(self, symbol: str) -> str:
         return canonical(*security(symbol))
 
+    def _canonical_kind(self, kind: str) -> str:
+        stream, colon, length = kind.partition(":") if isinstance(kind, str) else (kind, "", "")
+        if stream == "bars":
+            if not colon:
+                raise ValueError(f"expected bars with an interval, such as 'bars:1m', got {kind!r}")
+            return f"bars:{interval(length).name}"
+        return super()._canonical_kind(kind)
+
     async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...], *, again: bool) -> None:
         def request(batch: list[str]) -> Any:
             message = message_class("QotSub.Request")()
             c2s = message.c2s
             c2s.isSubOrUnSub = True
             c2s.isRegOrUnRegPush = True
-            c2s.isFirstPush = not again
+            # Again as well: states are refreshed by it, and ticks that come twice are dropped.
+            c2s.isFirstPush = True
             if self._session_number is not None:
                 c2s.session = self._session_number
+            if any(kind.startswith("bars:") for kind in kinds):
+                c2s.regPushRehabTypeList.append(_ADJUSTMENTS[self.adjust])
             self._fill(c2s, batch, kinds)
             return message
 
@@ -351,14 +431,47 @@ class OpenD(Feed):
             now = time.monotonic()
             for kind in kinds:
                 for symbol in batch:
-                    self._wanted[kind][symbol] = None
+                    self._wanted.setdefault(kind, {})[symbol] = None
                     self._granted.add((symbol, kind))
                     self._unsubscribe_at.pop((symbol, kind), None)
                     self._subscribed_at.setdefault((symbol, kind), now)
 
+        for kind in kinds:
+            self._listen(kind.partition(":")[0])
         for symbol in symbols:
             self.symbols.intern(symbol)
-        await self._in_batches("subscribe", QOT_SUB, symbols, request, granted)
+        await self._in_batches("subscribe", QOT_SUB, symbols, request, granted, kinds)
+
+    def _listen(self, name: str) -> None:
+        stream = self.hub.stream(name)
+        self._machine.listen(stream.number, stream.ring, stream.deliver, stream.table)
+
+    async def _missing_at_vendor(self) -> set[tuple[str, str]]:
+        known, _ = await self._subscriptions_of_opend()
+        missing = {
+            (symbol, kind)
+            for symbol, kind in self._granted
+            if (symbol, _sub_type(kind)) not in known
+        }
+        for key in missing:
+            self._granted.discard(key)
+            self._subscribed_at.pop(key, None)
+        return missing
+
+    async def _subscriptions_of_opend(self) -> tuple[set[tuple[str, int]], int]:
+        """Return what this connection is subscribed to by OpenD's own account (3003), and the quota that is left."""
+        message = message_class("QotGetSubInfo.Request")()
+        message.c2s.isReqAllConn = False
+        body = await self._request(QOT_GET_SUB_INFO, message)
+        s2c = message_class("QotGetSubInfo.Response").FromString(body).s2c
+        known = {
+            (canonical(security.market, security.code), info.subType)
+            for connection in s2c.connSubInfoList
+            if connection.isOwnConnData
+            for info in connection.subInfoList
+            for security in info.securityList
+        }
+        return known, s2c.remainQuota
 
     async def _unsubscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         now = time.monotonic()
@@ -366,6 +479,8 @@ class OpenD(Feed):
             old, young = [], []
             for symbol in symbols:
                 self._granted.discard((symbol, kind))
+                if kind == "ticks":
+                    self._recovery.give_up(symbol)
                 since = self._subscribed_at.get((symbol, kind))
                 if since is None:
                     continue
@@ -375,17 +490,20 @@ class OpenD(Feed):
                     young.append(symbol)
                     self._unsubscribe_at[symbol, kind] = since + _MINIMUM_AGE_S + _AGE_MARGIN_S
             self._schedule_unsubscribe()
-            await self._stop_pushes(young, kind)
+            await self._set_pushes(young, (kind,), False)
             await self._release(old, kind)
 
-    async def _stop_pushes(self, symbols: list[str], kind: str) -> None:
+    async def _set_pushes(self, symbols: list[str], kinds: tuple[str, ...], on: bool) -> None:
         def request(batch: list[str]) -> Any:
             message = message_class("QotRegQotPush.Request")()
-            message.c2s.isRegOrUnReg = False
-            self._fill(message.c2s, batch, (kind,))
+            message.c2s.isRegOrUnReg = on
+            if any(kind.startswith("bars:") for kind in kinds):
+                message.c2s.rehabTypeList.append(_ADJUSTMENTS[self.adjust])
+            self._fill(message.c2s, batch, kinds)
             return message
 
-        await self._in_batches("stop", QOT_REG_QOT_PUSH, symbols, request, lambda batch: None)
+        verb = "get pushes of" if on else "stop"
+        await self._in_batches(verb, QOT_REG_QOT_PUSH, symbols, request, lambda batch: None)
 
     async def _release(self, symbols: list[str], kind: str) -> None:
         def request(batch: list[str]) -> Any:
@@ -404,7 +522,7 @@ class OpenD(Feed):
         for symbol in batch:
             market, code = security(symbol)
             c2s.securityList.add(market=market, code=code)
-        c2s.subTypeList.extend(_SUB_TYPES[kind] for kind in kinds)
+        c2s.subTypeList.extend(_sub_type(kind) for kind in kinds)
 
     async def _in_batches(
         self,
@@ -413,26 +531,52 @@ class OpenD(Feed):
         symbols: list[str],
         request: Callable[[list[str]], Any],
         granted: Callable[[list[str]], None],
+        kinds: tuple[str, ...] = (),
     ) -> None:
-        """Send requests for up to 100 symbols each, a few at a time; the refused ones make one error."""
+        """Send requests for up to 100 symbols each, a few at a time; the refused ones make one error.
+
+        With kinds, a refused request is divided until it is known which symbols are the reason.
+        """
         places = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(batch: list[str]) -> None:
-            async with places:
+        async def ask(batch: list[str]) -> _Refused:
+            try:
                 await self._request(proto_id, request(batch))
-                granted(batch)
+            except RequestError as error:
+                if len(batch) == 1 or not kinds:
+                    return _Refused(batch, error)
+                return await divide(batch, error)
+            granted(batch)
+            return _Refused([], None)
+
+        async def divide(batch: list[str], error: RequestError) -> _Refused:
+            _, quota = await self._subscriptions_of_opend()
+            room = quota // len(kinds)
+            if room >= len(batch):  # one of them is the reason
+                half = len(batch) // 2
+                return _joined(await ask(batch[:half]), await ask(batch[half:]))
+            fitting, others = batch[:room], batch[room:]
+            refused = await ask(fitting) if fitting else _Refused([], None)
+            probed = await ask(others[:1])
+            if probed[0]:  # as good as certain: there is no quota for any of them
+                return _joined(refused, _Refused(others, probed[1]))
+            return _joined(refused, await ask(others[1:]) if others[1:] else _Refused([], None))
+
+        async def one(batch: list[str]) -> _Refused:
+            async with places:
+                return await ask(batch)
 
         batches = [symbols[i : i + _BATCH] for i in range(0, len(symbols), _BATCH)]
         outcomes = await asyncio.gather(*map(one, batches), return_exceptions=True)
         refused: list[str] = []
         first: RequestError | None = None
         other: BaseException | None = None
-        for batch, outcome in zip(batches, outcomes, strict=True):
-            if isinstance(outcome, RequestError):
-                first = first or outcome
-                refused += batch
-            else:
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
                 other = other or outcome
+            else:
+                refused += outcome[0]
+                first = first or outcome[1]
         if other is not None:
             if refused:
                 other.add_note(f"besides, {', '.join(refused)} were refused: {first}")
@@ -458,14 +602,12 @@ class OpenD(Feed):
             self._unsubscribe_timer = loop.call_later(max(delay, 0), self._start_release)
 
     def _start_release(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._release_due())
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._in_background(self._release_due())
 
     async def _release_due(self) -> None:
         async with self._asking:
             now = time.monotonic()
-            for kind in self.kinds:
+            for kind in sorted({kind for _, kind in self._unsubscribe_at}):
                 due = [s for (s, k), at in self._unsubscribe_at.items() if k == kind and at <= now]
                 for symbol in due:
                     del self._unsubscribe_at[symbol, kind]

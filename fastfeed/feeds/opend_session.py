@@ -39,26 +39,40 @@ from fastfeed.protocols.opend_messages import (
     INIT_CONNECT,
     KEEP_ALIVE,
     NOTIFY,
+    QOT_UPDATE_BASIC_QOT,
+    QOT_UPDATE_BROKER,
+    QOT_UPDATE_KL,
+    QOT_UPDATE_ORDER_BOOK,
+    QOT_UPDATE_PRICE_REMINDER,
+    QOT_UPDATE_RT,
     QOT_UPDATE_TICKER,
     message_class,
 )
 from fastfeed.protocols.opend_rsa import RsaKey
 
-__all__ = ["Encryption", "Frames", "OpendSession", "State"]
+__all__ = ["Encryption", "OpendSession", "State"]
 
 #: What to do with a request's outcome: the reply's body, or the error.
 Done = Callable[[bytes | FastfeedError], None]
-#: Packets that are no rows: protocol id, serial number, body; or in its place why it was rejected.
-Frames = list[tuple[int, int, bytes | str]]
 #: How everything behind the handshake is encrypted.
 Encryption = Literal["aes-cbc", "ftaes-ecb", "none"]
 #: What to do with a packet that is no reply: protocol id and body.
 OnPush = Callable[[int, bytes], None]
 
 _CLIENT_VERSION = 300  # what the official client sends; OpenD knows it
+#: Of those that become rows only the refused ones come here.
 _PUSHES = frozenset(
-    {NOTIFY, QOT_UPDATE_TICKER}
-)  # of the latter only those that are errors come here
+    {
+        NOTIFY,
+        QOT_UPDATE_BASIC_QOT,
+        QOT_UPDATE_KL,
+        QOT_UPDATE_RT,
+        QOT_UPDATE_TICKER,
+        QOT_UPDATE_ORDER_BOOK,
+        QOT_UPDATE_BROKER,
+        QOT_UPDATE_PRICE_REMINDER,
+    }
+)
 #: packetEncAlgo by what users call it.
 _ENCRYPTIONS: dict[Encryption, int] = {"none": -1, "ftaes-ecb": 0, "aes-cbc": 2}
 _NO_KEY_THERE = "OpenD may have no RSA key configured, or another one than rsa_key"
@@ -151,12 +165,18 @@ class OpendSession:
             raise self.error or ConnectError(f"not connected: the session is {self.state.value}")
         self._send(proto_id, message, self._request_timeout_s, done)
 
-    def receive(self, frames: Frames, now: float, init_sha1: bytes | None = None) -> None:
+    def receive(
+        self,
+        frames: list[tuple[int, int, bytes | str]],
+        now: float,
+        init_sha1: bytes | None = None,
+    ) -> None:
         """Take packets that are no rows.
 
         Parameters
         ----------
         frames
+            Protocol id, serial number, body; or in its place the reason why it was rejected.
         now
         init_sha1
             The digest that stood in the header of InitConnect's reply, if that is among them.

@@ -30,7 +30,8 @@ static void open_machine(machine *x, unsigned options, ff_ring ring) {
     memset(x, 0, sizeof *x);
     CHECK(ff_symbols_init(&x->symbols, 50) == 0);
     x->ring = ring;
-    CHECK(ff_opend_init(&x->m, WINDOW, LIMIT, &x->symbols, &x->ring) == 0);
+    CHECK(ff_opend_init(&x->m, WINDOW, LIMIT, &x->symbols) == 0);
+    x->m.rings[FF_STREAM_TICKS] = &x->ring;
     x->m.check_sha1 = (options & CHECK_SHA1) != 0;
     set_cipher(&x->m.cipher, options);
     x->m.decoder.flags = FF_FLAG_GAP;
@@ -46,7 +47,7 @@ static ff_ring close_machine(machine *x) {
 
 static void publish(machine *x) {
     uint64_t position = ff_ring_published(&x->ring), lost = 0;
-    ff_ring_publish(&x->ring);
+    ff_opend_publish(&x->m);
     uint64_t n = ff_ring_poll(&x->ring, &position, &lost);
     CHECK(lost == 0 && n < CAPACITY / 4 + CAPACITY / 2);
     put(&x->rows, ff_ring_row(&x->ring, position), (size_t)n * sizeof(ff_tick));
@@ -139,7 +140,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
         rejected += c->rejected[i];
     CHECK(c->bytes <= length - 2);
     CHECK(c->bytes >= c->packets * FF_OPEND_HEADER);
-    CHECK(c->ticks * sizeof(ff_tick) == whole.rows.length);
+    CHECK(c->rows[FF_STREAM_TICKS] * sizeof(ff_tick) == whole.rows.length);
     CHECK(rejected + c->ignored <= c->packets + (whole.status < 0));
     CHECK(c->frames <= c->packets);
     CHECK((whole.status < 0) == (c->rejected[FF_EMAGIC] + c->rejected[FF_ELENGTH] == 1));
