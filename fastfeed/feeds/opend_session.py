@@ -344,10 +344,11 @@ class OpendSession:
                 return
             try:
                 self.cipher = self._make_cipher(response.s2c)
-            except ValueError as error:
+            except ValueError:
                 self.close(
                     RemoteProtocolError(
-                        f"OpenD's reply to InitConnect has no usable key: {error}", source="opend"
+                        "OpenD's reply to InitConnect has no usable key: expected 16 bytes, and for an IV too",
+                        source="opend",
                     )
                 )
                 return
