@@ -1324,8 +1324,8 @@ def _content(proto_id: int, body: bytes) -> Any:
         message = message_class(name).FromString(body)
     except (DecodeError, UnicodeDecodeError) as error:
         raise _unreadable(proto_id, str(error), body) from error
-    if not message.HasField("s2c") and not message.s2c.IsInitialized():
-        raise _unreadable(proto_id, "it has no content", body)
+    if not message.IsInitialized() or not message.s2c.IsInitialized():
+        raise _unreadable(proto_id, "required fields are missing", body)
     return message.s2c
 
 
