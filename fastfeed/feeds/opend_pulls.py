@@ -178,11 +178,9 @@ class HistoryBars:
     def __init__(
         self,
         page: Callable[[bytes], Awaitable[tuple[NDArray[np.void], bytes]]],
-        empty: Callable[[], NDArray[np.void]],
         limit: int | None,
     ) -> None:
         self._page = page
-        self._empty = empty
         self._limit = limit
 
     def __await__(self) -> Generator[Any, None, NDArray[np.void]]:
@@ -202,7 +200,7 @@ class HistoryBars:
                     f"expected at most {_MOST_BARS:,} bars in one array, got more: "
                     "take them page by page with `async for`, or give a limit"
                 )
-        return np.concatenate(pages) if pages else self._empty()
+        return _joined("bars", pages)
 
     async def _pages(self) -> AsyncIterator[NDArray[np.void]]:
         left = self._limit
@@ -318,8 +316,7 @@ class OpendPulls(Feed):
         async def part(some: list[str]) -> list[NDArray[np.void]]:
             return [await self._cached_rows(_QUOTES, some, subscribe)]
 
-        parts = await self._in_parts(names, _BATCH, part)
-        rows = np.concatenate(parts) if parts else np.empty(0, dtype("quotes"))
+        rows = _joined("quotes", await self._in_parts(names, _BATCH, part))
         place = {self.symbols.intern(name): i for i, name in enumerate(names)}
         order = np.argsort([place[i] for i in rows["symbol"].tolist()], kind="stable")
         return rows[order.astype(np.intp)]
@@ -541,7 +538,7 @@ class OpendPulls(Feed):
             )
             return rows, _content(QOT_REQUEST_HISTORY_KL, body).nextReqKey
 
-        return HistoryBars(page, lambda: np.empty(0, dtype("bars")), limit)
+        return HistoryBars(page, limit)
 
     async def get_snapshots(self, symbols: str | Iterable[str]) -> list[records.Snapshot]:
         """Return snapshots of symbols, in their order, without a subscription (3203, 60 calls in 30 s).
@@ -1327,6 +1324,16 @@ def _content(proto_id: int, body: bytes) -> Any:
     if not message.IsInitialized() or not message.s2c.IsInitialized():
         raise _unreadable(proto_id, "required fields are missing", body)
     return message.s2c
+
+
+def _joined(stream: str, parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+    """Return parts as one array. (`np.concatenate` would leave out the reserved bytes of the rows.)"""
+    rows: NDArray[np.void] = np.empty(sum(map(len, parts)), dtype(stream))
+    end = 0
+    for part in parts:
+        begin, end = end, end + len(part)
+        rows[begin:end] = part
+    return rows
 
 
 async def _records(kind: type[Record], messages: Sequence[Any]) -> list[Record]:
