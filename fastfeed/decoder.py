@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastfeed._core.opend import OpendMachine
 from fastfeed._core.symbols import SymbolTable
-from fastfeed.hub import Hub
+from fastfeed.hub import Hub, Streams
+from fastfeed.schema import STREAMS
 from fastfeed.stream import Stream
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ __all__ = ["Decoder"]
 _VENDORS = ("opend",)
 
 
-class Decoder:
+class Decoder(Streams):
     """Decode a received byte stream into rows, with the very code that serves live connections.
 
     Parameters
@@ -26,6 +28,8 @@ class Decoder:
         ``"opend"``.
     hub : Hub, optional
         Where the rows go; a new one by default.
+    kinds : sequence of str
+        The streams to write, all by default; pushes of others are passed over.
     check_sha1 : bool
         Check each packet's digest.
     limit_bytes : int
@@ -37,6 +41,7 @@ class Decoder:
         vendor: str,
         hub: Hub | None = None,
         *,
+        kinds: Sequence[str] = STREAMS,
         check_sha1: bool = False,
         limit_bytes: int = 1 << 26,
     ) -> None:
@@ -46,16 +51,17 @@ class Decoder:
         self.hub = hub if hub is not None else Hub()
         self._machine = OpendMachine(
             self.hub.symbols,
-            self.hub.ticks.ring,
-            self.hub.ticks.deliver,
             check_sha1=check_sha1,
             limit_bytes=limit_bytes,
+            depth=self.hub.book_depth,
         )
+        for kind in kinds:
+            stream = self.hub.stream(kind)
+            self._machine.listen(stream.number, stream.ring, stream.deliver, stream.table)
 
-    @property
-    def ticks(self) -> Stream:
-        """Trades."""
-        return self.hub.ticks
+    def stream(self, name: str) -> Stream:
+        """Return a stream by its name."""
+        return self.hub.stream(name)
 
     @property
     def symbols(self) -> SymbolTable:
@@ -97,8 +103,9 @@ class Decoder:
     def stats(self) -> dict[str, Any]:
         """Return counters.
 
-        `bytes`, `packets`; `ticks`: rows; `frames`: packets that are not rows; `ignored`: pushes of kinds that
-        are not decoded; `unreadable_times`: rows whose time is 0 for that reason; `rejected`: by reason, of
-        which ``missing_price`` and ``not_finite`` count rows, all others packets.
+        `bytes`, `packets`; by the name of each stream, its rows; `duplicates`: ticks that had been delivered
+        before; `frames`: packets that are not rows; `ignored`: pushes that nobody listens to;
+        `unreadable_times`: rows whose time is 0 for that reason; `rejected`: by reason, of which
+        ``missing_price`` and ``not_finite`` count rows, all others packets.
         """
         return self._machine.stats()

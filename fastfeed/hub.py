@@ -2,15 +2,70 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+import abc
+import operator
 
+from fastfeed import schema
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.stream import Stream
 
-__all__ = ["Hub"]
+__all__ = ["Hub", "Streams"]
+
+_FEWEST_ROWS = 64
+_MOST_ROWS = 1 << 26
+_ROW_BYTES = 64
 
 
-class Hub:
+class Streams(abc.ABC):
+    """The streams by their names, as a hub, a feed and a decoder offer them."""
+
+    @abc.abstractmethod
+    def stream(self, name: str) -> Stream:
+        """Return a stream by its name.
+
+        Raises
+        ------
+        ValueError
+            There is no such stream.
+        """
+
+    @property
+    def ticks(self) -> Stream:
+        """Trades."""
+        return self.stream("ticks")
+
+    @property
+    def quotes(self) -> Stream:
+        """Quotes: a row for each session of a symbol."""
+        return self.stream("quotes")
+
+    @property
+    def books(self) -> Stream:
+        """Order books, complete ones."""
+        return self.stream("books")
+
+    @property
+    def odd_books(self) -> Stream:
+        """Order books of odd lots."""
+        return self.stream("odd_books")
+
+    @property
+    def bars(self) -> Stream:
+        """Bars of all intervals; a running bar comes again with every change."""
+        return self.stream("bars")
+
+    @property
+    def timeshare(self) -> Stream:
+        """Points of the day's minute line."""
+        return self.stream("timeshare")
+
+    @property
+    def brokers(self) -> Stream:
+        """Hong Kong's broker queues."""
+        return self.stream("brokers")
+
+
+class Hub(Streams):
     """Streams and the symbol table that their rows refer to.
 
     A feed makes its own unless it is given one; several feeds of the same event loop can share one.
@@ -18,31 +73,56 @@ class Hub:
     Parameters
     ----------
     capacity : int
-        Rows that each stream keeps, a power of two from 64 to 2**26. A reader that falls further behind than
-        that loses rows. A tick takes 64 bytes; memory is taken when a stream is first
-        used. A single push of more than half of the capacity is rejected and counted.
+        Ticks that are kept, a power of two from 64 to 2**26. A reader that falls further behind than
+        that loses rows. A tick takes 64 bytes; the other streams have longer rows, and keep as many as fit into
+        the same memory (at least 64). Memory is taken when a stream is first used. A single push of more
+        than half of the capacity is rejected and counted.
     max_symbols : int
         How many symbols there can be; rows of further ones are rejected and counted.
+    book_depth : int
+        Levels of each side that the rows of books keep, 1 to 1000; deeper ones are cut off.
 
     Attributes
     ----------
     symbols : SymbolTable
         ``symbols[id]`` is a symbol, ``symbols["700.HK"]`` an id.
+    broker_names : SymbolTable
+        Names of the brokers in the queues; see `broker_name()`.
     """
 
-    def __init__(self, *, capacity: int = 1 << 18, max_symbols: int = 1 << 20) -> None:
-        if not 64 <= capacity <= 1 << 26 or capacity & (capacity - 1):
+    def __init__(
+        self,
+        *,
+        capacity: int = 1 << 18,
+        max_symbols: int = 1 << 20,
+        book_depth: int = schema.BOOK_DEPTH,
+    ) -> None:
+        if not _FEWEST_ROWS <= capacity <= _MOST_ROWS or capacity & (capacity - 1):
             raise ValueError(
-                f"expected a capacity that is a power of two from 64 to {1 << 26}, got {capacity}"
+                f"expected a capacity that is a power of two from {_FEWEST_ROWS} to {_MOST_ROWS}, got {capacity}"
             )
         self.capacity = capacity
+        self.book_depth = operator.index(book_depth)
+        schema.dtype("books", self.book_depth)  # ValueError
         self.symbols = SymbolTable(max_symbols)
+        self._streams: dict[str, Stream] = {}
 
-    @cached_property
-    def ticks(self) -> Stream:
-        """Trades."""
-        return Stream("ticks", self.capacity)
+    def stream(self, name: str) -> Stream:
+        """Return a stream by its name; it is made when it is first asked for."""
+        stream = self._streams.get(name)
+        if stream is None:
+            dtype = schema.dtype(name, self.book_depth)
+            rows = self.capacity * _ROW_BYTES // dtype.itemsize
+            capacity = max(_FEWEST_ROWS, 1 << max(rows, 1).bit_length() - 1)
+            stream = self._streams[name] = Stream(name, capacity, self.symbols, self.book_depth)
+        return stream
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """The streams that are in use."""
+        return tuple(self._streams.values())
 
     def end(self, error: Exception | None = None) -> None:
         """End the streams: loops over them finish once they have read what is there."""
-        self.ticks.end(error)
+        for stream in self._streams.values():
+            stream.end(error)

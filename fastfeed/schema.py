@@ -59,29 +59,32 @@ def dtype(stream: str, depth: int = BOOK_DEPTH) -> np.dtype[Any]:
     ``ticks``, 64 bytes: `price`, `volume`, `turnover`; `side` (i1): 1 buyer, -1 seller, 0 neutral or unknown;
     `kind` (u1): type of the trade as the vendor numbers it, 255 = larger than that.
 
-    ``quotes``, 320 bytes, a row for each session of a symbol: `last`, `open`, `high`, `low`, `prev_close`, `volume`,
-    `turnover`, `change`, `change_rate`, `amplitude`, `turnover_rate` (percent), `price_spread` (tick size);
-    `listed_ns` (i8); `status`, `suspended`, `dark_status` (u1). Options, warrants and futures, told by the bits of
-    `kind` (u1; 1 option, 2 future, 4 warrant): `strike_price`, `contract_size`, `open_interest`, `net_open_interest`,
-    `open_interest_change`, `implied_volatility`, `premium` (percent), `delta`, `gamma`, `vega`, `theta`, `rho`,
-    `contract_nominal_value`, `owner_lot_multiplier`, `contract_multiplier`, `last_settle_price`; `expiry_days` (i4, -2**31 = unknown);
-    `option_style`, `index_option_type` (u1).
+    ``quotes``, 320 bytes, a row for each session of a symbol: `last`, `open`, `high`, `low`, `prev_close`,
+    `volume`, `turnover`, `change`, `change_rate`, `amplitude`, `turnover_rate` (percent), `price_spread`
+    (tick size); `listed_ns` (i8); `status`, `suspended`, `dark_status` (u1). Options, warrants and futures,
+    told by the bits of `kind` (u1; 1 option, 2 future, 4 warrant): `strike_price`, `contract_size`,
+    `open_interest`, `net_open_interest`, `open_interest_change`, `implied_volatility`, `premium` (percent),
+    `delta`, `gamma`, `vega`, `theta`, `rho`, `contract_nominal_value`, `owner_lot_multiplier`,
+    `contract_multiplier`, `last_settle_price`; `expiry_days` (i4, -2**31 = unknown); `option_style`,
+    `index_option_type` (u1).
 
-    ``books`` and ``odd_books``, complete books, best level first: `bids`, `asks` (u2): levels that are real; arrays
-    of `depth` levels `bid_price`, `bid_volume`, `ask_price`, `ask_volume` (f8, NaN beyond), `bid_orders`,
-    `ask_orders` (i4); `bid_ns`, `ask_ns` (i8): the vendor's server got this side; `kind` (u1): 1 in odd-lot books.
+    ``books`` and ``odd_books``, complete books, best level first: `bids`, `asks` (u2): levels that are real;
+    arrays of `depth` levels `bid_price`, `bid_volume`, `ask_price`, `ask_volume` (f8, NaN beyond),
+    `bid_orders`, `ask_orders` (i4); `bid_ns`, `ask_ns` (i8): the vendor's server got this side; `kind` (u1):
+    1 in odd-lot books.
 
-    ``bars``, 128 bytes; `time_ns` is the START of the bar: `open`, `high`, `low`, `close`, `volume`, `turnover`,
-    `prev_close`, `change_rate` (percent), `turnover_rate` (a fraction), `pe`; `interval_s` (i4; of a month 30 days, a quarter 90, a
-    year 365); `kind` (u1): the vendor's number of the interval; `adjust` (u1): 0 as traded, 1 forward, 2
-    backward; `blank` (u1): 1 = only the time is known.
+    ``bars``, 128 bytes; `time_ns` is the START of the bar: `open`, `high`, `low`, `close`, `volume`,
+    `turnover`, `prev_close`, `change_rate` (percent), `turnover_rate` (a fraction), `pe`; `interval_s` (i4;
+    of a month 30 days, a quarter 90, a year 365); `kind` (u1): the vendor's number of the interval; `adjust`
+    (u1): 0 as traded, 1 forward, 2 backward; `blank` (u1): 1 = only the time is known.
 
     ``timeshare``, 128 bytes, the day's minute line: `price`, `avg_price`, `prev_close`, `volume`, `turnover`;
     `minute` (i4) of the market's day; `blank` (u1).
 
-    ``brokers``, 2304 bytes, Hong Kong's broker queues, complete: `bids`, `asks` (u2): places that are taken; arrays
-    of 40 places `bid_broker`, `ask_broker` (i8, the broker's id, 0 = free), `bid_level`, `ask_level` (i4, of the book, from 1),
-    `bid_order`, `ask_order` (i8, order id, 0 = not sent), `bid_volume`, `ask_volume`.
+    ``brokers``, 2304 bytes, Hong Kong's broker queues, complete: `bids`, `asks` (u2): places that are taken;
+    arrays of 40 places `bid_broker`, `ask_broker` (i8, the broker's id, 0 = free), `bid_level`, `ask_level`
+    (i4, of the book, from 1), `bid_order`, `ask_order` (i8, order id, 0 = not sent), `bid_volume`,
+    `ask_volume`.
 
     Parameters
     ----------

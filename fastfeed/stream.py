@@ -10,16 +10,22 @@ import asyncio
 import operator
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastfeed import schema
+from fastfeed._core.latest import LatestTable
 from fastfeed._core.ring import Ring, RingReader
+from fastfeed._core.symbols import SymbolTable
 from fastfeed.callbacks import Callbacks
+from fastfeed.schema import Session
 
 __all__ = ["Reader", "Rows", "Stream"]
+
+_TABLES = ("quotes", "books", "odd_books", "brokers")  # streams that keep each symbol's last row
+_SEARCHED = 4096  # rows of a ring looked at together
 
 #: A structured array of rows.
 Rows = NDArray[np.void]
@@ -106,10 +112,15 @@ class Stream:
         Why the stream ended, None after an ordinary end.
     """
 
-    def __init__(self, name: str, capacity: int) -> None:
+    def __init__(
+        self, name: str, capacity: int, symbols: SymbolTable, depth: int = schema.BOOK_DEPTH
+    ) -> None:
         self.name = name
-        self.dtype = schema.dtype(name)
+        self.number = schema.STREAMS.index(name)
+        self.dtype = schema.dtype(name, depth)
         self.ring = Ring(self.dtype.itemsize, capacity)
+        self.table = LatestTable(self.dtype.itemsize) if name in _TABLES else None
+        self._symbols = symbols
         self.ended = False
         self.error: Exception | None = None
         self._rows: Rows = np.frombuffer(self.ring, self.dtype)  # type: ignore[call-overload]
@@ -152,17 +163,57 @@ class Stream:
         position = self.ring.published if start == "now" else self.ring.oldest
         return Reader(self.ring, self._rows, position, self)
 
-    def latest(self, n: int = 1) -> Rows:
-        """Return the last n rows (or as many as there are), oldest first, as a read-only view.
+    @overload
+    def latest(self, which: int = 1) -> Rows: ...
+    @overload
+    def latest(self, which: str, session: Session = Session.REGULAR) -> np.void | None: ...
 
-        The view holds until your code awaits; copy what must stay.
+    def latest(
+        self, which: int | str = 1, session: Session = Session.REGULAR
+    ) -> Rows | np.void | None:
+        """Return the last rows of the stream, or the last row of a symbol.
+
+        Parameters
+        ----------
+        which : int or str
+            A number: the last so many rows (or as many as there are), oldest first, as a read-only view of the
+            ring that holds until your code awaits; copy what must stay. A symbol as it stands in
+            ``feed.symbols``, such as ``"700.HK"``: its last row, as a copy that is yours, or None before there was one.
+        session : Session
+            Of quotes: which session's row.
+
+        Notes
+        -----
+        The last rows of quotes, books and broker queues are kept in a table. Those of other streams are searched
+        for in the ring, which takes longer and may have lost them.
         """
-        n = operator.index(n)
+        if isinstance(which, str):
+            if which not in self._symbols:
+                return None
+            return self._latest_of(self._symbols[which], session)
+        n = operator.index(which)
         if n < 0:
             raise ValueError(f"expected n of 0 or more rows, got {n}")
         end = self.ring.published
         position = max(end - n, min(self.ring.oldest, end))
         return Reader(self.ring, self._rows, position, self).read()
+
+    def _latest_of(self, symbol: int, session: Session) -> np.void | None:
+        if self.table is not None:
+            place = symbol * len(Session) + session if self.name == "quotes" else symbol
+            row = self.table.row(place)
+            return None if row is None else np.frombuffer(row, self.dtype)[0]
+        end = self.ring.published
+        oldest = min(self.ring.oldest, end)
+        while end > oldest:
+            start = max(oldest, end - _SEARCHED)
+            rows = Reader(self.ring, self._rows, start, self).read(end - start)
+            found = np.flatnonzero(rows["symbol"] == symbol)
+            if len(found):
+                found_row: np.void = rows[found[-1] :][:1].copy()[0]
+                return found_row
+            end = start
+        return None
 
     def on_batch(self, callback: Callable[[Rows], object]) -> Callable[[], None]:
         """Call a function with the new rows after each read from the network.

@@ -6,6 +6,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 cdef extern from "fastfeed/status.h" nogil:
     int FF_REASONS
     int FF_EMAGIC
+    int FF_EROWS
     int FF_ETIME
     const char *ff_reason_name(int reason)
 
@@ -28,7 +29,23 @@ cdef extern from "fastfeed/rows.h" nogil:
         size_t size
         const ff_field *fields
 
+    enum:
+        FF_STREAM_TICKS
+        FF_STREAM_QUOTES
+        FF_STREAM_BOOKS
+        FF_STREAM_ODD_BOOKS
+        FF_STREAM_BARS
+        FF_STREAM_TIMESHARE
+        FF_STREAM_BROKERS
+
     int FF_STREAMS
+    int FF_STREAM_TICKS
+    int FF_STREAM_BOOKS
+    int FF_STREAM_ODD_BOOKS
+
+    ctypedef struct ff_tick:
+        int64_t seq
+        uint32_t symbol
     int FF_BOOK_MAX_DEPTH
     size_t FF_DEPTH
     const ff_row_type *ff_row_types
@@ -55,6 +72,33 @@ cdef extern from "fastfeed/ring.h" nogil:
     bint ff_ring_intact(const ff_ring *ring, uint64_t i)
 
 
+cdef extern from "fastfeed/latest.h" nogil:
+    ctypedef struct ff_latest:
+        size_t row_size
+        uint32_t used
+
+    void ff_latest_init(ff_latest *table, size_t row_size)
+    void ff_latest_free(ff_latest *table)
+    uint8_t *ff_latest_row(const ff_latest *table, size_t place)
+    int ff_latest_put(ff_latest *table, size_t place, const void *row)
+
+
+cdef extern from "fastfeed/order.h" nogil:
+    ctypedef struct ff_order_symbol:
+        int64_t last
+        int64_t time_ns
+        bint held
+        bint gap
+
+    ctypedef struct ff_order:
+        uint64_t duplicates
+
+    void ff_order_init(ff_order *order)
+    void ff_order_free(ff_order *order)
+    ff_order_symbol *ff_order_of(ff_order *order, uint32_t id)
+    size_t ff_order_take(ff_order *order, ff_order_symbol *symbol, ff_tick *rows, size_t n)
+
+
 cdef extern from "fastfeed/symbols.h" nogil:
     ctypedef struct ff_symbols:
         uint32_t count
@@ -68,25 +112,55 @@ cdef extern from "fastfeed/symbols.h" nogil:
     const uint8_t *ff_symbols_name(const ff_symbols *table, uint32_t id, size_t *length)
 
 
+cdef extern from "<string.h>" nogil:
+    void explicit_bzero(void *data, size_t length)
+
+
+cdef extern from "fastfeed/opend_cipher.h" nogil:
+    int FF_AES_BLOCK
+    int FF_AES_KEY
+
+    ctypedef enum ff_cipher_mode:
+        FF_CIPHER_NONE
+        FF_CIPHER_CBC
+        FF_CIPHER_ECB
+
+    ctypedef struct ff_opend_cipher:
+        pass
+
+    void ff_opend_cipher_init(ff_opend_cipher *cipher, ff_cipher_mode mode, const uint8_t *key, const uint8_t *iv,
+                              bint portable)
+    Py_ssize_t ff_opend_decrypt(const ff_opend_cipher *cipher, const uint8_t *data, size_t length, uint8_t *out)
+    size_t ff_opend_encrypted_length(const ff_opend_cipher *cipher, size_t length)
+    size_t ff_opend_encrypt(const ff_opend_cipher *cipher, const uint8_t *data, size_t length, uint8_t *out)
+    size_t ff_opend_encrypted_packets_length(const ff_opend_cipher *cipher, const uint8_t *data, size_t length)
+    size_t ff_opend_encrypt_packets(const ff_opend_cipher *cipher, const uint8_t *data, size_t length, uint8_t *out)
+
+
 cdef extern from "fastfeed/opend.h" nogil:
     ctypedef struct ff_opend_frame:
         uint32_t proto_id
         uint32_t serial
         const uint8_t *body
         size_t length
+        const uint8_t *sha1
+        int reason
 
     ctypedef struct ff_opend_counters:
         uint64_t bytes
         uint64_t packets
-        uint64_t ticks
+        uint64_t *rows
         uint64_t frames
         uint64_t ignored
         uint64_t *rejected
 
     ctypedef struct ff_opend_decoder:
+        ff_symbols *symbols
+        ff_symbols *brokers
         int64_t recv_ns
         uint8_t flags
         uint64_t *dropped
+        uint64_t cut_levels
 
     ctypedef struct ff_opend:
         uint8_t *window
@@ -94,6 +168,12 @@ cdef extern from "fastfeed/opend.h" nogil:
         size_t end
         size_t size
         bint check_sha1
+        ff_ring **rings
+        ff_latest **latest
+        ff_order *order
+        size_t depth
+        unsigned dirty
+        ff_opend_cipher cipher
         ff_opend_decoder decoder
         ff_opend_counters counters
 
@@ -101,15 +181,47 @@ cdef extern from "fastfeed/opend.h" nogil:
         FF_OPEND_NEED_MORE
         FF_OPEND_FRAME
         FF_OPEND_ROWS_FULL
+        FF_OPEND_HELD
         FF_OPEND_HEADER
+        FF_OPEND_INIT_CONNECT
 
-    int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols *symbols, ff_ring *ring)
+    int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols *symbols)
     void ff_opend_free(ff_opend *m)
     void ff_opend_reset(ff_opend *m)
     uint8_t *ff_opend_space(ff_opend *m, size_t want, size_t *room)
+    unsigned ff_opend_publish(ff_opend *m)
     void ff_opend_commit(ff_opend *m, size_t n)
     int ff_opend_process(ff_opend *m, ff_opend_frame *frame)
     int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_t *used, ff_opend_frame *frame)
+
+
+cdef extern from "fastfeed/opend_ticks.h" nogil:
+    int ff_opend_decode_ticks(ff_opend_decoder *d, const uint8_t *body, size_t length, void *rows, size_t max_rows)
+
+
+cdef extern from "fastfeed/opend_quotes.h" nogil:
+    int ff_opend_decode_quotes(ff_opend_decoder *d, const uint8_t *body, size_t length, void *rows, size_t max_rows)
+
+
+cdef extern from "fastfeed/opend_books.h" nogil:
+    int ff_opend_decode_book(ff_opend_decoder *d, const uint8_t *body, size_t length, void *row, size_t depth)
+
+
+cdef extern from "fastfeed/opend_bars.h" nogil:
+    int ff_opend_decode_bars(ff_opend_decoder *d, const uint8_t *body, size_t length, void *rows, size_t max_rows)
+    int ff_opend_decode_bars_reply(ff_opend_decoder *d, int32_t kl_type, int32_t rehab, const uint8_t *body,
+                                   size_t length, void *rows, size_t max_rows)
+
+
+cdef extern from "fastfeed/opend_timeshare.h" nogil:
+    int ff_opend_decode_timeshare(ff_opend_decoder *d, const uint8_t *body, size_t length, void *rows, size_t max_rows)
+
+
+cdef extern from "fastfeed/opend_brokers.h" nogil:
+    enum:
+        FF_BROKER_SPACE
+
+    int ff_opend_decode_brokers(ff_opend_decoder *d, const uint8_t *body, size_t length, void *row)
 
 
 cdef extern from "fastfeed/opend_encode.h" nogil:

@@ -1,37 +1,77 @@
-"""OpenD's machine: received bytes in, rows into a ring, other packets out for the session."""
+"""OpenD's machine: received bytes in, rows into rings, other packets out for the session."""
 
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
-from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uint8_t
+from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
+from fastfeed._core.latest cimport LatestTable
 from fastfeed._core.native cimport (
+    FF_BOOK_MAX_DEPTH,
+    FF_BROKER_SPACE,
     FF_EMAGIC,
+    FF_EROWS,
     FF_ETIME,
-    FF_FLAG_GAP,
     FF_OPEND_FRAME,
+    FF_OPEND_HELD,
+    FF_OPEND_INIT_CONNECT,
     FF_OPEND_NEED_MORE,
     FF_OPEND_ROWS_FULL,
     FF_REASONS,
+    FF_STREAMS,
+    FF_STREAM_BARS,
+    FF_STREAM_BOOKS,
+    FF_STREAM_BROKERS,
+    FF_STREAM_ODD_BOOKS,
+    FF_STREAM_QUOTES,
+    FF_STREAM_TICKS,
+    FF_STREAM_TIMESHARE,
+    explicit_bzero,
+    ff_book_size,
     ff_opend,
     ff_opend_commit,
+    ff_opend_decode_bars,
+    ff_opend_decode_bars_reply,
+    ff_opend_decode_book,
+    ff_opend_decode_brokers,
+    ff_opend_decode_quotes,
+    ff_opend_decode_ticks,
+    ff_opend_decode_timeshare,
+    ff_opend_decoder,
     ff_opend_frame,
     ff_opend_free,
     ff_opend_init,
     ff_opend_process,
     ff_opend_process_span,
+    ff_opend_publish,
     ff_opend_reset,
     ff_opend_space,
+    ff_order_free,
+    ff_order_init,
+    ff_order_of,
+    ff_order_symbol,
+    ff_order_take,
     ff_reason_name,
-    ff_ring_publish,
+    ff_ring,
+    ff_ring_advance,
+    ff_ring_claim,
+    ff_row_types,
+    ff_symbols_find,
+    ff_tick,
 )
+from fastfeed._core.opend_cipher cimport OpendCipher
 from fastfeed._core.ring cimport Ring
 from fastfeed._core.symbols cimport SymbolTable
 
 cimport cython
 from fastfeed.errors import LocalProtocolError, RemoteProtocolError
+
+
+cdef enum:
+    MOST_HELD_ROWS = 1 << 16  # of all symbols together, 4 MiB
 
 
 cdef inline int64_t now_ns() noexcept nogil:
@@ -45,43 +85,86 @@ cdef class OpendMachine:
     """The receiving side of one OpenD connection, without a socket.
 
     Ask `space()` for memory, put bytes there, tell `received()` how many; or hand whole pieces to `feed()`.
-    Rows go into the ring; after each publication `deliver` is called without arguments. Both calls return the
-    packets that are not rows, as a list of (protocol id, serial number, body), or None.
+    Rows go into the rings of the streams that are listened to. Both calls return the packets that are not
+    rows, as a list of (protocol id, serial number, body), or None. In place of the body of a rejected reply
+    stands the name of the reason, a str.
+
+    Replies to InitConnect are given as they came, neither decrypted nor checked. After `reset(handshake=True)`
+    the machine stops behind each of them: `init_sha1` is then the digest in its header, and `resume()` goes on,
+    once `set_cipher()` has been called where that is wanted.
 
     When the stream cannot be followed any more, `error` becomes a `RemoteProtocolError` and everything
     further is ignored until `reset()`.
 
     Parameters
     ----------
-    symbols, ring
-        Where symbols and ticks go.
-    deliver : callable
+    symbols
+        Where symbols go.
     limit_bytes : int
         Longest body that is believed.
     check_sha1 : bool
         Compute the digest of every body; packets with a wrong one are dropped and counted.
     window_bytes : int
         What a single read may bring.
+    depth : int
+        Levels of the books' rows.
+    ordered : bool
+        Ticks of a symbol whose sequence is not above that of its last one are dropped and counted: they have
+        been delivered before.
     """
 
-    def __cinit__(self, SymbolTable symbols not None, Ring ring not None, deliver, *,
-                  size_t limit_bytes=1 << 26, bint check_sha1=False, size_t window_bytes=1 << 18):
+    def __cinit__(self, SymbolTable symbols not None, *, size_t limit_bytes=1 << 26, bint check_sha1=False,
+                  size_t window_bytes=1 << 18, size_t depth=10, bint ordered=False):
+        ff_order_init(&self.order)
         if not 4096 <= window_bytes <= 1 << 30:
             raise ValueError(f"expected window_bytes of 4096 to {1 << 30}, got {window_bytes}")
         if not 1024 <= limit_bytes <= 1 << 30:
             raise ValueError(f"expected limit_bytes of 1024 to {1 << 30}, got {limit_bytes}")
-        if ring.ring.row_size != 64:
-            raise ValueError("expected a ring of ticks")
+        if not 1 <= depth <= FF_BOOK_MAX_DEPTH:
+            raise ValueError(f"expected a depth of 1 to {FF_BOOK_MAX_DEPTH}, got {depth}")
         self.symbols = symbols
-        self.ring = ring
-        self.deliver = deliver
         self.window_bytes = window_bytes
-        if ff_opend_init(&self.machine, window_bytes, limit_bytes, &symbols.table, &ring.ring) < 0:
+        self.rings = [None] * FF_STREAMS
+        self.deliver = [None] * FF_STREAMS
+        self.latest = [None] * FF_STREAMS
+        self.held = {}
+        if ff_opend_init(&self.machine, window_bytes, limit_bytes, &symbols.table) < 0:
             raise MemoryError("no memory for a receive window")
         self.machine.check_sha1 = check_sha1
+        self.machine.depth = depth
+        if ordered:
+            self.machine.order = &self.order
 
     def __dealloc__(self):
         ff_opend_free(&self.machine)
+        ff_order_free(&self.order)
+
+    def listen(self, int stream, Ring ring not None, deliver, LatestTable latest=None):
+        """Write the rows of a stream from now on.
+
+        Parameters
+        ----------
+        stream : int
+            Its number, the place in `fastfeed._core.ring.STREAMS`.
+        ring : Ring
+        deliver : callable
+            Called without arguments after each publication.
+        latest : LatestTable, optional
+            Gets the last row of each symbol (of quotes: of each symbol and session).
+        """
+        if not 0 <= stream < FF_STREAMS:
+            raise ValueError(f"expected a stream below {FF_STREAMS}, got {stream}")
+        cdef size_t size = ff_row_types[stream].size
+        if stream == FF_STREAM_BOOKS or stream == FF_STREAM_ODD_BOOKS:
+            size = ff_book_size(self.machine.depth)
+        if ring.ring.row_size != size or (latest is not None and latest.table.row_size != size):
+            raise ValueError(f"expected a ring and a table of {size}-byte rows")
+        self.enter()
+        self.rings[stream] = ring
+        self.deliver[stream] = deliver
+        self.latest[stream] = latest
+        self.machine.rings[stream] = &ring.ring
+        self.machine.latest[stream] = NULL if latest is None else &latest.table
 
     def space(self, size_hint=-1):
         """Return writable memory for the next read; using it after the next call of any method, or after the
@@ -137,10 +220,26 @@ cdef class OpendMachine:
         finally:
             PyBuffer_Release(&buffer)
 
+    def resume(self):
+        """Go on behind the reply to InitConnect; returns what `received()` does."""
+        cdef const uint8_t *p = NULL
+        cdef size_t left = 0
+        if self.init_sha1 is None:
+            raise LocalProtocolError("there is no reply to InitConnect to go on from")
+        self.enter(True)
+        self.init_sha1 = None
+        return self.process(&p, &left)
+
+    def set_cipher(self, OpendCipher cipher):
+        """Decrypt every body from now on; with None, no more. `reset()` ends it as well."""
+        if cipher is None:
+            explicit_bzero(&self.machine.cipher, sizeof(self.machine.cipher))
+        else:
+            self.machine.cipher = cipher.cipher
+
     cdef list process(self, const uint8_t **p, size_t *left):
         """Work through the `left` bytes at p or, when there are none, through the window."""
         cdef ff_opend_frame frame
-        cdef uint64_t before = self.machine.counters.ticks
         cdef list frames = None
         cdef int status
         cdef size_t used
@@ -155,8 +254,13 @@ cdef class OpendMachine:
                 break
             if status == FF_OPEND_FRAME:
                 frames = add_frame(frames, &frame)
+                if self.stops_behind_init and frame.proto_id == FF_OPEND_INIT_CONNECT:
+                    self.init_sha1 = PyBytes_FromStringAndSize(<const char *>frame.sha1, 20)
+                    break
             elif status == FF_OPEND_ROWS_FULL:
-                before = self.publish(before)
+                self.publish()
+            elif status == FF_OPEND_HELD:
+                self.hold_rows(&frame)
             else:
                 if left[0]:
                     self.fail(status, p[0], left[0])
@@ -165,24 +269,130 @@ cdef class OpendMachine:
                     self.fail(status, self.machine.window + self.machine.start,
                               self.machine.end - self.machine.start)
                 break
-        if before != self.machine.counters.ticks:
-            self.publish(before)
+        if self.machine.dirty:
+            self.publish()
         return frames
 
-    def reset(self, bint gap=False):
-        """Forget the stream and its error, for a new connection; counters go on.
+    def reset(self, *, bint handshake=False):
+        """Forget the stream, its error and its cipher, for a new connection; counters go on, and so does the ticks'
+        order.
 
-        With gap, the next row carries the flag that rows may be missing before it.
+        With handshake, the machine will stop behind replies to InitConnect.
         """
-        self.enter()
+        self.enter(True)
         ff_opend_reset(&self.machine)
         self.begun_at = self.machine.counters.bytes
-        self.machine.decoder.flags = FF_FLAG_GAP if gap else 0
+        self.stops_behind_init = handshake
+        self.init_sha1 = None
         self.error = None
 
-    cdef int enter(self) except -1:
+    # What was missed: hold, fetch, release.
+
+    def hold(self, ids):
+        """Let the live ticks of symbols wait from now on, until `release()`.
+
+        At most 65,536 rows wait, of all symbols together; a symbol for which there is no more room is
+        released with a gap.
+        """
+        cdef ff_order_symbol *symbol
+        for number in ids:
+            symbol = self.order_of(number)
+            symbol.held = True
+
+    def last_tick(self, uint32_t number):
+        """Return the sequence of a symbol's last tick, -1 when there is none, and its time."""
+        cdef ff_order_symbol *symbol = self.order_of(number)
+        return symbol.last, symbol.time_ns
+
+    def is_held(self, uint32_t number):
+        """Return whether the ticks of a symbol wait."""
+        return self.order_of(number).held
+
+    def take_held(self, uint32_t number):
+        """Return the rows of a symbol that wait, oldest first, and forget them."""
+        cdef bytearray rows = self.held.pop(number, None)
+        if rows is None:
+            return bytearray()
+        self.held_rows -= <uint64_t>len(rows) // sizeof(ff_tick)
+        return rows
+
+    def release(self, uint32_t number, const unsigned char[::1] rows not None, bint gap=False):
+        """Write ticks of a symbol, what was missed and what waited, and let live ones follow.
+
+        Rows that were delivered before are dropped. With gap, the first row carries the flag that rows may be
+        missing before it.
+        """
+        cdef ff_order_symbol *symbol = self.order_of(number)
+        symbol.held = False
+        symbol.gap = symbol.gap or gap
+        self.write(FF_STREAM_TICKS, rows)
+
+    cdef ff_order_symbol *order_of(self, uint32_t number) except NULL:
+        if number >= self.symbols.table.count:
+            raise IndexError(f"expected the id of a symbol, got {number}")
+        cdef ff_order_symbol *symbol = ff_order_of(&self.order, number)
+        if symbol == NULL:
+            raise MemoryError("no memory for another symbol")
+        return symbol
+
+    cdef int hold_rows(self, const ff_opend_frame *frame) except -1:
+        cdef uint32_t number = (<const ff_tick *>frame.body).symbol
+        cdef bytearray rows = self.held.get(number)
+        if self.held_rows + frame.length > MOST_HELD_ROWS:
+            waited = self.take_held(number)
+            waited += PyBytes_FromStringAndSize(<const char *>frame.body, frame.length * sizeof(ff_tick))
+            self.let_go(number, waited)
+            return 0
+        if rows is None:
+            rows = self.held[number] = bytearray()
+        rows += PyBytes_FromStringAndSize(<const char *>frame.body, frame.length * sizeof(ff_tick))
+        self.held_rows += frame.length
+        return 0
+
+    cdef int let_go(self, uint32_t number, const unsigned char[::1] rows) except -1:
+        cdef ff_order_symbol *symbol = self.order_of(number)
+        symbol.held = False
+        symbol.gap = True
+        return self.write_rows(FF_STREAM_TICKS, &rows[0], rows.shape[0] // sizeof(ff_tick))
+
+    def write(self, int stream, const unsigned char[::1] rows not None):
+        """Write rows that came another way, given as their bytes, and deliver them."""
+        if not 0 <= stream < FF_STREAMS or self.machine.rings[stream] == NULL:
+            raise ValueError(f"expected a stream that is listened to, got {stream}")
+        cdef size_t size = self.machine.rings[stream].row_size
+        if rows.shape[0] % size:
+            raise ValueError(f"expected whole rows of {size} bytes, got {rows.shape[0]} bytes")
+        self.enter()
+        if rows.shape[0]:
+            self.write_rows(stream, &rows[0], rows.shape[0] // size)
+
+    cdef int write_rows(self, int stream, const uint8_t *rows, size_t n) except -1:
+        cdef ff_ring *ring = self.machine.rings[stream]
+        cdef size_t most = <size_t>ring.capacity // 4
+        cdef size_t part, kept
+        cdef void *place
+        while n:
+            part = min(n, most)
+            place = ff_ring_claim(ring, part)
+            memcpy(place, rows, part * ring.row_size)
+            kept = part
+            if stream == FF_STREAM_TICKS and self.machine.order != NULL:
+                kept = ff_order_take(&self.order, self.order_of((<ff_tick *>place).symbol), <ff_tick *>place,
+                part)
+            ff_ring_advance(ring, kept)
+            self.machine.counters.rows[stream] += kept
+            if kept:
+                self.machine.dirty |= 1 << stream
+                self.publish()
+            rows += part * ring.row_size
+            n -= part
+        return 0
+
+    cdef int enter(self, bint stopped=False) except -1:
         if self.busy:
             raise LocalProtocolError("a callback must not feed the machine that called it")
+        if self.init_sha1 is not None and not stopped:
+            raise LocalProtocolError("the machine stopped behind InitConnect: expected resume() or reset()")
         return 0
 
     cdef int keep(self, const uint8_t *p, size_t n) except -1:
@@ -194,14 +404,19 @@ cdef class OpendMachine:
         ff_opend_commit(&self.machine, n)
         return 0
 
-    cdef uint64_t publish(self, uint64_t before) except? 0:
-        ff_ring_publish(&self.ring.ring)
+    cdef int publish(self) except -1:
+        cdef unsigned dirty = ff_opend_publish(&self.machine)
+        cdef int stream = 0
         self.busy = True
         try:
-            self.deliver()
+            while dirty:
+                if dirty & 1:
+                    self.deliver[stream]()
+                dirty >>= 1
+                stream += 1
         finally:
             self.busy = False
-        return self.machine.counters.ticks
+        return 0
 
     cdef int fail(self, int status, const uint8_t *p, size_t left) except -1:
         cdef uint64_t offset = self.machine.counters.bytes - self.begun_at
@@ -211,7 +426,8 @@ cdef class OpendMachine:
         if status == -FF_EMAGIC:
             message = f"expected a packet that begins with b'FT', got {data[:2]!r}"
         else:
-            message = f"expected a body within the limit, got a length of {int.from_bytes(data[12:16], 'little')} bytes"
+            message = f"expected a body within the limit, got a length of {int.from_bytes(data[12:16],
+            'little')} bytes"
         self.error = RemoteProtocolError(
             f"{message} at byte {offset} of the stream", source="opend", offset=offset, data=data
         )
@@ -233,8 +449,12 @@ cdef class OpendMachine:
 
     @property
     def rows(self):
-        """Rows written."""
-        return self.machine.counters.ticks
+        """Rows written, of all streams."""
+        cdef uint64_t n = 0
+        cdef int stream
+        for stream in range(FF_STREAMS):
+            n += self.machine.counters.rows[stream]
+        return n
 
     def stats(self):
         """Return the counters; see `fastfeed.Decoder.stats`."""
@@ -247,7 +467,8 @@ cdef class OpendMachine:
         return {
             "bytes": self.machine.counters.bytes,
             "packets": self.machine.counters.packets,
-            "ticks": self.machine.counters.ticks,
+            **{ff_row_types[i].stream.decode(): self.machine.counters.rows[i] for i in range(FF_STREAMS)},
+            "duplicates": self.order.duplicates,
             "frames": self.machine.counters.frames,
             "ignored": self.machine.counters.ignored,
             "unreadable_times": self.machine.decoder.dropped[<int>FF_ETIME],
@@ -258,6 +479,108 @@ cdef class OpendMachine:
 cdef list add_frame(list frames, const ff_opend_frame *frame):
     if frames is None:
         frames = []
-    frames.append((frame.proto_id, frame.serial,
-                   PyBytes_FromStringAndSize(<const char *>frame.body, frame.length)))
+    if frame.reason == 0:
+        body = PyBytes_FromStringAndSize(<const char *>frame.body, frame.length)
+    else:
+        body = ff_reason_name(-frame.reason).decode()
+    frames.append((frame.proto_id, frame.serial, body))
     return frames
+
+
+cdef int stream_number(str stream) except -1:
+    cdef int i
+    for i in range(FF_STREAMS):
+        if stream == ff_row_types[i].stream.decode():
+            return i
+    raise ValueError(f"expected a stream, got {stream!r}")
+
+
+def decode_reply(str stream not None, body, SymbolTable symbols not None, int64_t recv_ns, *, int32_t kl_type=0,
+                 int32_t adjust=0, Py_ssize_t depth=10, bint push=False, SymbolTable brokers=None):
+    """Return the rows in the body of a reply with market data.
+
+    Parameters
+    ----------
+    stream : str
+        What the reply holds.
+    body : bytes-like
+    symbols : SymbolTable
+        A security that is new gets its id there.
+    recv_ns : int
+        The time of reception for the rows.
+    kl_type, adjust : int
+        Of bars: what was asked for, by OpenD's numbers (KLType, RehabType). A reply does not say.
+    depth : int
+        Of books: the levels of the row, 1 to 1000.
+    push : bool
+        The body is that of a push. It matters for bars, where replies and pushes differ.
+    brokers : SymbolTable, optional
+        Where names of brokers go; see `broker_name`.
+
+    Returns
+    -------
+    bytearray
+        Whole rows of the stream's dtype, possibly none.
+
+    Raises
+    ------
+    ValueError
+        The body cannot be read, or OpenD says that it is an error; the text is the reason's name, as in
+        ``stats()["rejected"]``.
+    """
+    cdef ff_opend_decoder decoder
+    cdef Py_buffer buffer
+    cdef int number = stream_number(stream)
+    cdef size_t row_size, max_rows = 1
+    cdef bytearray rows
+    cdef int n
+    if not 1 <= depth <= FF_BOOK_MAX_DEPTH:
+        raise ValueError(f"expected a depth of 1 to {FF_BOOK_MAX_DEPTH} levels, got {depth}")
+    memset(&decoder, 0, sizeof(decoder))
+    decoder.symbols = &symbols.table
+    decoder.brokers = NULL if brokers is None else &brokers.table
+    decoder.recv_ns = recv_ns
+    if number == FF_STREAM_BOOKS or number == FF_STREAM_ODD_BOOKS:
+        row_size = ff_book_size(depth)
+    else:
+        row_size = ff_row_types[number].size
+    PyObject_GetBuffer(body, &buffer, PyBUF_SIMPLE)
+    try:
+        if number != FF_STREAM_BOOKS and number != FF_STREAM_ODD_BOOKS and number != FF_STREAM_BROKERS:
+            max_rows = buffer.len // 64 + 4  # short of room only when rows are unusually small
+        while True:
+            rows = PyByteArray_FromStringAndSize(NULL, max_rows * row_size)
+            n = decode_body(&decoder, number, push, kl_type, adjust, depth, <const uint8_t *>buffer.buf,
+                            buffer.len, PyByteArray_AS_STRING(rows), max_rows)
+            if n != -FF_EROWS:
+                break
+            max_rows *= 2
+    finally:
+        PyBuffer_Release(&buffer)
+    if n < 0:
+        raise ValueError(ff_reason_name(-n).decode())
+    PyByteArray_Resize(rows, n * row_size)
+    return rows
+
+
+cdef int decode_body(ff_opend_decoder *d, int stream, bint push, int32_t kl_type, int32_t adjust, size_t depth,
+                     const uint8_t *body, size_t length, void *rows, size_t max_rows) noexcept nogil:
+    if stream == FF_STREAM_TICKS:
+        return ff_opend_decode_ticks(d, body, length, rows, max_rows)
+    if stream == FF_STREAM_QUOTES:
+        return ff_opend_decode_quotes(d, body, length, rows, max_rows)
+    if stream == FF_STREAM_BARS and push:
+        return ff_opend_decode_bars(d, body, length, rows, max_rows)
+    if stream == FF_STREAM_BARS:
+        return ff_opend_decode_bars_reply(d, kl_type, adjust, body, length, rows, max_rows)
+    if stream == FF_STREAM_TIMESHARE:
+        return ff_opend_decode_timeshare(d, body, length, rows, max_rows)
+    if stream == FF_STREAM_BROKERS:
+        return ff_opend_decode_brokers(d, body, length, rows)
+    return ff_opend_decode_book(d, body, length, rows, depth)
+
+
+def broker_name(SymbolTable brokers not None, int64_t broker):
+    """Return the name of a broker by the id in rows of ``brokers``; None when none was seen."""
+    cdef const uint8_t *key = <const uint8_t *>&broker cdef int64_t id = ff_symbols_find(&brokers.table,
+    FF_BROKER_SPACE, key, sizeof(broker), key + sizeof(broker)) return None if id < 0 else brokers[id]

@@ -14,11 +14,11 @@ class Event:
     Attributes
     ----------
     kind : str
-        ``connected``; ``disconnected`` (`text` is the reason); ``connect_failed`` (an attempt to come back did
-        not succeed, the next one follows); ``resubscribed`` (`symbols` are delivered again); ``gap`` (rows of
-        `symbols` may be missing between `start_ns` and `end_ns`; `text` says whether they were fetched);
-        ``notice`` (the vendor says something); ``error`` (something failed in the background, `symbols` are
-        those it concerns).
+        ``connected``; ``disconnected`` (`text` is the reason); ``connect_failed`` (an attempt to come back
+        did not succeed, the next one follows); ``resubscribed`` (`symbols` are delivered again); ``gap``
+        (`symbols` were not delivered between `start_ns` and `end_ns`; `filled` says whether all that was
+        missed has been fetched); ``notice`` (the vendor says something); ``price_reminder`` (a price alert
+        fired, of `symbols`); ``error`` (something failed in the background, `symbols` are those it concerns).
     feed : str
         URL of the feed, without credentials.
     time_ns : int
@@ -29,7 +29,13 @@ class Event:
         The vendor's number.
     symbols : tuple of str
     start_ns, end_ns : int
-        Of a gap, in this machine's time, 0 otherwise.
+        Of a gap, ns since 1970 UTC, 0 otherwise. When it was filled, the interruption in this machine's time;
+        when not, the exchange's times of the last tick before the hole and of the first one after it, where
+        known.
+    rows : int
+        Of a gap: ticks that were fetched.
+    filled : bool
+        Of a gap: nothing is missing any more.
     """
 
     kind: str
@@ -40,3 +46,5 @@ class Event:
     symbols: tuple[str, ...] = ()
     start_ns: int = 0
     end_ns: int = 0
+    rows: int = 0
+    filled: bool = False

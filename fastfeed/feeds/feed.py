@@ -25,7 +25,7 @@ from fastfeed.errors import (
 )
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.events import Event
-from fastfeed.hub import Hub
+from fastfeed.hub import Hub, Streams
 from fastfeed.stream import Stream
 
 __all__ = ["Feed"]
@@ -39,7 +39,7 @@ _ASK_AGAIN_S = 2.0
 _ASK_AGAIN_MOST_S = 60.0
 
 
-class Feed(abc.ABC):
+class Feed(Streams):
     """A live connection to a vendor, kept up until it is closed; made by `fastfeed.connect()`.
 
     Use it as ``async with``: entering connects (and raises `ConnectError` when that fails), leaving closes.
@@ -54,7 +54,7 @@ class Feed(abc.ABC):
         Where its rows and symbols are.
     """
 
-    #: What can be subscribed to.
+    #: The streams that can be subscribed to.
     kinds: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
@@ -72,7 +72,7 @@ class Feed(abc.ABC):
         self._wait_s = wait_s
         self._up_timeout_s = up_timeout_s
         self._backoff = backoff if backoff is not None else Backoff()
-        self._wanted: dict[str, dict[str, None]] = {kind: {} for kind in self.kinds}
+        self._wanted: dict[str, dict[str, None]] = {}  # kind: symbols
         self._granted: set[tuple[str, str]] = set()  # (symbol, kind), on the present connection
         self._asking = asyncio.Lock()  # one change of the subscriptions at a time
         self._events: Callbacks[Event] = Callbacks("event")
@@ -106,9 +106,31 @@ class Feed(abc.ABC):
     async def _unsubscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         """Give symbols up that are no longer in `_wanted`."""
 
+    async def _recover(
+        self, symbols: tuple[str, ...], kinds: tuple[str, ...], lost_ns: int
+    ) -> None:
+        """Fetch what was missed since `lost_ns` of symbols that are subscribed again, and tell about the gap."""
+        self._emit(
+            "gap",
+            f"{', '.join(kinds)} of the interruption were not fetched",
+            symbols=symbols,
+            start_ns=lost_ns,
+            end_ns=time.time_ns(),
+        )
+
+    async def _missing_at_vendor(self) -> set[tuple[str, str]]:
+        """Return the (symbol, kind) that were granted and that the vendor does not know of; forget them."""
+        return set()
+
     @abc.abstractmethod
     def _canonical(self, symbol: str) -> str:
         """Return the canonical form of a symbol; ValueError."""
+
+    def _canonical_kind(self, kind: str) -> str:
+        """Return the canonical form of a kind; ValueError."""
+        if kind not in self.kinds:
+            raise ValueError(f"expected a kind ({', '.join(self.kinds)}), got {kind!r}")
+        return kind
 
     @abc.abstractmethod
     def _machine_stats(self) -> dict[str, Any]:
@@ -116,10 +138,9 @@ class Feed(abc.ABC):
 
     # streams
 
-    @property
-    def ticks(self) -> Stream:
-        """Trades."""
-        return self.hub.ticks
+    def stream(self, name: str) -> Stream:
+        """Return a stream by its name."""
+        return self.hub.stream(name)
 
     @property
     def symbols(self) -> SymbolTable:
@@ -214,7 +235,8 @@ class Feed(abc.ABC):
         symbols : str or iterable of str
             One symbol or several, such as ``"700.HK"``; the vendor's own form is understood as well.
         *kinds : str
-            What to deliver, by the names of the streams: ``"ticks"``.
+            What to deliver, by the names of the streams: ``"ticks"``, ``"quotes"``, ...; bars with their
+            interval: ``"bars:1m"``.
 
         Raises
         ------
@@ -226,6 +248,7 @@ class Feed(abc.ABC):
             The connection was lost meanwhile, or there was no answer. What was granted before stays.
         """
         names = self.check(symbols, *kinds)
+        kinds = tuple(dict.fromkeys(map(self._canonical_kind, kinds)))
         self._check_loop()
         await self._wait_until_up()
         async with self._asking:
@@ -245,21 +268,21 @@ class Feed(abc.ABC):
         SubscriptionError
             The vendor refused.
         """
-        kinds = kinds or self.kinds
-        names = self.check(symbols, *kinds)
+        names = self._canonical_symbols(symbols)
+        kinds = tuple(dict.fromkeys(map(self._canonical_kind, kinds))) or tuple(self._wanted)
         self._check_loop()
         async with self._asking:
-            gone = [name for name in names if any(name in self._wanted[kind] for kind in kinds)]
-            for kind in kinds:
+            wanted = [self._wanted.get(kind, {}) for kind in kinds]
+            gone = [name for name in names if any(name in known for known in wanted)]
+            for known in wanted:
                 for name in gone:
-                    self._wanted[kind].pop(name, None)
+                    known.pop(name, None)
             if gone and self.connected:
                 await self._unsubscribe(gone, kinds)
 
     def subscribed(self, kind: str) -> tuple[str, ...]:
         """Return the symbols subscribed to a kind, also those that wait for the connection to come back."""
-        self.check((), kind)
-        return tuple(self._wanted[kind])
+        return tuple(self._wanted.get(self._canonical_kind(kind), ()))
 
     def check(self, symbols: str | Iterable[str], *kinds: str) -> list[str]:
         """Return the canonical forms of symbols, each once, without asking the vendor.
@@ -272,8 +295,10 @@ class Feed(abc.ABC):
         if not kinds:
             raise ValueError(f"expected at least one kind ({', '.join(self.kinds)})")
         for kind in kinds:
-            if kind not in self._wanted:
-                raise ValueError(f"expected a kind ({', '.join(self.kinds)}), got {kind!r}")
+            self._canonical_kind(kind)
+        return self._canonical_symbols(symbols)
+
+    def _canonical_symbols(self, symbols: str | Iterable[str]) -> list[str]:
         if isinstance(symbols, str):
             symbols = (symbols,)
         elif isinstance(symbols, bytes):
@@ -323,8 +348,9 @@ class Feed(abc.ABC):
             "connected": self.connected,
             "connections": self._connections,
             "subscribed": {kind: len(symbols) for kind, symbols in self._wanted.items()},
-            "callback_errors": self.ticks.callback_errors + self._events.errors,
-            "lost_rows": self.ticks.lost,
+            "callback_errors": self._events.errors
+            + sum(stream.callback_errors for stream in self.hub.streams),
+            "lost_rows": sum(stream.lost for stream in self.hub.streams),
             **self._machine_stats(),
         }
 
@@ -396,6 +422,7 @@ class Feed(abc.ABC):
             if refused:
                 await asyncio.sleep(pauses.pause_s())
             only, refused = refused, set()
+            recoveries = []
             for symbols, kinds in self._wanted_groups(only):
                 try:
                     async with self._asking:
@@ -411,17 +438,23 @@ class Feed(abc.ABC):
                 granted = tuple(symbol for symbol in wanted if symbol not in refused)
                 if granted:
                     self._emit("resubscribed", f"{len(granted)} symbols", symbols=granted)
-                    self._emit(
-                        "gap",
-                        f"{', '.join(kinds)} of the interruption were not fetched",
-                        symbols=granted,
-                        start_ns=lost_ns,
-                        end_ns=time.time_ns(),
-                    )
+                    recoveries.append((granted, kinds))
+            missing = await self._missing_at_vendor()
+            if missing:
+                refused.update(symbol for symbol, _ in missing)
+                self._emit(
+                    "error",
+                    "the vendor does not know of subscriptions that it has granted",
+                    symbols=tuple(sorted(refused)),
+                )
+            for symbols_again, kinds in recoveries:
+                await self._recover(symbols_again, kinds, lost_ns)
 
     def _is_missing(self, symbol: str, kinds: tuple[str, ...]) -> bool:
         """Return whether a symbol is wanted and not granted; both may have changed while we waited."""
-        return any(symbol in self._wanted[k] and (symbol, k) not in self._granted for k in kinds)
+        return any(
+            symbol in self._wanted.get(k, ()) and (symbol, k) not in self._granted for k in kinds
+        )
 
     def _wanted_groups(self, only: set[str] | None) -> list[tuple[list[str], tuple[str, ...]]]:
         """Return what is wanted, grouped by equal sets of kinds."""

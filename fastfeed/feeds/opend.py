@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import time
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from google.protobuf.message import DecodeError
 
 from fastfeed._core.opend import OpendMachine
 from fastfeed.errors import (
+    ConfigError,
     ConnectError,
     FastfeedError,
     RequestError,
@@ -19,20 +21,32 @@ from fastfeed.errors import (
 )
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.opend_pulls import OpendPulls
-from fastfeed.feeds.opend_session import OpendSession, State, refusal, text_of
+from fastfeed.feeds.opend_recovery import OpendRecovery
+from fastfeed.feeds.opend_session import (
+    Encryption,
+    Frames,
+    OpendSession,
+    State,
+    refusal,
+    text_of,
+)
 from fastfeed.feeds.transport import Connection, open_connection
 from fastfeed.hub import Hub
-from fastfeed.protocols.opend_codes import canonical, security
+from fastfeed.protocols.opend_codes import canonical, interval, security
 from fastfeed.protocols.opend_messages import (
     NOTIFY,
+    QOT_GET_SUB_INFO,
     QOT_REG_QOT_PUSH,
     QOT_SUB,
     message_class,
 )
+from fastfeed.protocols.opend_rsa import load_rsa_key
+from fastfeed.schema import STREAMS
 
 __all__ = ["OpenD"]
 
-_SUB_TYPES = {"ticks": 4}
+_SUB_TYPES = {"ticks": 4, "quotes": 1, "books": 2, "odd_books": 22, "timeshare": 5, "brokers": 14}
+_ADJUSTMENTS = {"none": 0, "forward": 1, "backward": 2}
 _SESSIONS = {"RTH": 1, "ETH": 2, "ALL": 3}
 _BATCH = 100  # symbols in a request, as the official client
 _AT_ONCE = 4  # requests under way
@@ -62,6 +76,20 @@ class _Link:
             self.ready.set_result(None)
 
 
+class _Refused(NamedTuple):
+    symbols: list[str]
+    error: RequestError | None
+
+
+def _joined(one: _Refused, other: _Refused) -> _Refused:
+    return _Refused(one.symbols + other.symbols, one.error or other.error)
+
+
+def _sub_type(kind: str) -> int:
+    stream, _, length = kind.partition(":")
+    return interval(length).sub_type if stream == "bars" else _SUB_TYPES[stream]
+
+
 class OpenD(OpendPulls):
     """A feed from OpenD.
 
@@ -76,9 +104,17 @@ class OpenD(OpendPulls):
     session : {"RTH", "ETH", "ALL"}, optional
         Trading sessions of US symbols: regular hours, with pre-market and after-hours, or all 24 hours. Not
         given: OpenD's own default.
+    adjust : {"forward", "none", "backward"}
+        For what bars are adjusted: for splits and dividends back from today, not at all, or on from the first day.
     check_sha1 : bool, optional
         Check the digest of everything received, at some 80 ns a tick. Default: only when OpenD is on another
         machine.
+    rsa_key : str, optional
+        OpenD's RSA key, if it has one: the path of the PEM file. Default: the environment's
+        `FUTU_OPEND_RSA_KEY`; an empty text is no key. Needs ``pip install 'fastfeed[crypto]'``.
+    encryption : {"aes-cbc", "ftaes-ecb", "none"}, optional
+        How to encrypt everything behind the handshake, in both directions. Default: "aes-cbc" with a key, "none"
+        without.
     wait_s : float
         How long to try when nothing listens at first. Default: not at all.
     connect_timeout_s, request_timeout_s : float
@@ -98,7 +134,7 @@ class OpenD(OpendPulls):
     quota back when the minute is over.
     """
 
-    kinds: ClassVar[tuple[str, ...]] = tuple(_SUB_TYPES)
+    kinds: ClassVar[tuple[str, ...]] = STREAMS
 
     def __init__(
         self,
@@ -108,7 +144,10 @@ class OpenD(OpendPulls):
         hub: Hub | None = None,
         client_id: str = "fastfeed",
         session: Literal["RTH", "ETH", "ALL"] | None = None,
+        adjust: Literal["forward", "none", "backward"] = "forward",
         check_sha1: bool | None = None,
+        rsa_key: str | None = None,
+        encryption: Encryption | None = None,
         wait_s: float = 0.0,
         connect_timeout_s: float = 10.0,
         request_timeout_s: float = 12.0,
@@ -121,6 +160,16 @@ class OpenD(OpendPulls):
             raise ValueError(f"expected a port from 1 to 65535, got {port}")
         if session is not None and session not in _SESSIONS:
             raise ValueError(f"expected a session ({', '.join(_SESSIONS)}), got {session!r}")
+        if adjust not in _ADJUSTMENTS:
+            raise ValueError(f"expected an adjustment ({', '.join(_ADJUSTMENTS)}), got {adjust!r}")
+        if encryption is not None and encryption not in get_args(Encryption):
+            raise ValueError(
+                f"expected an encryption ({', '.join(get_args(Encryption))}), got {encryption!r}"
+            )
+        if rsa_key is None:
+            rsa_key = os.environ.get("FUTU_OPEND_RSA_KEY")
+        if not rsa_key and encryption not in (None, "none"):
+            raise ConfigError(f"the encryption {encryption} needs OpenD's key as rsa_key")
         for name, seconds in (
             ("wait_s", wait_s),
             ("connect_timeout_s", connect_timeout_s),
@@ -148,16 +197,19 @@ class OpenD(OpendPulls):
         self._client_id = str(client_id)
         self._session_number = _SESSIONS[session] if session else None
         self._check_sha1 = check_sha1
+        self._rsa_key = load_rsa_key(rsa_key) if rsa_key else None
+        self._encryption: Encryption = encryption or ("aes-cbc" if rsa_key else "none")
         self._connect_timeout_s = connect_timeout_s
         self._request_timeout_s = request_timeout_s
-        stream = self.hub.ticks
+        self.adjust = adjust
         self._machine = OpendMachine(
             self.hub.symbols,
-            stream.ring,
-            stream.deliver,
             limit_bytes=limit_bytes,
             window_bytes=window_bytes,
+            depth=self.hub.book_depth,
+            ordered=True,
         )
+        self._recovery = OpendRecovery(self, self._machine)
         self._link: _Link | None = None
         self._unmatched_replies = 0
         self._complained_at = -_COMPLAINT_PAUSE_S
@@ -175,17 +227,26 @@ class OpenD(OpendPulls):
             client_id=self._client_id,
             handshake_timeout_s=self._connect_timeout_s,
             request_timeout_s=self._request_timeout_s,
+            rsa_key=self._rsa_key,
+            encryption=self._encryption,
         )
         link = _Link(session, loop.create_future(), loop.create_future())
 
-        def on_frames(frames: list[tuple[int, int, bytes]]) -> None:
-            session.receive(frames, loop.time())
+        def on_frames(frames: Frames | None) -> None:
+            while frames is not None:
+                init_sha1 = self._machine.init_sha1
+                session.receive(frames, loop.time(), init_sha1)
+                frames = None
+                if init_sha1 is not None and session.error is None:
+                    # The cipher is in force before anything behind InitConnect's reply is looked at.
+                    self._machine.set_cipher(session.cipher)
+                    frames = self._machine.resume()
             link.carry_out()
 
         def on_lost(reason: Exception | None) -> None:
             self._forget(link, reason)
 
-        self._machine.reset(gap=self._connections > 0)
+        self._machine.reset(handshake=True)
         link.connection = connection = await open_connection(
             self._host,
             self._port,
@@ -221,10 +282,11 @@ class OpenD(OpendPulls):
 
     def _forget(self, link: _Link, reason: Exception | None) -> None:
         """Take leave of a connection: with it end its session and OpenD's record of subscriptions."""
-        if not isinstance(reason, FastfeedError):
+        if isinstance(reason, FastfeedError):
+            link.session.close(reason)
+        else:
             text = str(reason) if reason else "closed by the peer"
-            reason = ConnectError(f"connection to {self.url} lost: {text}")
-        link.session.close(reason)
+            link.session.lost(f"connection to {self.url} lost: {text}")
         link.carry_out()
         if link.poll_timer is not None:
             link.poll_timer.cancel()
@@ -235,6 +297,8 @@ class OpenD(OpendPulls):
             for task in self._background:
                 task.cancel()
             self._unmatched_replies += link.session.unmatched_replies
+            self._hold_ticks()
+            self._recovery.outage_since_ns = 0
             self._granted.clear()
             self._subscribed_at.clear()
             self._unsubscribe_at.clear()
@@ -245,6 +309,8 @@ class OpenD(OpendPulls):
         loop = asyncio.get_running_loop()
         link.session.poll(loop.time(), self._machine.packets)
         link.carry_out()
+        if self._recovery.outage_since_ns and self._machine.held_rows:
+            self._upstream_is_back()  # it sends: it only did not say so
         delay = min(max(link.session.due(loop.time()), 0.001), _MAX_POLL_S)
         if link is self._link:
             link.poll_timer = loop.call_later(delay, self._poll, link)
@@ -267,10 +333,46 @@ class OpenD(OpendPulls):
             if s2c.HasField("event"):
                 self._emit("notice", text_of(s2c.event.desc), code=s2c.event.eventType)
             elif s2c.HasField("connectStatus"):
-                state = "logged in" if s2c.connectStatus.qotLogined else "not logged in"
+                logged_in = s2c.connectStatus.qotLogined
+                state = "logged in" if logged_in else "not logged in"
                 self._emit("notice", f"OpenD is {state} to its quote server", code=s2c.type)
+                if not logged_in and not self._recovery.outage_since_ns:
+                    self._recovery.outage_since_ns = time.time_ns()
+                    self._hold_ticks()
+                elif logged_in and self._recovery.outage_since_ns:
+                    self._upstream_is_back()
             else:
                 self._emit("notice", f"OpenD notice of type {s2c.type}", code=s2c.type)
+
+    # interruptions
+
+    def _hold_ticks(self) -> None:
+        self._recovery.hold(symbol for symbol, kind in self._granted if kind == "ticks")
+
+    def _upstream_is_back(self) -> None:
+        since_ns, self._recovery.outage_since_ns = self._recovery.outage_since_ns, 0
+        self._in_background(self._refresh(since_ns))
+
+    async def _refresh(self, since_ns: int) -> None:
+        """After an outage of OpenD's own: get the states anew, and what was missed."""
+        for symbols, kinds in self._wanted_groups(None):
+            states = tuple(kind for kind in kinds if kind != "ticks")
+            try:
+                if states:
+                    await self._set_pushes(symbols, states, True)
+            except FastfeedError as error:
+                self._emit("error", str(error), code=error.code, symbols=tuple(symbols))
+            await self._recovery.recover(symbols, kinds, since_ns)
+
+    async def _recover(
+        self, symbols: tuple[str, ...], kinds: tuple[str, ...], lost_ns: int
+    ) -> None:
+        await self._recovery.recover(symbols, kinds, lost_ns)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     def _complain(self, text: str, code: int | None) -> None:
         """Tell about a bad push, at most once a second: there may be many."""
@@ -303,15 +405,26 @@ class OpenD(OpendPulls):
     def _canonical(self, symbol: str) -> str:
         return canonical(*security(symbol))
 
+    def _canonical_kind(self, kind: str) -> str:
+        stream, colon, length = kind.partition(":") if isinstance(kind, str) else (kind, "", "")
+        if stream == "bars":
+            if not colon:
+                raise ValueError(f"expected bars with an interval, such as 'bars:1m', got {kind!r}")
+            return f"bars:{interval(length).name}"
+        return super()._canonical_kind(kind)
+
     async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...], *, again: bool) -> None:
         def request(batch: list[str]) -> Any:
             message = message_class("QotSub.Request")()
             c2s = message.c2s
             c2s.isSubOrUnSub = True
             c2s.isRegOrUnRegPush = True
-            c2s.isFirstPush = not again
+            # Again as well: states are refreshed by it, and ticks that come twice are dropped.
+            c2s.isFirstPush = True
             if self._session_number is not None:
                 c2s.session = self._session_number
+            if any(kind.startswith("bars:") for kind in kinds):
+                c2s.regPushRehabTypeList.append(_ADJUSTMENTS[self.adjust])
             self._fill(c2s, batch, kinds)
             return message
 
@@ -319,14 +432,47 @@ class OpenD(OpendPulls):
             now = time.monotonic()
             for kind in kinds:
                 for symbol in batch:
-                    self._wanted[kind][symbol] = None
+                    self._wanted.setdefault(kind, {})[symbol] = None
                     self._granted.add((symbol, kind))
                     self._unsubscribe_at.pop((symbol, kind), None)
                     self._subscribed_at.setdefault((symbol, kind), now)
 
+        for kind in kinds:
+            self._listen(kind.partition(":")[0])
         for symbol in symbols:
             self.symbols.intern(symbol)
-        await self._in_batches("subscribe", QOT_SUB, symbols, request, granted)
+        await self._in_batches("subscribe", QOT_SUB, symbols, request, granted, kinds)
+
+    def _listen(self, name: str) -> None:
+        stream = self.hub.stream(name)
+        self._machine.listen(stream.number, stream.ring, stream.deliver, stream.table)
+
+    async def _missing_at_vendor(self) -> set[tuple[str, str]]:
+        known, _ = await self._subscriptions_of_opend()
+        missing = {
+            (symbol, kind)
+            for symbol, kind in self._granted
+            if (symbol, _sub_type(kind)) not in known
+        }
+        for key in missing:
+            self._granted.discard(key)
+            self._subscribed_at.pop(key, None)
+        return missing
+
+    async def _subscriptions_of_opend(self) -> tuple[set[tuple[str, int]], int]:
+        """Return what this connection is subscribed to by OpenD's own account (3003), and the quota that is left."""
+        message = message_class("QotGetSubInfo.Request")()
+        message.c2s.isReqAllConn = False
+        body = await self._request(QOT_GET_SUB_INFO, message)
+        s2c = message_class("QotGetSubInfo.Response").FromString(body).s2c
+        known = {
+            (canonical(security.market, security.code), info.subType)
+            for connection in s2c.connSubInfoList
+            if connection.isOwnConnData
+            for info in connection.subInfoList
+            for security in info.securityList
+        }
+        return known, s2c.remainQuota
 
     async def _unsubscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         now = time.monotonic()
@@ -334,6 +480,8 @@ class OpenD(OpendPulls):
             old, young = [], []
             for symbol in symbols:
                 self._granted.discard((symbol, kind))
+                if kind == "ticks":
+                    self._recovery.give_up(symbol)
                 since = self._subscribed_at.get((symbol, kind))
                 if since is None:
                     continue
@@ -343,17 +491,20 @@ class OpenD(OpendPulls):
                     young.append(symbol)
                     self._unsubscribe_at[symbol, kind] = since + _MINIMUM_AGE_S + _AGE_MARGIN_S
             self._schedule_unsubscribe()
-            await self._stop_pushes(young, kind)
+            await self._set_pushes(young, (kind,), False)
             await self._release(old, kind)
 
-    async def _stop_pushes(self, symbols: list[str], kind: str) -> None:
+    async def _set_pushes(self, symbols: list[str], kinds: tuple[str, ...], on: bool) -> None:
         def request(batch: list[str]) -> Any:
             message = message_class("QotRegQotPush.Request")()
-            message.c2s.isRegOrUnReg = False
-            self._fill(message.c2s, batch, (kind,))
+            message.c2s.isRegOrUnReg = on
+            if any(kind.startswith("bars:") for kind in kinds):
+                message.c2s.rehabTypeList.append(_ADJUSTMENTS[self.adjust])
+            self._fill(message.c2s, batch, kinds)
             return message
 
-        await self._in_batches("stop", QOT_REG_QOT_PUSH, symbols, request, lambda batch: None)
+        verb = "get pushes of" if on else "stop"
+        await self._in_batches(verb, QOT_REG_QOT_PUSH, symbols, request, lambda batch: None)
 
     async def _release(self, symbols: list[str], kind: str) -> None:
         def request(batch: list[str]) -> Any:
@@ -372,7 +523,7 @@ class OpenD(OpendPulls):
         for symbol in batch:
             market, code = security(symbol)
             c2s.securityList.add(market=market, code=code)
-        c2s.subTypeList.extend(_SUB_TYPES[kind] for kind in kinds)
+        c2s.subTypeList.extend(_sub_type(kind) for kind in kinds)
 
     async def _in_batches(
         self,
@@ -381,26 +532,52 @@ class OpenD(OpendPulls):
         symbols: list[str],
         request: Callable[[list[str]], Any],
         granted: Callable[[list[str]], None],
+        kinds: tuple[str, ...] = (),
     ) -> None:
-        """Send requests for up to 100 symbols each, a few at a time; the refused ones make one error."""
+        """Send requests for up to 100 symbols each, a few at a time; the refused ones make one error.
+
+        With kinds, a refused request is divided until it is known which symbols are the reason.
+        """
         places = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(batch: list[str]) -> None:
-            async with places:
+        async def ask(batch: list[str]) -> _Refused:
+            try:
                 await self._request(proto_id, request(batch))
-                granted(batch)
+            except RequestError as error:
+                if len(batch) == 1 or not kinds:
+                    return _Refused(batch, error)
+                return await divide(batch, error)
+            granted(batch)
+            return _Refused([], None)
+
+        async def divide(batch: list[str], error: RequestError) -> _Refused:
+            _, quota = await self._subscriptions_of_opend()
+            room = quota // len(kinds)
+            if room >= len(batch):  # one of them is the reason
+                half = len(batch) // 2
+                return _joined(await ask(batch[:half]), await ask(batch[half:]))
+            fitting, others = batch[:room], batch[room:]
+            refused = await ask(fitting) if fitting else _Refused([], None)
+            probed = await ask(others[:1])
+            if probed[0]:  # as good as certain: there is no quota for any of them
+                return _joined(refused, _Refused(others, probed[1]))
+            return _joined(refused, await ask(others[1:]) if others[1:] else _Refused([], None))
+
+        async def one(batch: list[str]) -> _Refused:
+            async with places:
+                return await ask(batch)
 
         batches = [symbols[i : i + _BATCH] for i in range(0, len(symbols), _BATCH)]
         outcomes = await asyncio.gather(*map(one, batches), return_exceptions=True)
         refused: list[str] = []
         first: RequestError | None = None
         other: BaseException | None = None
-        for batch, outcome in zip(batches, outcomes, strict=True):
-            if isinstance(outcome, RequestError):
-                first = first or outcome
-                refused += batch
-            else:
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
                 other = other or outcome
+            else:
+                refused += outcome[0]
+                first = first or outcome[1]
         if other is not None:
             if refused:
                 other.add_note(f"besides, {', '.join(refused)} were refused: {first}")
@@ -426,14 +603,12 @@ class OpenD(OpendPulls):
             self._unsubscribe_timer = loop.call_later(max(delay, 0), self._start_release)
 
     def _start_release(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._release_due())
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._in_background(self._release_due())
 
     async def _release_due(self) -> None:
         async with self._asking:
             now = time.monotonic()
-            for kind in self.kinds:
+            for kind in sorted({kind for _, kind in self._unsubscribe_at}):
                 due = [s for (s, k), at in self._unsubscribe_at.items() if k == kind and at <= now]
                 for symbol in due:
                     del self._unsubscribe_at[symbol, kind]

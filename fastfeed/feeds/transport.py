@@ -19,7 +19,8 @@ __all__ = ["Connection", "Machine", "open_connection"]
 
 _logger = logging.getLogger(__name__)
 
-Frames = list[tuple[int, int, bytes]]
+#: Packets that are no rows: protocol id, serial number, body; or in its place why it was rejected.
+Frames = list[tuple[int, int, bytes | str]]
 
 
 class Machine(Protocol):

@@ -1,5 +1,5 @@
-/* The whole machine. The first two bytes of an input say how the rest is cut into reads: the
- * rows, frames and counters are the same as in one piece. */
+/* The whole machine. The first two bytes of an input say how it is set, and how the rest is
+ * cut into reads: the rows, frames and counters are the same as in one piece. */
 
 #include "fastfeed/opend.h"
 
@@ -16,12 +16,24 @@ typedef struct machine {
     int status;
 } machine;
 
-static void open_machine(machine *x, bool check_sha1, ff_ring ring) {
+/* Bits of the second byte. */
+enum { CHECK_SHA1 = 0x80, ENCRYPTED = 0x40, ECB = 0x20 };
+
+static void set_cipher(ff_opend_cipher *cipher, unsigned options) {
+    if ((options & ENCRYPTED) != 0)
+        ff_opend_cipher_init(cipher, options & ECB ? FF_CIPHER_ECB : FF_CIPHER_CBC,
+                             (const uint8_t *)"0123456789abcdef",
+                             (const uint8_t *)"fedcba9876543210", (options & 1) != 0);
+}
+
+static void open_machine(machine *x, unsigned options, ff_ring ring) {
     memset(x, 0, sizeof *x);
     CHECK(ff_symbols_init(&x->symbols, 50) == 0);
     x->ring = ring;
-    CHECK(ff_opend_init(&x->m, WINDOW, LIMIT, &x->symbols, &x->ring) == 0);
-    x->m.check_sha1 = check_sha1;
+    CHECK(ff_opend_init(&x->m, WINDOW, LIMIT, &x->symbols) == 0);
+    x->m.rings[FF_STREAM_TICKS] = &x->ring;
+    x->m.check_sha1 = (options & CHECK_SHA1) != 0;
+    set_cipher(&x->m.cipher, options);
     x->m.decoder.flags = FF_FLAG_GAP;
 }
 
@@ -35,7 +47,7 @@ static ff_ring close_machine(machine *x) {
 
 static void publish(machine *x) {
     uint64_t position = ff_ring_published(&x->ring), lost = 0;
-    ff_ring_publish(&x->ring);
+    ff_opend_publish(&x->m);
     uint64_t n = ff_ring_poll(&x->ring, &position, &lost);
     CHECK(lost == 0 && n < CAPACITY / 4 + CAPACITY / 2);
     put(&x->rows, ff_ring_row(&x->ring, position), (size_t)n * sizeof(ff_tick));
@@ -47,6 +59,9 @@ static bool handle(machine *x, const ff_opend_frame *frame) {
     if (x->status == FF_OPEND_FRAME) {
         CHECK(frame->length <= LIMIT);
         put(&x->frames, frame, offsetof(ff_opend_frame, body));
+        put(&x->frames, &frame->reason, sizeof frame->reason);
+        put(&x->frames, frame->sha1, 20);
+        CHECK(frame->reason == 0 || (frame->reason < 0 && frame->length == 0));
         put(&x->frames, frame->body, frame->length);
         put(&x->frames, "|", 1);
     } else if (x->status == FF_OPEND_ROWS_FULL) {
@@ -104,11 +119,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     }
     if (length < 2)
         return 0;
-    bool check_sha1 = (data[1] & 0x80) != 0;
-    uint64_t cut = data[0] | (uint64_t)(data[1] & 0x7f) << 8;
+    uint64_t cut = data[0] | (uint64_t)(data[1] & 0x1f) << 8;
     machine whole, pieces;
-    open_machine(&whole, check_sha1, rings[0]);
-    open_machine(&pieces, check_sha1, rings[1]);
+    open_machine(&whole, data[1], rings[0]);
+    open_machine(&pieces, data[1], rings[1]);
     in_one_piece(&whole, data + 2, length - 2);
     in_pieces(&pieces, data + 2, length - 2, cut);
 
@@ -126,7 +140,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
         rejected += c->rejected[i];
     CHECK(c->bytes <= length - 2);
     CHECK(c->bytes >= c->packets * FF_OPEND_HEADER);
-    CHECK(c->ticks * sizeof(ff_tick) == whole.rows.length);
+    CHECK(c->rows[FF_STREAM_TICKS] * sizeof(ff_tick) == whole.rows.length);
     CHECK(rejected + c->ignored <= c->packets + (whole.status < 0));
     CHECK(c->frames <= c->packets);
     CHECK((whole.status < 0) == (c->rejected[FF_EMAGIC] + c->rejected[FF_ELENGTH] == 1));
@@ -135,10 +149,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     return 0;
 }
 
-bool fuzz_seed(size_t number, bytes *seed) {
+static void put_seed(bytes *seed, size_t number) {
     bytes body = {0};
-    put_u8(seed, (unsigned)(number * 41));
-    put_u8(seed, number % 2 == 0 ? 0x81 : 0x01);
     switch (number) {
     case 0:
     case 1:
@@ -148,26 +160,51 @@ bool fuzz_seed(size_t number, bytes *seed) {
                      1 + number * i * 4, i);
             put_packet_of(seed, 3011, i, &body);
         }
-        return true;
+        break;
     case 3:
         put_packet(seed, 1001, 1, "\x08\x00\x12\x00\x18\x00\x22\x02\x08\x05", 10);
         put_packet(seed, 3005, 2, "a quote", 7);
         put_packet(seed, 3011, 3, "\x08\x01\x12\x02no", 6);
         put_packet(seed, 1003, 4, "", 0);
-        return true;
+        break;
     case 4:
         put_push(&body, 11, "AAPL", 40, 1);
         put_packet_of(seed, 3011, 1, &body);
         put_push(&body, 11, "AAPL", 1, 1);
         put_packet_of(seed, 3011, 2, &body);
         put(seed, "XX", 2);
-        return true;
+        break;
     case 5:
         put_packet(seed, 3011, 1, "\x08\x00\x22\x7f", 4);
         put_packet(seed, 1004, 2, "abc", 3);
         seed->data[seed->length - 44 - 3 + 15] = 0x7f;
-        return true;
+        break;
     default:
-        return false;
+        break;
     }
+}
+
+bool fuzz_seed(size_t number, bytes *seed) {
+    if (number >= 12) /* 0 to 5 in clear, 6 to 11 encrypted */
+        return false;
+    unsigned options = (number % 2 == 0 ? CHECK_SHA1 : 0) | 1;
+    if (number >= 6)
+        options |= ENCRYPTED | (number % 4 < 2 ? ECB : 0);
+    put_u8(seed, (unsigned)(number * 41));
+    put_u8(seed, options);
+    bytes plain = {0};
+    put_seed(&plain, number % 6);
+    ff_opend_cipher cipher = {0};
+    set_cipher(&cipher, options);
+    size_t size = ff_opend_encrypted_packets_length(&cipher, plain.data, plain.length);
+    uint8_t *out = malloc(size + 1);
+    CHECK(out != NULL);
+    if (size > 0)
+        ff_opend_encrypt_packets(&cipher, plain.data, plain.length, out);
+    else /* no whole packets */
+        put(seed, plain.data, plain.length);
+    put(seed, out, size);
+    free(out);
+    free(plain.data);
+    return true;
 }

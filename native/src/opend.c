@@ -4,31 +4,32 @@
 
 #include "fastfeed/sha1.h"
 
-enum { MIN_ROW_BYTES = 11 }; /* of a ticker that gives a row: tag, length and a price */
+/* The fewest bytes of a body that can make a row: a ticker is tag, length and a price, a
+ * session of a quote may be empty, as may a bar and a point. */
+enum { MIN_TICK_BYTES = 11, MIN_QUOTE_BYTES = 3, MIN_BAR_BYTES = 2, MIN_POINT_BYTES = 2 };
 
-int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols *symbols,
-                  ff_ring *ring) {
+int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols *symbols) {
     memset(m, 0, sizeof *m);
     m->window = malloc(window_bytes);
     if (m->window == NULL)
         return -FF_ENOMEM;
     m->size = m->first_size = window_bytes;
     m->max_body = max_body;
-    m->ring = ring;
-    /* With a push of at most half a ring on top, a reader that keeps up never loses a row. */
-    m->max_batch = ring->capacity / 4;
     m->decoder.symbols = symbols;
     return 0;
 }
 
 void ff_opend_free(ff_opend *m) {
     free(m->window);
-    m->window = NULL;
+    free(m->plain);
+    m->window = m->plain = NULL;
+    explicit_bzero(&m->cipher, sizeof m->cipher);
 }
 
 void ff_opend_reset(ff_opend *m) {
     m->start = m->end = 0;
     m->failed = 0;
+    explicit_bzero(&m->cipher, sizeof m->cipher);
 }
 
 uint8_t *ff_opend_space(ff_opend *m, size_t want, size_t *room) {
@@ -47,6 +48,11 @@ uint8_t *ff_opend_space(ff_opend *m, size_t want, size_t *room) {
             m->size = m->first_size;
         }
     }
+    if (FF_UNLIKELY(m->plain_size > m->first_size)) {
+        free(m->plain);
+        m->plain = NULL;
+        m->plain_size = 0;
+    }
     if (m->size - m->end < want) {
         /* Doubling: a header alone cannot make the window as large as it says. */
         size_t size = m->size * 2 > m->end + want ? m->size * 2 : m->end + want;
@@ -60,16 +66,136 @@ uint8_t *ff_opend_space(ff_opend *m, size_t want, size_t *room) {
     return m->window + m->end;
 }
 
-/* Pushes of the quote side (section 4 of OpenD's protocol: every id of kind "push") that are
- * not decoded. */
-static bool is_other_push(uint32_t proto_id) {
+unsigned ff_opend_publish(ff_opend *m) {
+    unsigned dirty = m->dirty;
+    for (unsigned left = dirty; left != 0; left &= left - 1)
+        ff_ring_publish(m->rings[__builtin_ctz(left)]);
+    m->dirty = 0;
+    m->full = false;
+    return dirty;
+}
+
+/* Where up to `max_rows` rows go, cut to half of the ring. */
+static inline void *claim(ff_ring *ring, uint64_t *max_rows) {
+    if (FF_UNLIKELY(*max_rows > ring->capacity / 2))
+        *max_rows = ring->capacity / 2;
+    return ff_ring_claim(ring, *max_rows);
+}
+
+static inline void written(ff_opend *m, ff_stream stream, uint64_t n) {
+    ff_ring *ring = m->rings[stream];
+    ff_ring_advance(ring, n);
+    m->counters.rows[stream] += n;
+    m->dirty |= (unsigned)(n > 0) << stream;
+    /* With a push of at most half a ring on top, a reader that keeps up never loses a row. */
+    m->full |= ring->head - ff_ring_published(ring) >= ring->capacity / 4;
+}
+
+static inline void keep_latest(ff_opend *m, ff_stream stream, size_t place, const void *row) {
+    if (m->latest[stream] != NULL &&
+        FF_UNLIKELY(ff_latest_put(m->latest[stream], place, row) < 0))
+        m->decoder.dropped[FF_ENOMEM]++;
+}
+
+/* The decoding of each kind of push into its ring: 0, a negative reason, or FF_OPEND_HELD. */
+
+static inline int push_ticks(ff_opend *m, const uint8_t *body, size_t length,
+                             ff_opend_frame *frame) {
+    uint64_t max_rows = length / MIN_TICK_BYTES + 1;
+    ff_tick *rows = claim(m->rings[FF_STREAM_TICKS], &max_rows);
+    int n = ff_opend_decode_ticks(&m->decoder, body, length, rows, max_rows);
+    if (FF_UNLIKELY(n < 0))
+        return n;
+    size_t kept = (size_t)n;
+    if (m->order != NULL && n > 0) { /* all of them are of one symbol */
+        ff_order_symbol *symbol = ff_order_of(m->order, rows->symbol);
+        if (FF_UNLIKELY(symbol == NULL))
+            return -FF_ENOMEM;
+        if (FF_UNLIKELY(symbol->held)) {
+            *frame = (ff_opend_frame){.body = (const uint8_t *)rows, .length = kept};
+            return FF_OPEND_HELD;
+        }
+        kept = ff_order_take(m->order, symbol, rows, kept);
+    }
+    written(m, FF_STREAM_TICKS, kept);
+    return 0;
+}
+
+static int push_quotes(ff_opend *m, const uint8_t *body, size_t length) {
+    uint64_t max_rows = length / MIN_QUOTE_BYTES + 1;
+    ff_quote *rows = claim(m->rings[FF_STREAM_QUOTES], &max_rows);
+    int n = ff_opend_decode_quotes(&m->decoder, body, length, rows, max_rows);
+    if (FF_UNLIKELY(n < 0))
+        return n;
+    for (int i = 0; i < n; i++)
+        keep_latest(m, FF_STREAM_QUOTES,
+                    (size_t)rows[i].symbol * FF_SESSIONS + rows[i].session, &rows[i]);
+    written(m, FF_STREAM_QUOTES, (uint64_t)n);
+    return 0;
+}
+
+static int push_book(ff_opend *m, const uint8_t *body, size_t length) {
+    ff_stream stream =
+        m->rings[FF_STREAM_BOOKS] != NULL ? FF_STREAM_BOOKS : FF_STREAM_ODD_BOOKS;
+    ff_book *row = ff_ring_claim(m->rings[stream], 1);
+    int n = ff_opend_decode_book(&m->decoder, body, length, row, m->depth);
+    if (FF_UNLIKELY(n <= 0))
+        return n;
+    if (FF_UNLIKELY((row->kind == 1) != (stream == FF_STREAM_ODD_BOOKS))) {
+        stream = row->kind == 1 ? FF_STREAM_ODD_BOOKS : FF_STREAM_BOOKS;
+        if (m->rings[stream] == NULL) {
+            m->counters.ignored++;
+            return 0;
+        }
+        row = memcpy(ff_ring_claim(m->rings[stream], 1), row, ff_book_size(m->depth));
+    }
+    keep_latest(m, stream, row->symbol, row);
+    written(m, stream, 1);
+    return 0;
+}
+
+static int push_bars(ff_opend *m, const uint8_t *body, size_t length) {
+    uint64_t max_rows = length / MIN_BAR_BYTES + 1;
+    ff_bar *rows = claim(m->rings[FF_STREAM_BARS], &max_rows);
+    int n = ff_opend_decode_bars(&m->decoder, body, length, rows, max_rows);
+    if (FF_UNLIKELY(n < 0))
+        return n;
+    written(m, FF_STREAM_BARS, (uint64_t)n);
+    return 0;
+}
+
+static int push_timeshare(ff_opend *m, const uint8_t *body, size_t length) {
+    uint64_t max_rows = length / MIN_POINT_BYTES + 1;
+    ff_timeshare *rows = claim(m->rings[FF_STREAM_TIMESHARE], &max_rows);
+    int n = ff_opend_decode_timeshare(&m->decoder, body, length, rows, max_rows);
+    if (FF_UNLIKELY(n < 0))
+        return n;
+    written(m, FF_STREAM_TIMESHARE, (uint64_t)n);
+    return 0;
+}
+
+static int push_brokers(ff_opend *m, const uint8_t *body, size_t length) {
+    ff_brokers *row = ff_ring_claim(m->rings[FF_STREAM_BROKERS], 1);
+    int n = ff_opend_decode_brokers(&m->decoder, body, length, row);
+    if (FF_UNLIKELY(n <= 0))
+        return n;
+    keep_latest(m, FF_STREAM_BROKERS, row->symbol, row);
+    written(m, FF_STREAM_BROKERS, 1);
+    return 0;
+}
+
+/* Whether a packet of this id is never a reply: the pushes of the quote side (section 4 of
+ * OpenD's protocol). */
+static bool is_push(uint32_t proto_id) {
     switch (proto_id) {
-    case 3005: /* quote */
-    case 3007: /* bar */
-    case 3009: /* time frame */
-    case 3013: /* book */
-    case 3015: /* broker queue */
-    case 3019: /* price reminder */
+    case FF_OPEND_NOTIFY:
+    case FF_OPEND_PUSH_QUOTES:
+    case FF_OPEND_PUSH_BARS:
+    case FF_OPEND_PUSH_TIMESHARE:
+    case FF_OPEND_PUSH_TICKS:
+    case FF_OPEND_PUSH_BOOK:
+    case FF_OPEND_PUSH_BROKERS:
+    case FF_OPEND_PUSH_PRICE_REMINDER:
     case 3261: /* indicator */
     case 3310: /* option event */
     case 3450: /* event contracts: book */
@@ -81,24 +207,77 @@ static bool is_other_push(uint32_t proto_id) {
     }
 }
 
-/* Decode one push of ticks into the ring. Returns 0 or a negative reason. */
-static inline int push_ticks(ff_opend *m, const uint8_t *body, size_t length) {
-    uint64_t max_rows = length / MIN_ROW_BYTES + 1;
-    if (FF_UNLIKELY(max_rows > m->ring->capacity / 2))
-        max_rows = m->ring->capacity / 2;
-    ff_tick *rows = ff_ring_claim(m->ring, max_rows);
-    int n = ff_opend_decode_ticks(&m->decoder, body, length, rows, max_rows);
-    if (FF_UNLIKELY(n < 0))
-        return n;
-    ff_ring_advance(m->ring, (uint64_t)n);
-    m->counters.ticks += (uint64_t)n;
+enum { NOBODY_LISTENS = 100, NO_ROWS = 101 };
+
+/* As the functions above, NOBODY_LISTENS, or NO_ROWS: a packet for the session. */
+static inline int push(ff_opend *m, uint32_t proto_id, const uint8_t *body, size_t length,
+                       ff_opend_frame *frame) {
+    if (FF_LIKELY(proto_id == FF_OPEND_PUSH_TICKS && m->rings[FF_STREAM_TICKS] != NULL))
+        return push_ticks(m, body, length, frame);
+    ff_ring *const *rings = m->rings;
+    switch (proto_id) {
+    case FF_OPEND_PUSH_QUOTES:
+        return rings[FF_STREAM_QUOTES] ? push_quotes(m, body, length) : NOBODY_LISTENS;
+    case FF_OPEND_PUSH_BARS:
+        return rings[FF_STREAM_BARS] ? push_bars(m, body, length) : NOBODY_LISTENS;
+    case FF_OPEND_PUSH_TIMESHARE:
+        return rings[FF_STREAM_TIMESHARE] ? push_timeshare(m, body, length) : NOBODY_LISTENS;
+    case FF_OPEND_PUSH_BOOK:
+        return rings[FF_STREAM_BOOKS] || rings[FF_STREAM_ODD_BOOKS]
+                   ? push_book(m, body, length)
+                   : NOBODY_LISTENS;
+    case FF_OPEND_PUSH_BROKERS:
+        return rings[FF_STREAM_BROKERS] ? push_brokers(m, body, length) : NOBODY_LISTENS;
+    case FF_OPEND_NOTIFY:
+    case FF_OPEND_PUSH_PRICE_REMINDER:
+        return NO_ROWS;
+    default:
+        return is_push(proto_id) ? NOBODY_LISTENS : NO_ROWS;
+    }
+}
+
+/* Make room for a decrypted body; no more than has arrived. */
+static int make_plain(ff_opend *m, size_t length) {
+    size_t size = length > m->first_size ? length : m->first_size;
+    free(m->plain);
+    m->plain = malloc(size);
+    m->plain_size = m->plain != NULL ? size : 0;
+    return m->plain != NULL ? 0 : -FF_ENOMEM;
+}
+
+typedef struct span {
+    const uint8_t *data;
+    size_t length;
+} span;
+
+/* Decrypt and check a body where that is asked for; *body becomes the plain one. Returns 0 or
+ * a negative reason.
+ *
+ * What was received is never changed: a packet may be looked at again. */
+static FF_NOINLINE int plain_body(ff_opend *m, uint32_t proto_id, const uint8_t *sha1,
+                                  span *body) {
+    if (FF_UNLIKELY(proto_id == FF_OPEND_INIT_CONNECT))
+        return 0;
+    if (m->cipher.mode != FF_CIPHER_NONE) {
+        if (FF_UNLIKELY(body->length > m->plain_size) && make_plain(m, body->length) < 0)
+            return -FF_ENOMEM;
+        ptrdiff_t n = ff_opend_decrypt(&m->cipher, body->data, body->length, m->plain);
+        if (FF_UNLIKELY(n < 0))
+            return (int)n;
+        *body = (span){m->plain, (size_t)n};
+    }
+    if (m->check_sha1) {
+        uint8_t digest[20];
+        ff_sha1(body->data, body->length, digest);
+        if (FF_UNLIKELY(memcmp(digest, sha1, sizeof digest) != 0))
+            return -FF_ESHA1;
+    }
     return 0;
 }
 
 int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_t *used,
                           ff_opend_frame *frame) {
     const uint8_t *p = data, *end = data + length;
-    const uint64_t published = ff_ring_published(m->ring);
     int status = FF_OPEND_NEED_MORE;
     if (m->failed) {
         *used = 0;
@@ -115,7 +294,7 @@ int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_
         if (FF_UNLIKELY(end - p < FF_OPEND_HEADER))
             break;
         const uint32_t proto_id = ff_load_u32(p + 2);
-        const size_t body_length = ff_load_u32(p + 12);
+        size_t body_length = ff_load_u32(p + FF_OPEND_LENGTH_OFFSET);
         if (FF_UNLIKELY(body_length > m->max_body)) {
             status = m->failed = -FF_ELENGTH;
             m->counters.rejected[FF_ELENGTH]++;
@@ -123,40 +302,50 @@ int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_
         }
         if (FF_UNLIKELY((size_t)(end - p) - FF_OPEND_HEADER < body_length))
             break;
-        if (FF_UNLIKELY(m->ring->head - published >= m->max_batch)) {
+        if (FF_UNLIKELY(m->full)) {
             status = FF_OPEND_ROWS_FULL;
             break;
         }
         const uint8_t *header = p, *body = p + FF_OPEND_HEADER;
         p = body + body_length;
         m->counters.packets++;
-        if (FF_UNLIKELY(header[6] != 0)) {
-            m->counters.rejected[FF_EFORMAT]++;
+        const uint8_t *sha1 = header + FF_OPEND_SHA1_OFFSET;
+        int why = FF_UNLIKELY(header[6] != 0) ? -FF_EFORMAT : 0;
+        if (why == 0 && (m->check_sha1 || m->cipher.mode != FF_CIPHER_NONE)) {
+            span plain = {body, body_length};
+            why = plain_body(m, proto_id, sha1, &plain);
+            body = plain.data;
+            body_length = plain.length;
+        }
+        if (FF_UNLIKELY(why != 0)) {
+            m->counters.rejected[-why]++;
+            if (is_push(proto_id))
+                continue;
+            m->counters.frames++;
+            *frame = (ff_opend_frame){proto_id, ff_load_u32(header + 8), NULL, 0, sha1, why};
+            status = FF_OPEND_FRAME;
+            break;
+        }
+        int rc = push(m, proto_id, body, body_length, frame);
+        if (FF_LIKELY(rc == 0))
+            continue;
+        if (rc == FF_OPEND_HELD) {
+            status = rc;
+            break;
+        }
+        if (rc == NOBODY_LISTENS) {
+            m->counters.ignored++;
             continue;
         }
-        if (m->check_sha1) {
-            uint8_t digest[20];
-            ff_sha1(body, body_length, digest);
-            if (FF_UNLIKELY(memcmp(digest, header + FF_OPEND_SHA1_OFFSET, sizeof digest) !=
-                            0)) {
-                m->counters.rejected[FF_ESHA1]++;
-                continue;
-            }
-        }
-        if (FF_LIKELY(proto_id == FF_OPEND_PUSH_TICKS)) {
-            int rc = push_ticks(m, body, body_length);
-            if (FF_LIKELY(rc == 0))
-                continue;
+        if (rc < 0) {
             m->counters.rejected[-rc]++;
             if (rc != -FF_ERETTYPE)
                 continue;
             /* The session gets the vendor's words. */
-        } else if (is_other_push(proto_id)) {
-            m->counters.ignored++;
-            continue;
         }
         m->counters.frames++;
-        *frame = (ff_opend_frame){proto_id, ff_load_u32(header + 8), body, body_length};
+        *frame =
+            (ff_opend_frame){proto_id, ff_load_u32(header + 8), body, body_length, sha1, 0};
         status = FF_OPEND_FRAME;
         break;
     }

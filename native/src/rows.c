@@ -164,6 +164,7 @@ const char *ff_reason_name(int reason) {
         [FF_EMAGIC] = "magic",
         [FF_ELENGTH] = "length",
         [FF_ESHA1] = "sha1",
+        [FF_EPADDING] = "padding",
         [FF_EFORMAT] = "format",
         [FF_EVARINT] = "varint",
         [FF_ETRUNCATED] = "truncated",

@@ -20,7 +20,8 @@ static void open_with(fixture *f, uint64_t capacity, uint32_t max_symbols) {
     memset(f, 0, sizeof *f);
     CHECK_EQ(ff_symbols_init(&f->symbols, max_symbols), 0);
     CHECK_EQ(ff_ring_create(&f->ring, sizeof(ff_tick), capacity), 0);
-    CHECK_EQ(ff_opend_init(&f->machine, WINDOW, LIMIT, &f->symbols, &f->ring), 0);
+    CHECK_EQ(ff_opend_init(&f->machine, WINDOW, LIMIT, &f->symbols), 0);
+    f->machine.rings[FF_STREAM_TICKS] = &f->ring;
 }
 
 static void open_fixture(fixture *f) {
@@ -37,7 +38,7 @@ static void close_fixture(fixture *f) {
 
 static void publish(fixture *f) {
     uint64_t position = ff_ring_published(&f->ring), lost = 0;
-    ff_ring_publish(&f->ring);
+    ff_opend_publish(&f->machine);
     uint64_t n = ff_ring_poll(&f->ring, &position, &lost);
     CHECK_EQ(lost, 0); /* a reader that keeps up loses nothing */
     f->longest = n > f->longest ? n : f->longest;
@@ -120,7 +121,7 @@ static void put_stream(bytes *b) {
     put_packet(b, FF_OPEND_PUSH_TICKS, 5, "", 0);
     put_packet(b, FF_OPEND_PUSH_TICKS, 6, "\x08\x01\x12\x02no", 6);
     put_packet(b, FF_OPEND_PUSH_TICKS, 7, "\x08\x00\x22\x7f", 4);
-    put_packet(b, FF_OPEND_NOTIFY, 8, NULL, 0);
+    put_packet(b, 1003, 8, NULL, 0);
     put_push(&body, 1, "00700", 30, 5);
     put_packet_of(b, FF_OPEND_PUSH_TICKS, 9, &body);
     put_push(&body, 1, "00700", 0, 5);
@@ -135,7 +136,7 @@ static void test_cut(void) {
     CHECK_EQ(process_span(&whole, stream.data, stream.length), stream.length);
     const ff_opend_counters *c = &whole.machine.counters;
     CHECK_EQ(c->packets, 10);
-    CHECK_EQ(c->ticks, 34);
+    CHECK_EQ(c->rows[FF_STREAM_TICKS], 34);
     CHECK_EQ(c->frames, 4); /* reply, two pushes that are errors, notice */
     CHECK_EQ(c->ignored, 1);
     CHECK_EQ(c->bytes, stream.length);
@@ -189,7 +190,7 @@ static void test_framing_lost(void) {
         CHECK_EQ(f.machine.counters.rejected[FF_EMAGIC], 1);
         CHECK_EQ(process_span(&f, stream.data, good), 0); /* final, and counted once */
         CHECK_EQ(f.machine.counters.rejected[FF_EMAGIC], 1);
-        CHECK_EQ(f.machine.counters.ticks, 1);
+        CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 1);
         /* What still arrives takes no memory. */
         size_t size = f.machine.size;
         for (size_t k = 0; k < 100; k++)
@@ -199,7 +200,7 @@ static void test_framing_lost(void) {
         ff_opend_reset(&f.machine);
         receive(&f, stream.data, good);
         CHECK_EQ(f.status, FF_OPEND_NEED_MORE);
-        CHECK_EQ(f.machine.counters.ticks, 2);
+        CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 2);
         close_fixture(&f);
     }
     /* One byte is not enough to tell. */
@@ -260,10 +261,10 @@ static void test_sha1(void) {
             receive(&f, stream.data, stream.length);
             stream.data[at] ^= 0x40;
             CHECK_EQ(f.machine.counters.rejected[FF_ESHA1], 1);
-            CHECK_EQ(f.machine.counters.ticks, 0);
+            CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 0);
             CHECK_EQ(f.status, FF_OPEND_NEED_MORE);
             receive(&f, stream.data, stream.length);
-            CHECK_EQ(f.machine.counters.ticks, 1);
+            CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 1);
             close_fixture(&f);
         }
     }
@@ -271,7 +272,7 @@ static void test_sha1(void) {
     open_fixture(&f);
     stream.data[20] ^= 1; /* not looked at unless asked for */
     receive(&f, stream.data, stream.length);
-    CHECK_EQ(f.machine.counters.ticks, 1);
+    CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 1);
     close_fixture(&f);
     free(stream.data);
 }
@@ -289,14 +290,14 @@ static void test_header_fields(void) {
     stream.data[7] = 9;                /* version */
     memset(stream.data + 36, 0xee, 8); /* reserved */
     receive(&f, stream.data, stream.length);
-    CHECK_EQ(f.machine.counters.ticks, 1);
+    CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 1);
     CHECK_EQ(f.machine.counters.packets, 2);
     close_fixture(&f);
     free(stream.data);
 }
 
 static void test_frames(void) {
-    static const uint32_t pushes[] = {3005, 3007, 3009, 3013, 3015, 3019,
+    static const uint32_t pushes[] = {3005, 3007, 3009, 3013, 3015,
                                       3261, 3310, 3450, 3451, 3452};
     static const uint32_t others[] = {1001, 1002, 1003, 1004, 3001,
                                       3010, 3012, 2208, 0,    UINT32_MAX};
@@ -319,7 +320,7 @@ static void test_frames(void) {
         CHECK_EQ(ff_load_u32(f.frames.data + 4), 0xfffffff0u + i);
         CHECK(memcmp(f.frames.data + 16, "abcdefg", i % 7) == 0);
     }
-    CHECK_EQ(f.machine.counters.ticks, 0);
+    CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 0);
     close_fixture(&f);
     free(stream.data);
 }
@@ -343,7 +344,8 @@ static int reason_of(const bytes *body, fixture *f) {
         }
     }
     CHECK(changes <= 1);
-    CHECK(reason == 0 || f->machine.counters.ticks == before.ticks);
+    CHECK(reason == 0 ||
+          f->machine.counters.rows[FF_STREAM_TICKS] == before.rows[FF_STREAM_TICKS]);
     if (f == &own)
         close_fixture(&own);
     return reason;
@@ -481,7 +483,7 @@ static void test_symbols(void) {
         CHECK_EQ(reason_of(&body, &f), reasons[i]);
         body.length = 0;
     }
-    CHECK_EQ(f.machine.counters.ticks, 4);
+    CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 4);
     free(body.data);
     close_fixture(&f);
 }
@@ -493,11 +495,12 @@ static const ff_tick *one_row(fixture *f, bytes *ticker, int *reason) {
     put_message(&s2c, 2, ticker);
     put_int(&body, 1, 0);
     put_message(&body, 4, &s2c);
-    uint64_t before = f->machine.counters.ticks;
+    uint64_t before = f->machine.counters.rows[FF_STREAM_TICKS];
     *reason = reason_of(&body, f);
     free(body.data);
-    return f->machine.counters.ticks == before ? NULL
-                                               : ff_ring_row(&f->ring, f->ring.head - 1);
+    return f->machine.counters.rows[FF_STREAM_TICKS] == before
+               ? NULL
+               : ff_ring_row(&f->ring, f->ring.head - 1);
 }
 
 static void test_values(void) {
@@ -623,7 +626,7 @@ static void test_small_ring(void) {
         open_fixture(&f);
         put_push(&body, 11, "AAPL", rows, 1);
         CHECK_EQ(reason_of(&body, &f), rows <= CAPACITY / 2 ? 0 : FF_EROWS);
-        CHECK_EQ(f.machine.counters.ticks, rows <= CAPACITY / 2 ? rows : 0);
+        CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], rows <= CAPACITY / 2 ? rows : 0);
         body.length = 0;
         close_fixture(&f);
     }
@@ -642,7 +645,7 @@ static void test_small_ring(void) {
             }
         }
         process_span(&f, stream.data, stream.length); /* publish() checks that none is lost */
-        CHECK_EQ(f.machine.counters.ticks, sent);
+        CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], sent);
         CHECK_EQ(f.rows.length, sent * 56);
         CHECK(f.longest < CAPACITY / 4 + rows);
         for (size_t i = 0; i < sent; i++) {
@@ -666,7 +669,7 @@ static void test_small_ring(void) {
     put_int(&body, 1, 0);
     put_message(&body, 4, &s2c);
     CHECK_EQ(reason_of(&body, &f), 0);
-    CHECK_EQ(f.machine.counters.ticks, 1);
+    CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 1);
     CHECK_EQ(f.machine.decoder.dropped[FF_EMISSING], 500);
     free(body.data);
     close_fixture(&f);
@@ -690,7 +693,7 @@ static void test_any_shape(void) {
     put_message(&body, 4, &s2c);
     put_int(&body, 1, 0);
     CHECK_EQ(reason_of(&body, &f), 0);
-    CHECK_EQ(f.machine.counters.ticks, 2);
+    CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 2);
     size_t length;
     const uint8_t *name = ff_symbols_name(&f.symbols, 0, &length);
     CHECK(length == 6 && memcmp(name, "700.HK", 6) == 0);
@@ -715,7 +718,7 @@ static void test_security_repeated(void) {
     put_message(&body, 4, &s2c);
     for (int i = 0; i < 2; i++)
         CHECK_EQ(reason_of(&body, &f), 0);
-    CHECK_EQ(f.machine.counters.ticks, 2);
+    CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 2);
     CHECK_EQ(f.symbols.count, 1);
     size_t length;
     CHECK(memcmp(ff_symbols_name(&f.symbols, 0, &length), "LAST.US", 7) == 0);
@@ -738,13 +741,144 @@ static void test_window(void) {
     for (size_t at = 0; at < stream.length; at += 100)
         receive(&f, stream.data + at, stream.length - at < 100 ? stream.length - at : 100);
     CHECK_EQ(f.machine.counters.frames, 3);
-    CHECK_EQ(f.machine.counters.ticks, 30);
+    CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 30);
     CHECK(f.machine.size >= 50000 && f.machine.size <= 4 * 50000);
     CHECK(memcmp(f.frames.data + f.frames.length - 3, "end", 3) == 0);
     CHECK_EQ(f.machine.start, f.machine.end);
     size_t room; /* nothing waits any more: the next read is into a window of the first size */
     CHECK(ff_opend_space(&f.machine, 100, &room) != NULL);
     CHECK_EQ(f.machine.size, WINDOW);
+    free(stream.data);
+    close_fixture(&f);
+}
+
+static void set_cipher(fixture *f, ff_cipher_mode mode) {
+    ff_opend_cipher_init(&f->machine.cipher, mode, (const uint8_t *)"0123456789abcdef",
+                         (const uint8_t *)"fedcba9876543210", false);
+}
+
+/* An encrypted stream, cut anywhere, gives what the plain one gives; its bytes stay as they
+ * are, also where a packet waits for a publication. */
+static void test_encrypted(void) {
+    bytes plain = {0}, stream = {0}, body = {0};
+    for (uint32_t i = 0; i < 3; i++)
+        put_stream(&plain);
+    for (size_t rows = 0; rows < 30; rows++) {
+        put_push(&body, 1, "00700", rows, 5);
+        put_packet_of(&plain, FF_OPEND_PUSH_TICKS, 10, &body);
+    }
+    static const ff_cipher_mode modes[] = {FF_CIPHER_CBC, FF_CIPHER_ECB};
+    for (size_t m = 0; m < 4; m++) {
+        fixture want, whole;
+        open_fixture(&want);
+        open_fixture(&whole);
+        set_cipher(&whole, modes[m / 2]);
+        want.machine.check_sha1 = whole.machine.check_sha1 = m % 2 == 1;
+        ff_opend_cipher *cipher = &whole.machine.cipher;
+        stream.length = 0;
+        size_t size = ff_opend_encrypted_packets_length(cipher, plain.data, plain.length);
+        uint8_t *encrypted = malloc(size);
+        CHECK(encrypted != NULL);
+        ff_opend_encrypt_packets(cipher, plain.data, plain.length, encrypted);
+        put(&stream, encrypted, size);
+        process_span(&want, plain.data, plain.length);
+        CHECK_EQ(process_span(&whole, stream.data, stream.length), stream.length);
+        CHECK_EQ(whole.machine.counters.bytes, size);
+        whole.machine.counters.bytes = want.machine.counters.bytes;
+        same_result(&want, &whole);
+        for (size_t step = 1; step < 1500; step += 1 + step / 8) {
+            fixture cut;
+            open_fixture(&cut);
+            set_cipher(&cut, modes[m / 2]);
+            cut.machine.check_sha1 = m % 2 == 1;
+            for (size_t at = 0; at < size; at += step)
+                receive(&cut, stream.data + at, size - at < step ? size - at : step);
+            cut.machine.counters.bytes = want.machine.counters.bytes;
+            same_result(&want, &cut);
+            close_fixture(&cut);
+        }
+        CHECK(memcmp(stream.data, encrypted, size) == 0);
+        free(encrypted);
+        close_fixture(&want);
+        close_fixture(&whole);
+    }
+    free(plain.data);
+    free(stream.data);
+}
+
+/* A rejected reply is told, a rejected push is counted; the stream goes on in both cases. */
+static void test_rejected_replies(void) {
+    for (int encrypted = 0; encrypted < 2; encrypted++) {
+        bytes stream = {0};
+        put_packet(&stream, 3001, 7, "a body that is no block", 23);
+        put_packet(&stream, FF_OPEND_PUSH_TICKS, 8, "neither", 7);
+        put_packet(&stream, FF_OPEND_NOTIFY, 8, "neither", 7);
+        put_packet(&stream, 3013, 8, "neither", 7);
+        for (size_t at = 0; at < stream.length; at += 44 + stream.data[at + 12])
+            stream.data[at + 16] ^= 1;
+        fixture f;
+        open_fixture(&f);
+        f.machine.check_sha1 = true;
+        if (encrypted)
+            set_cipher(&f, FF_CIPHER_CBC);
+        ff_opend_frame frame;
+        size_t used;
+        CHECK_EQ(ff_opend_process_span(&f.machine, stream.data, stream.length, &used, &frame),
+                 FF_OPEND_FRAME);
+        CHECK_EQ(used, 44 + 23);
+        CHECK(frame.proto_id == 3001 && frame.serial == 7 && frame.length == 0);
+        int reason = encrypted ? FF_EPADDING : FF_ESHA1;
+        CHECK_EQ(frame.reason, -reason);
+        process_span(&f, stream.data + used, stream.length - used);
+        CHECK_EQ(f.status, FF_OPEND_NEED_MORE);
+        CHECK_EQ(f.machine.counters.rejected[reason], 4);
+        CHECK_EQ(f.machine.counters.frames, 1);
+        CHECK_EQ(f.machine.counters.packets, 4);
+        close_fixture(&f);
+        free(stream.data);
+    }
+}
+
+/* InitConnect comes through as it is, with the digest of its header. */
+static void test_init_connect(void) {
+    bytes stream = {0};
+    put_packet(&stream, FF_OPEND_INIT_CONNECT, 1, "some RSA", 8);
+    stream.data[FF_OPEND_SHA1_OFFSET] ^= 1;
+    fixture f;
+    open_fixture(&f);
+    f.machine.check_sha1 = true;
+    set_cipher(&f, FF_CIPHER_ECB);
+    ff_opend_frame frame;
+    size_t used;
+    CHECK_EQ(ff_opend_process_span(&f.machine, stream.data, stream.length, &used, &frame),
+             FF_OPEND_FRAME);
+    CHECK(frame.reason == 0 && frame.length == 8 && memcmp(frame.body, "some RSA", 8) == 0);
+    CHECK(memcmp(frame.sha1, stream.data + FF_OPEND_SHA1_OFFSET, 20) == 0);
+    ff_opend_reset(&f.machine);
+    CHECK_EQ(f.machine.cipher.mode, FF_CIPHER_NONE);
+    close_fixture(&f);
+    free(stream.data);
+}
+
+/* The memory for plain bodies grows with what arrives and goes back. */
+static void test_plain_memory(void) {
+    fixture f;
+    bytes stream = {0}, body = {0};
+    uint8_t large[50000] = {1, 2, 3};
+    open_fixture(&f);
+    set_cipher(&f, FF_CIPHER_CBC);
+    put(&body, large, ff_opend_encrypted_length(&f.machine.cipher, sizeof large - 16));
+    ff_opend_encrypt(&f.machine.cipher, large, sizeof large - 16, body.data);
+    put_packet_of(&stream, 1004, 3, &body);
+    for (int i = 0; i < 2; i++) {
+        receive(&f, stream.data, stream.length);
+        CHECK(f.machine.plain_size >= 50000 && f.machine.plain_size <= 60000);
+        CHECK(memcmp(f.machine.plain, large, sizeof large - 16) == 0);
+        size_t room;
+        CHECK(ff_opend_space(&f.machine, 100, &room) != NULL);
+        CHECK(f.machine.plain_size <= WINDOW);
+    }
+    CHECK_EQ(f.machine.counters.frames, 2);
     free(stream.data);
     close_fixture(&f);
 }
@@ -765,6 +899,10 @@ int main(void) {
     test_any_shape();
     test_security_repeated();
     test_window();
+    test_encrypted();
+    test_rejected_replies();
+    test_init_connect();
+    test_plain_memory();
     for (int i = -1; i <= FF_REASONS; i++)
         CHECK((strcmp(ff_reason_name(i), "unknown") == 0) == (i < 0 || i == FF_REASONS));
     return 0;

@@ -29,7 +29,8 @@ def name_in_c(market, code):
     message.s2c.security.code = code
     body = message.SerializeToString()
     symbols = SymbolTable()
-    machine = OpendMachine(symbols, Ring(64, 64), lambda: None)
+    machine = OpendMachine(symbols)
+    machine.listen(0, Ring(64, 64), lambda: None)
     head = struct.pack("<2sIBBII", b"FT", 3011, 0, 0, 1, len(body))
     for _ in range(2):  # the second time it is known
         machine.feed(head + hashlib.sha1(body).digest() + bytes(8) + body)

@@ -206,7 +206,7 @@ def test_full_symbol_table(packet, ticker_push):
 
 
 def test_replies_and_other_pushes_are_counted(decoder, packet):
-    data = packet(3001, b"\x08\x00") + packet(3005, b"\xff") + packet(1003, b"")
+    data = packet(3001, b"\x08\x00") + packet(3450, b"\xff") + packet(1003, b"")
     assert decoder.feed(data) == 0
     assert (decoder.stats()["frames"], decoder.stats()["ignored"]) == (2, 1)
 

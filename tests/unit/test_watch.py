@@ -354,7 +354,7 @@ def test_formats_learn_symbols_that_come_later() -> None:
 
 
 def filled(count: int, capacity: int = 1 << 10) -> Stream:
-    stream = Stream("ticks", capacity)
+    stream = Stream("ticks", capacity, SymbolTable())
     made = np.zeros(count, stream.dtype)
     made["seq"] = np.arange(count)
     stream.ring.write(made.view("u1"))
@@ -408,7 +408,7 @@ def test_write_all_ends_with_what_is_there() -> None:
 
 def test_write_all_notices_that_nobody_reads_even_when_nothing_comes() -> None:
     read_end, write_end = os.pipe()
-    stream = Stream("ticks", 64)
+    stream = Stream("ticks", 64, SymbolTable())
 
     async def main() -> None:
         with Stop() as stop:

@@ -122,4 +122,12 @@ static inline int64_t ff_market_time(const uint8_t *p, size_t length, ff_zone zo
     return (local_s - ff_zone_offset(zone, cache->year, local_s)) * 1000000000 + fraction;
 }
 
+/* "yyyy-MM-dd": its midnight as nanoseconds of UTC, or 0 as above. */
+static inline int64_t ff_market_date(const uint8_t *p, size_t length, ff_zone zone) {
+    ff_date_cache date;
+    if (length != 10 || !ff_read_date(p, &date))
+        return 0;
+    return (date.midnight_s - ff_zone_offset(zone, date.year, date.midnight_s)) * 1000000000;
+}
+
 #endif

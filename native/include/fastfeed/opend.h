@@ -1,8 +1,8 @@
 #ifndef FASTFEED_OPEND_H
 #define FASTFEED_OPEND_H
 
-/* OpenD's machine for one connection: received bytes in, rows into a ring, other packets to
- * the session.
+/* OpenD's machine for one connection: received bytes in, rows into the rings of the streams,
+ * other packets to the session.
  *
  * Its verbs: ff_opend_space() gives a place to receive into, ff_opend_commit() says how much
  * came, ff_opend_process() works through it. What is sent is the session's business.
@@ -14,14 +14,31 @@
 
 #include <stdbool.h>
 
+#include "fastfeed/latest.h"
+#include "fastfeed/opend_bars.h"
+#include "fastfeed/opend_books.h"
+#include "fastfeed/opend_brokers.h"
+#include "fastfeed/opend_cipher.h"
+#include "fastfeed/opend_quotes.h"
 #include "fastfeed/opend_ticks.h"
+#include "fastfeed/opend_timeshare.h"
+#include "fastfeed/order.h"
 #include "fastfeed/ring.h"
 
 enum {
-    FF_OPEND_HEADER = 44,       /* bytes of a packet's header */
-    FF_OPEND_SHA1_OFFSET = 16,  /* of the body's digest in it */
-    FF_OPEND_NOTIFY = 1003,     /* push: OpenD's events */
-    FF_OPEND_PUSH_TICKS = 3011, /* push: Qot_UpdateTicker */
+    FF_OPEND_HEADER = 44,        /* bytes of a packet's header */
+    FF_OPEND_SHA1_OFFSET = 16,   /* of the body's digest in it */
+    FF_OPEND_LENGTH_OFFSET = 12, /* of the body's length in it */
+    FF_OPEND_INIT_CONNECT = 1001,
+    FF_OPEND_NOTIFY = 1003, /* push: OpenD's events */
+    /* Pushes that become rows. */
+    FF_OPEND_PUSH_QUOTES = 3005,
+    FF_OPEND_PUSH_BARS = 3007,
+    FF_OPEND_PUSH_TIMESHARE = 3009,
+    FF_OPEND_PUSH_TICKS = 3011,
+    FF_OPEND_PUSH_BOOK = 3013,
+    FF_OPEND_PUSH_BROKERS = 3015,
+    FF_OPEND_PUSH_PRICE_REMINDER = 3019, /* for the session */
 };
 
 /* What ff_opend_process() stopped for. */
@@ -29,23 +46,32 @@ typedef enum ff_opend_status {
     FF_OPEND_NEED_MORE = 0, /* everything complete is done */
     FF_OPEND_FRAME = 1,     /* *frame is a packet for the session; call again */
     FF_OPEND_ROWS_FULL = 2, /* enough rows for one publication; publish, deliver, call again */
+    FF_OPEND_HELD = 3, /* frame->body are frame->length ticks of a held symbol: keep a copy
+                          of them (they lie in the ring, unclaimed), call again */
 } ff_opend_status;
 
-/* A packet that is not the machine's to decode. The body lies in the window, until the next
- * ff_opend_space(). */
+/* A packet that is not the machine's to decode. The plain body stays until the next call.
+ *
+ * With a negative reason it is a rejected packet without a body, which may be a reply that
+ * somebody waits for.
+ *
+ * InitConnect is the session's as it is: its encryption is another one, so that only the
+ * session can compare the digest. */
 typedef struct ff_opend_frame {
     uint32_t proto_id;
     uint32_t serial;
     const uint8_t *body;
     size_t length;
+    const uint8_t *sha1; /* of the plain body, as the header says */
+    int reason;
 } ff_opend_frame;
 
 typedef struct ff_opend_counters {
     uint64_t bytes;                /* received and consumed */
     uint64_t packets;              /* complete packets, good or bad */
-    uint64_t ticks;                /* rows written */
+    uint64_t rows[FF_STREAMS];     /* written, by stream */
     uint64_t frames;               /* packets handed to the session */
-    uint64_t ignored;              /* pushes of kinds that are not decoded */
+    uint64_t ignored;              /* pushes that nobody listens to */
     uint64_t rejected[FF_REASONS]; /* packets, by reason */
 } ff_opend_counters;
 
@@ -57,20 +83,25 @@ typedef struct ff_opend {
     size_t end;        /* received up to here */
     size_t max_body;
     bool check_sha1;
-    int failed; /* a negative reason once framing is lost */
-    ff_ring *ring;
-    uint64_t max_batch; /* rows between two publications */
+    ff_opend_cipher cipher; /* of all packets but InitConnect */
+    uint8_t *plain;         /* the body that was decrypted last */
+    size_t plain_size;
+    int failed;                    /* a negative reason once framing is lost */
+    ff_ring *rings[FF_STREAMS];    /* NULL: nobody listens */
+    ff_latest *latest[FF_STREAMS]; /* NULL: not kept */
+    ff_order *order;               /* of the ticks; NULL: as they come */
+    size_t depth;                  /* of both streams of books */
+    unsigned dirty;                /* bit by stream: rows are written and not published */
+    bool full;                     /* one of them has enough rows for a publication */
     ff_opend_decoder decoder;
     ff_opend_counters counters;
 } ff_opend;
 
-/* Prepare a machine that writes into a ring and a symbol table of the caller's. Returns 0 or
- * -FF_ENOMEM. */
-int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols *symbols,
-                  ff_ring *ring);
+/* Prepare a machine that listens to nothing yet. Returns 0 or -FF_ENOMEM. */
+int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols *symbols);
 void ff_opend_free(ff_opend *m);
 
-/* Forget the stream, for a new connection; counters stay. */
+/* Forget the stream and its cipher, for a new connection; counters stay. */
 void ff_opend_reset(ff_opend *m);
 
 /* A place for at least `want` bytes; *room says how many fit. NULL: no memory. Moves the
@@ -81,6 +112,9 @@ uint8_t *ff_opend_space(ff_opend *m, size_t want, size_t *room);
 static inline void ff_opend_commit(ff_opend *m, size_t n) {
     m->end += n;
 }
+
+/* Show readers what was written. Returns the streams concerned, a bit each. */
+unsigned ff_opend_publish(ff_opend *m);
 
 /* Work through the window. Returns an ff_opend_status, or a negative reason when framing is
  * lost; that is final until ff_opend_reset(). Rows are written but not published. */

@@ -9,6 +9,7 @@ typedef enum ff_reason {
     FF_EMAGIC,     /* stream: a packet does not begin with its magic; framing is lost */
     FF_ELENGTH,    /* stream: a length beyond the limit; framing is lost */
     FF_ESHA1,      /* packet: the body does not have the digest of its header */
+    FF_EPADDING,   /* packet: the padding of an encrypted body is wrong */
     FF_EFORMAT,    /* packet: a body format that is not protobuf */
     FF_EVARINT,    /* packet: a varint of more than 64 bits, or longer than allowed */
     FF_ETRUNCATED, /* packet: a field that reaches beyond its message */

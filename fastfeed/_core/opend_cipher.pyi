@@ -1,0 +1,16 @@
+from typing import Literal
+
+class OpendCipher:
+    def __init__(
+        self,
+        mode: Literal["aes-cbc", "ftaes-ecb"],
+        key: bytes,
+        iv: bytes = b"",
+        *,
+        portable: bool = False,
+    ) -> None: ...
+    @property
+    def mode(self) -> Literal["aes-cbc", "ftaes-ecb"]: ...
+    def encrypt(self, body: bytes) -> bytes: ...
+    def decrypt(self, body: bytes) -> bytes: ...
+    def encrypt_packets(self, packets: bytes) -> bytes: ...

@@ -1,0 +1,191 @@
+"""What was missed during an interruption: fetched, put in order, and told about.
+
+An interruption begins when a connection is lost, or when OpenD says that it has lost its quote server. From
+then on the machine *holds* the ticks of each symbol: what arrives live waits, until what was missed before it
+has been pulled (3010) and both can be written in the order of their sequence. The machine drops what was
+delivered before. OpenD's cache gives at most 1000 ticks; what lies before them is lost, and the `gap` event
+says between which two ticks.
+
+Bars and points of the minute line that ended meanwhile are pulled as well. Quotes, books and broker queues are
+states: OpenD pushes them anew when their pushes are registered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastfeed._core.opend import OpendMachine
+from fastfeed.errors import ConnectError, FastfeedError
+from fastfeed.protocols.opend_codes import interval
+from fastfeed.schema import Flags
+from fastfeed.stream import Rows
+
+if TYPE_CHECKING:
+    from fastfeed.feeds.opend import OpenD
+
+__all__ = ["OpendRecovery"]
+
+_PULLS = (100, 1000)  # ticks asked for, until the hole is closed
+_MOST_BARS = 1000
+_AT_ONCE = 8  # symbols
+
+
+class OpendRecovery:
+    """Holds and fills for one feed; see the head of this file.
+
+    Attributes
+    ----------
+    outage_since_ns : int
+        When OpenD said that it lost its quote server, 0 = it has it.
+    """
+
+    def __init__(self, feed: OpenD, machine: OpendMachine) -> None:
+        self._feed = feed
+        self._machine = machine
+        self.outage_since_ns = 0
+
+    def hold(self, symbols: Iterable[str]) -> None:
+        """Let the ticks of symbols wait: an interruption has begun."""
+        self._machine.hold(self._feed.symbols[symbol] for symbol in symbols)
+
+    def give_up(self, symbol: str) -> None:
+        """Let go of a symbol that nobody wants any more; what waited is forgotten."""
+        number = self._feed.symbols[symbol]
+        if self._machine.is_held(number):
+            self._machine.take_held(number)
+            self._machine.release(number, b"", gap=True)
+
+    async def recover(self, symbols: Iterable[str], kinds: Iterable[str], since_ns: int) -> None:
+        """Fetch what was missed since the interruption began, and tell about the gap.
+
+        Returns early, with the ticks still held, when the connection is lost: the next one goes on from here.
+        """
+        for kind in kinds:
+            stream, _, length = kind.partition(":")
+            if stream == "ticks":
+                await self._ticks(tuple(symbols), since_ns)
+            elif stream == "bars":
+                await self._together(symbols, lambda s, n=length: self._bars(s, n, since_ns))
+            elif stream == "timeshare":
+                await self._together(symbols, lambda s: self._timeshare(s, since_ns))
+
+    async def _ticks(self, symbols: tuple[str, ...], since_ns: int) -> None:
+        filled: dict[str, int] = {}
+
+        async def one(symbol: str) -> None:
+            fetched = await self._fill(symbol)
+            if fetched is not None:
+                filled[symbol] = fetched
+
+        await self._together(symbols, one)
+        if filled:
+            total = sum(filled.values())
+            self._feed._emit(
+                "gap",
+                f"{total} missed ticks were fetched, nothing is missing",
+                symbols=tuple(filled),
+                start_ns=since_ns,
+                end_ns=time.time_ns(),
+                rows=total,
+                filled=True,
+            )
+
+    async def _fill(self, symbol: str) -> int | None:
+        """Write what was missed of a symbol and what waited, and let it go. Returns the number of ticks fetched when
+        nothing is missing; otherwise tells about the gap."""
+        machine, number = self._machine, self._feed.symbols[symbol]
+        if not machine.is_held(number):
+            return None  # let go before: there was no more room to wait, or it was given up
+        last, last_ns = machine.last_tick(number)
+        pulled: Rows | None = None
+        error: FastfeedError | None = None
+        closed = False
+        try:
+            for n in _PULLS:
+                pulled = await self._feed.get_ticks(symbol, n)
+                closed = len(pulled) < n or (last >= 0 and int(pulled["seq"][0]) <= last)
+                if closed:
+                    break
+        except ConnectError:
+            raise
+        except FastfeedError as refused:
+            error = refused
+        if not machine.is_held(number):
+            self._tell_hole(
+                symbol, last_ns, 0, 0, "too many ticks arrived meanwhile to wait for it"
+            )
+            return None
+        waited = np.frombuffer(bytes(machine.take_held(number)), self._feed.ticks.dtype)
+        rows, fetched = in_order(pulled, waited, last)
+        # Before the first tick ever seen there is nothing to miss.
+        machine.release(number, rows.tobytes(), gap=not closed and last >= 0)
+        if closed or (last < 0 and error is None):
+            return fetched
+        first_ns = int(rows["time_ns"][0]) if len(rows) else 0
+        reason = (
+            f"{fetched} ticks were fetched, older ones are lost" if error is None else str(error)
+        )
+        self._tell_hole(symbol, last_ns, first_ns, fetched, reason)
+        return None
+
+    def _tell_hole(self, symbol: str, start_ns: int, end_ns: int, fetched: int, text: str) -> None:
+        self._feed._emit(
+            "gap",
+            f"{symbol}: {text}",
+            symbols=(symbol,),
+            start_ns=start_ns,
+            end_ns=end_ns,
+            rows=fetched,
+        )
+
+    async def _bars(self, symbol: str, length: str, since_ns: int) -> None:
+        """Write the bars that ended or changed since; the running one is pushed anyway."""
+        seconds = interval(length).seconds
+        n = min(_MOST_BARS, math.ceil((time.time_ns() - since_ns) / (seconds * 1e9)) + 1)
+        rows = await self._feed.get_bars(symbol, length, n, adjust=self._feed.adjust)
+        self._write_missed("bars", rows[rows["time_ns"] > since_ns - seconds * 10**9])
+
+    async def _timeshare(self, symbol: str, since_ns: int) -> None:
+        rows = await self._feed.get_timeshare(symbol)
+        self._write_missed("timeshare", rows[rows["time_ns"] > since_ns - 60 * 10**9])
+
+    def _write_missed(self, stream: str, rows: Rows) -> None:
+        rows["flags"] |= Flags.BACKFILLED
+        self._machine.write(self._feed.stream(stream).number, rows.tobytes())
+
+    async def _together(self, symbols: Iterable[str], one: object) -> None:
+        """Run a coroutine function for each symbol, a few at a time; errors become events."""
+        places = asyncio.Semaphore(_AT_ONCE)
+
+        async def guarded(symbol: str) -> None:
+            async with places:
+                try:
+                    await one(symbol)  # type: ignore[operator]
+                except ConnectError:
+                    pass  # the next connection goes on
+                except FastfeedError as error:
+                    self._feed._emit("error", str(error), code=error.code, symbols=(symbol,))
+
+        await asyncio.gather(*map(guarded, symbols))
+
+
+def in_order(pulled: Rows | None, waited: Rows, last: int) -> tuple[Rows, int]:
+    """Return the ticks behind sequence `last` in order, each once, and how many of them are only in `pulled`.
+
+    Ticks without a sequence come at the end. Pulled ticks are marked `Flags.BACKFILLED`; of a tick that is in
+    both, the one that arrived by itself is taken.
+    """
+    pulled = waited[:0] if pulled is None else pulled
+    rows = np.concatenate([waited, pulled])
+    rows["flags"][len(waited) :] |= Flags.BACKFILLED
+    unnumbered = rows[: len(waited)][rows["seq"][: len(waited)] < 0]
+    _, first = np.unique(rows["seq"], return_index=True)  # of equal ones the first: what waited
+    first = first[rows["seq"][first] > max(last, -1)]
+    fetched = int(np.count_nonzero(first >= len(waited)))
+    return np.concatenate([rows[first], unnumbered]), fetched

@@ -1,0 +1,219 @@
+#ifndef FASTFEED_OPEND_QUOTES_H
+#define FASTFEED_OPEND_QUOTES_H
+
+/* The decoder of Qot_UpdateBasicQot (3005) and of the replies of Qot_GetBasicQot (3004). Each
+ * quote has a security of its own, and gives up to four rows: that of the regular session and
+ * one for each other session it tells of. A quote whose last price is missing or not finite is
+ * left out with all its sessions, and counted. */
+
+#include "fastfeed/opend_decoder.h"
+
+/* An int32 as a double. */
+static inline double ff_opend_int32(uint64_t v) {
+    return (double)(int32_t)(uint32_t)v;
+}
+
+/* The fields of a row that only options, warrants and futures have, as not sent. */
+static inline void ff_opend_quote_plain(ff_quote *row) {
+    static const double nothing[16] = {NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN,
+                                       NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+    _Static_assert(offsetof(ff_quote, _reserved) - offsetof(ff_quote, strike_price) ==
+                       sizeof nothing,
+                   "from strike_price to last_settle_price");
+    row->expiry_days = INT32_MIN;
+    row->option_style = 0;
+    row->index_option_type = 0;
+    row->kind = 0;
+    memcpy(&row->strike_price, nothing, sizeof nothing);
+    memset(row->_reserved, 0, sizeof row->_reserved);
+}
+
+/* OptionBasicQotExData, FutureBasicQotExData, WarrantBasicQotExData: false when their fields
+ * are not in order. */
+static inline bool ff_opend_quote_option(ff_text option, ff_quote *row) {
+    const uint8_t *p = option.data, *end = p + option.length;
+    uint64_t v;
+    ff_step_real(&p, end, 1, &row->strike_price);
+    if (ff_step_number(&p, end, 2, &v))
+        row->contract_size = ff_opend_int32(v);
+    if (ff_step_number(&p, end, 3, &v))
+        row->open_interest = ff_opend_int32(v);
+    ff_step_real(&p, end, 4, &row->implied_volatility);
+    ff_step_real(&p, end, 5, &row->premium);
+    ff_step_real(&p, end, 6, &row->delta);
+    ff_step_real(&p, end, 7, &row->gamma);
+    ff_step_real(&p, end, 8, &row->vega);
+    ff_step_real(&p, end, 9, &row->theta);
+    ff_step_real(&p, end, 10, &row->rho);
+    if (ff_step_number(&p, end, 11, &v))
+        row->net_open_interest = ff_opend_int32(v);
+    if (ff_step_number(&p, end, 12, &v))
+        row->expiry_days = (int32_t)(uint32_t)v;
+    ff_step_real(&p, end, 13, &row->contract_nominal_value);
+    ff_step_real(&p, end, 14, &row->owner_lot_multiplier);
+    if (ff_step_number(&p, end, 15, &v))
+        row->option_style = ff_opend_u8(v);
+    ff_step_real(&p, end, 16, &row->contract_multiplier);
+    double size = ff_step_real_or_nan(&p, end, 17);
+    if (size == size)
+        row->contract_size = size;
+    if (ff_step_number(&p, end, 18, &v))
+        row->index_option_type = ff_opend_u8(v);
+    row->kind |= FF_QUOTE_OPTION;
+    return p == end;
+}
+
+static inline bool ff_opend_quote_future(ff_text future, ff_quote *row) {
+    const uint8_t *p = future.data, *end = p + future.length;
+    uint64_t v;
+    ff_step_real(&p, end, 1, &row->last_settle_price);
+    if (ff_step_number(&p, end, 2, &v))
+        row->open_interest = ff_opend_int32(v);
+    if (ff_step_number(&p, end, 3, &v))
+        row->open_interest_change = ff_opend_int32(v);
+    if (ff_step_number(&p, end, 4, &v))
+        row->expiry_days = (int32_t)(uint32_t)v;
+    row->kind |= FF_QUOTE_FUTURE;
+    return p == end;
+}
+
+static inline bool ff_opend_quote_warrant(ff_text warrant, ff_quote *row) {
+    const uint8_t *p = warrant.data, *end = p + warrant.length;
+    ff_step_real(&p, end, 1, &row->delta);
+    ff_step_real(&p, end, 2, &row->implied_volatility);
+    ff_step_real(&p, end, 3, &row->premium);
+    row->kind |= FF_QUOTE_WARRANT;
+    return p == end;
+}
+
+/* PreAfterMarketData: a row of its own beside the regular one. */
+static inline bool ff_opend_quote_session(ff_text block, const ff_quote *regular,
+                                          ff_session session, ff_quote *row) {
+    const uint8_t *p = block.data, *end = p + block.length;
+    uint64_t units = 0;
+    row->last = ff_step_real_or_nan(&p, end, 1);
+    row->high = ff_step_real_or_nan(&p, end, 2);
+    row->low = ff_step_real_or_nan(&p, end, 3);
+    bool has_units = ff_step_long_number(&p, end, 4, &units);
+    row->volume = ff_opend_volume((double)NAN, has_units, units);
+    row->turnover = ff_step_real_or_nan(&p, end, 5);
+    row->change = ff_step_real_or_nan(&p, end, 6);
+    row->change_rate = ff_step_real_or_nan(&p, end, 7);
+    row->amplitude = ff_step_real_or_nan(&p, end, 8);
+    row->open = row->prev_close = row->turnover_rate = row->price_spread = (double)NAN;
+    row->recv_ns = regular->recv_ns;
+    row->time_ns = regular->time_ns;
+    row->gateway_ns = regular->gateway_ns;
+    row->seq = regular->seq;
+    row->listed_ns = regular->listed_ns;
+    row->symbol = regular->symbol;
+    row->session = (uint8_t)session;
+    row->status = regular->status;
+    row->flags = 0;
+    row->suspended = regular->suspended;
+    row->dark_status = regular->dark_status;
+    ff_opend_quote_plain(row);
+    return p == end;
+}
+
+/* One BasicQot; an ff_opend_element. */
+static inline int ff_opend_quote(ff_opend_decoder *d, ff_opend_head *head, const uint8_t *p,
+                                 const uint8_t *end, void *rows, size_t room) {
+    ff_quote *row = rows;
+    uint64_t suspended = 0, units = 0, dark_status = 0, status = 0;
+    double last = 0;
+    if (FF_UNLIKELY(!ff_opend_step_security(d, head, &p, end, 1))) {
+        if (!head->gathered)
+            return 0;
+        int rc = ff_opend_step_new_security(d, head, &p, end, 1);
+        if (rc < 0)
+            return rc;
+    }
+    ff_step_number(&p, end, 2, &suspended);
+    ff_text list_time = ff_step_text(&p, end, 3);
+    row->price_spread = ff_step_real_or_nan(&p, end, 4);
+    ff_text time = ff_step_text(&p, end, 5);
+    row->high = ff_step_real_or_nan(&p, end, 6);
+    row->open = ff_step_real_or_nan(&p, end, 7);
+    row->low = ff_step_real_or_nan(&p, end, 8);
+    bool has_last = ff_step_real(&p, end, 9, &last);
+    row->prev_close = ff_step_real_or_nan(&p, end, 10);
+    bool has_units = ff_step_long_number(&p, end, 11, &units);
+    row->turnover = ff_step_real_or_nan(&p, end, 12);
+    row->turnover_rate = ff_step_real_or_nan(&p, end, 13);
+    row->amplitude = ff_step_real_or_nan(&p, end, 14);
+    ff_step_number(&p, end, 15, &dark_status);
+    ff_opend_quote_plain(row);
+    ff_text option = ff_step_message(&p, end, 16);
+    if (option.data != NULL && !ff_opend_quote_option(option, row))
+        return 0;
+    double list_timestamp = 0;
+    bool has_list_timestamp = ff_step_real(&p, end, 17, &list_timestamp);
+    double timestamp = ff_step_real_or_nan(&p, end, 18);
+    ff_text pre = ff_step_text(&p, end, 19);
+    ff_text post = ff_step_text(&p, end, 20);
+    ff_step_number(&p, end, 21, &status);
+    ff_text future = ff_step_text(&p, end, 22);
+    if (future.data != NULL && !ff_opend_quote_future(future, row))
+        return 0;
+    ff_text warrant = ff_step_text(&p, end, 23);
+    if (warrant.data != NULL && !ff_opend_quote_warrant(warrant, row))
+        return 0;
+    ff_step_text(&p, end, 24); /* name */
+    ff_text overnight = ff_step_text(&p, end, 25);
+    row->volume = ff_opend_volume(ff_step_real_or_nan(&p, end, 26), has_units, units);
+    if (FF_UNLIKELY(p != end))
+        return 0;
+    if (FF_UNLIKELY(!has_last || !ff_is_finite(last))) {
+        if (!head->gathered)
+            return 0; /* the other sessions have to be valid all the same */
+        return has_last ? -FF_ENOTFINITE : -FF_EMISSING;
+    }
+    row->listed_ns = has_list_timestamp ? ff_seconds_to_ns(list_timestamp)
+                                        : ff_market_date(list_time.data, list_time.length,
+                                                         ff_opend_zone(head->market));
+    row->recv_ns = d->recv_ns;
+    row->time_ns = ff_opend_time(d, timestamp, time, head->market);
+    row->gateway_ns = 0;
+    row->seq = -1;
+    row->last = last;
+    row->change = (double)NAN;
+    row->change_rate = (double)NAN;
+    row->symbol = head->symbol;
+    row->session = FF_SESSION_REGULAR;
+    row->status = ff_opend_u8(status);
+    row->suspended = suspended != 0;
+    row->dark_status = ff_opend_u8(dark_status);
+    int n = 1;
+    const ff_text blocks[] = {pre, post, overnight};
+    for (size_t i = 0; i < 3; i++) {
+        if (FF_LIKELY(blocks[i].data == NULL))
+            continue;
+        if (FF_UNLIKELY((size_t)n == room))
+            return -FF_EROWS;
+        if (FF_UNLIKELY(!ff_opend_quote_session(blocks[i], row,
+                                                (ff_session)(FF_SESSION_PRE + i), row + n)))
+            return 0;
+        n++;
+    }
+    row->flags = ff_opend_take_flags(d);
+    head->untimed += row->time_ns == 0 ? (uint64_t)n : 0;
+    return n;
+}
+
+static const ff_opend_list ff_opend_quotes = {
+    .s2c = &ff_shape_quotes,
+    .security = 0,
+    .elements = 1,
+    .shape = &ff_shape_quote,
+    .element = ff_opend_quote,
+    .row_size = sizeof(ff_quote),
+};
+
+/* Decode a push or a reply; see ff_opend_decode_list(). */
+static inline int ff_opend_decode_quotes(ff_opend_decoder *d, const uint8_t *body,
+                                         size_t length, ff_quote *rows, size_t max_rows) {
+    return ff_opend_decode_list(d, &ff_opend_quotes, 0, 0, body, length, rows, max_rows);
+}
+
+#endif
