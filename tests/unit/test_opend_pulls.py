@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 import fastfeed as ff
-from fastfeed._core import opend as core
 from fastfeed.feeds import opend_pulls
 from fastfeed.feeds import opend_records as records
 from fastfeed.feeds.rate_limit import RateLimit
 from fastfeed.protocols import opend_messages as ids
-from fastfeed.protocols.opend_codes import INTERVALS, canonical, security
+from fastfeed.protocols.opend_codes import canonical, security
 from fastfeed.protocols.opend_frames import HEADER, pack
 from fastfeed.protocols.opend_messages import message_class
 
@@ -152,66 +151,6 @@ def basic_qot(symbol):
         **{"curPrice": len(symbol), "lastClosePrice": 2, "volume": 7, "turnover": 9},
         **{"turnoverRate": 1, "amplitude": 1, "updateTimestamp": T0, "hpVolume": 7.0},
     }
-
-
-# Until the core has it: what is needed of decode_reply, made from the messages.
-
-
-def stand_in(stream, body, symbols, recv_ns, *, kl_type=0, adjust=0, depth=10):
-    name, items = {
-        "ticks": ("QotGetTicker", "tickerList"),
-        "quotes": ("QotGetBasicQot", "basicQotList"),
-        "bars": ("QotGetKL", "klList"),
-        "timeshare": ("QotGetRT", "rtList"),
-        "books": ("QotGetOrderBook", None),
-        "odd_books": ("QotGetOrderBook", None),
-        "brokers": ("QotGetBroker", None),
-    }[stream]
-    if stream == "bars":
-        body = body.replace(b"\x1a\x04KEY", b"\x1a\x04key")
-    try:
-        response = message_class(f"{name}.Response").FromString(body)
-    except Exception as error:
-        raise ValueError("truncated") from error
-    s2c = response.s2c
-    if stream != "quotes" and not s2c.HasField("security"):
-        raise ValueError("symbol")
-    found = getattr(s2c, items) if items else [s2c]
-    rows = np.zeros(len(found), ff.dtype(stream, depth))
-    rows["recv_ns"] = recv_ns
-    for row, item in zip(rows, found, strict=True):
-        where = item.security if stream == "quotes" else s2c.security
-        row["symbol"] = symbols.intern(canonical(where.market, where.code))
-        if stream == "ticks":
-            row["seq"], row["price"] = item.sequence, item.price
-            row["time_ns"] = int(item.timestamp) * 10**9
-            row["side"] = {1: 1, 2: -1}.get(item.dir, 0)
-        elif stream == "quotes":
-            row["last"], row["session"] = item.curPrice, 1
-        elif stream == "bars":
-            seconds = next(i.seconds for i in INTERVALS.values() if i.kl_type == kl_type)
-            row["time_ns"] = int(item.timestamp) * 10**9 - (seconds < 86400) * seconds * 10**9
-            row["close"], row["kind"], row["adjust"] = item.closePrice, kl_type, adjust
-            row["interval_s"] = seconds
-        elif stream == "timeshare":
-            row["minute"], row["price"] = item.minute, item.price
-        elif stream == "brokers":
-            row["bids"], row["asks"] = len(s2c.brokerBidList), len(s2c.brokerAskList)
-            row["bid_broker"][: row["bids"]] = [b.id for b in s2c.brokerBidList]
-        else:
-            row["bids"] = min(depth, len(s2c.orderBookBidList))
-            row["asks"] = min(depth, len(s2c.orderBookAskList))
-            row["bid_price"] = row["ask_price"] = np.nan
-            for i, level in enumerate(s2c.orderBookBidList[:depth]):
-                row["bid_price"][i] = level.price
-            row["kind"] = s2c.orderBookType
-    return bytearray(rows.tobytes())
-
-
-@pytest.fixture(autouse=True)
-def decode_reply(monkeypatch):
-    if not hasattr(core, "decode_reply"):
-        monkeypatch.setattr(core, "decode_reply", stand_in, raising=False)
 
 
 # market data
