@@ -152,20 +152,23 @@ _BAR_FIELDS = {
 }
 
 
-class _Cached(NamedTuple):
-    """A pull from the cache of a subscription."""
+class _Source(NamedTuple):
+    """What rows to ask for, and how to read them."""
 
     proto_id: int
     stream: str
     sub_type: int
+    kl_type: int = 0
+    adjust: int = 0
+    depth: int = BOOK_DEPTH
 
 
-_QUOTES = _Cached(QOT_GET_BASIC_QOT, "quotes", 1)
-_BOOK = _Cached(QOT_GET_ORDER_BOOK, "books", 2)
-_ODD_BOOK = _Cached(QOT_GET_ORDER_BOOK, "odd_books", 22)
-_TICKS = _Cached(QOT_GET_TICKER, "ticks", 4)
-_TIMESHARE = _Cached(QOT_GET_RT, "timeshare", 5)
-_BROKERS = _Cached(QOT_GET_BROKER, "brokers", 14)
+_QUOTES = _Source(QOT_GET_BASIC_QOT, "quotes", 1)
+_BOOK = _Source(QOT_GET_ORDER_BOOK, "books", 2)
+_ODD_BOOK = _Source(QOT_GET_ORDER_BOOK, "odd_books", 22)
+_TICKS = _Source(QOT_GET_TICKER, "ticks", 4)
+_TIMESHARE = _Source(QOT_GET_RT, "timeshare", 5)
+_BROKERS = _Source(QOT_GET_BROKER, "brokers", 14)
 
 
 class HistoryBars:
@@ -358,10 +361,9 @@ class OpendPulls(Feed):
         count = _number("n", n, _MOST_ROWS)
         name = self._canonical(symbol)
         return await self._cached_rows(
-            _Cached(QOT_GET_KL, "bars", length.sub_type),
+            _Source(QOT_GET_KL, "bars", length.sub_type, length.kl_type, number),
             [name],
             subscribe,
-            {"kl_type": length.kl_type, "adjust": number},
             rehabType=number,
             klType=length.kl_type,
             reqNum=count,
@@ -419,10 +421,10 @@ class OpendPulls(Feed):
         SubscriptionError, RequestError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_ticks`.
         """
-        source = _ODD_BOOK if odd_lots else _BOOK
+        source = (_ODD_BOOK if odd_lots else _BOOK)._replace(depth=depth)
         dtype(source.stream, depth)  # ValueError
         fields: dict[str, Any] = {"num": depth} | ({"orderBookType": 1} if odd_lots else {})
-        return await self._cached_row(source, symbol, subscribe, {"depth": depth}, **fields)
+        return await self._cached_row(source, symbol, subscribe, **fields)
 
     async def get_brokers(self, symbol: str, *, subscribe: bool = False) -> np.void:
         """Return a symbol's broker queues, Hong Kong only (3014, no limit of calls).
@@ -525,17 +527,13 @@ class OpendPulls(Feed):
         if session_number is not None:
             c2s["session"] = session_number
 
+        source = _Source(QOT_REQUEST_HISTORY_KL, "bars", length.sub_type, length.kl_type, number)
+
         async def page(key: bytes) -> tuple[NDArray[np.void], bytes]:
             more = {"nextReqKey": key} if key else {}
             request = _message(QOT_REQUEST_HISTORY_KL, c2s | more)
             body = await self._ask(QOT_REQUEST_HISTORY_KL, request, counted=not key)
-            rows = self._decoded(
-                QOT_REQUEST_HISTORY_KL,
-                "bars",
-                body,
-                [name],
-                {"kl_type": length.kl_type, "adjust": number},
-            )
+            rows = self._decoded(source, body, [name])
             return rows, _content(QOT_REQUEST_HISTORY_KL, body).nextReqKey
 
         return HistoryBars(page, limit)
@@ -1101,14 +1099,13 @@ class OpendPulls(Feed):
 
     async def _cached_row(
         self,
-        source: _Cached,
+        source: _Source,
         symbol: str,
         subscribe: bool,
-        options: Mapping[str, int] | None = None,
         **c2s: Any,
     ) -> np.void:
         name = self._canonical(symbol)
-        rows = await self._cached_rows(source, [name], subscribe, options, **c2s)
+        rows = await self._cached_rows(source, [name], subscribe, **c2s)
         if len(rows) != 1:
             raise _unreadable(source.proto_id, f"expected one row, got {len(rows)}")
         row: np.void = rows[0]
@@ -1116,10 +1113,9 @@ class OpendPulls(Feed):
 
     async def _cached_rows(
         self,
-        source: _Cached,
+        source: _Source,
         names: list[str],
         subscribe: bool,
-        options: Mapping[str, int] | None = None,
         **c2s: Any,
     ) -> NDArray[np.void]:
         """Return the rows of symbols that are subscribed."""
@@ -1143,21 +1139,25 @@ class OpendPulls(Feed):
                 code=error.code,
                 text=error.text,
             ) from error
-        return self._decoded(source.proto_id, source.stream, body, names, options or {})
+        return self._decoded(source, body, names)
 
     async def _ask_subscribed(
-        self, source: _Cached, names: list[str], subscribe: bool, request: Any
+        self, source: _Source, names: list[str], subscribe: bool, request: Any
     ) -> bytes:
-        if subscribe:
-            await self._subscribe_for_pull(names, source.sub_type)
-            try:
-                return await self._ask(source.proto_id, request)
-            except RequestError as error:
-                if isinstance(error, RateLimitError) or not _is_about(error.text, _SUBSCRIPTION):
-                    raise
-            # given up since, for example with a stream of the same kind: once more
-            self._pull_subscribed.difference_update((name, source.sub_type) for name in names)
-            await self._subscribe_for_pull(names, source.sub_type)
+        if not subscribe:
+            return await self._ask(source.proto_id, request)
+        new = await self._subscribe_for_pull(names, source.sub_type)
+        try:
+            return await self._ask(source.proto_id, request)
+        except RateLimitError:
+            raise
+        except RequestError:
+            ours = {(name, source.sub_type) for name in names} & self._pull_subscribed
+            if new or not ours:
+                raise
+        # Subscribed by an earlier pull; OpenD may have given it up since, with a stream of the same kind.
+        self._pull_subscribed -= ours
+        await self._subscribe_for_pull(names, source.sub_type)
         return await self._ask(source.proto_id, request)
 
     def _is_subscribed(self, symbol: str, sub_type: int) -> bool:
@@ -1168,8 +1168,8 @@ class OpendPulls(Feed):
         streamed = (symbol, KINDS[sub_type]) in self._granted
         return streamed or (symbol, sub_type) in self._pull_subscribed
 
-    async def _subscribe_for_pull(self, symbols: list[str], sub_type: int) -> None:
-        """Subscribe what is not subscribed yet, without pushes.
+    async def _subscribe_for_pull(self, symbols: list[str], sub_type: int) -> bool:
+        """Subscribe what is not subscribed yet, without pushes; return whether there was any.
 
         Raises
         ------
@@ -1178,7 +1178,7 @@ class OpendPulls(Feed):
         """
         await self._wait_until_up()
         if all(self._is_subscribed(symbol, sub_type) for symbol in symbols):
-            return
+            return False
         async with self._asking:
             new = [symbol for symbol in symbols if not self._is_subscribed(symbol, sub_type)]
             for i in range(0, len(new), _BATCH):
@@ -1206,32 +1206,34 @@ class OpendPulls(Feed):
                     ) from error
                 if connection == self._connections:
                     self._pull_subscribed.update((symbol, sub_type) for symbol in batch)
+            return bool(new)
 
-    def _decoded(
-        self,
-        proto_id: int,
-        stream: str,
-        body: bytes,
-        names: list[str],
-        options: Mapping[str, int],
-    ) -> NDArray[np.void]:
+    def _decoded(self, source: _Source, body: bytes, names: list[str]) -> NDArray[np.void]:
         """Return the rows of a reply, all of them of the symbols that were asked for."""
-        row_type = dtype(stream, options.get("depth", BOOK_DEPTH))
+        row_type = dtype(source.stream, source.depth)
         try:
-            data = core.decode_reply(stream, body, self.symbols, time.time_ns(), **options)
+            data = core.decode_reply(
+                source.stream,
+                body,
+                self.symbols,
+                time.time_ns(),
+                kl_type=source.kl_type,
+                adjust=source.adjust,
+                depth=source.depth,
+            )
         except ValueError as error:
-            raise _unreadable(proto_id, str(error), body) from error
+            raise _unreadable(source.proto_id, str(error), body) from error
         rows: NDArray[np.void] = np.ndarray(len(data) // row_type.itemsize, row_type, data)
         if len(rows):
             asked = {self.symbols.intern(name) for name in names}
             others = [self.symbols[i] for i in set(rows["symbol"].tolist()) - asked]
-        elif proto_id == QOT_GET_BASIC_QOT:
+        elif source is _QUOTES:
             others = []
-        else:
-            others = [symbol_of(_content(proto_id, body).security)]
-            others = [name for name in others if name not in names]
+        else:  # no row that could tell
+            name = symbol_of(_content(source.proto_id, body).security)
+            others = [] if name in names else [name]
         if others:
-            raise _other_security(proto_id, others, names)
+            raise _other_security(source.proto_id, others, names)
         return rows
 
 

@@ -9,6 +9,8 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import fastfeed as ff
 from fastfeed.feeds import opend_pulls
@@ -403,6 +405,50 @@ def test_replies_that_cannot_be_read(body):
     run(main())
 
 
+LISTS = [
+    (ids.QOT_GET_STATIC_INFO, records.StaticInfo, "staticInfoList"),
+    (ids.QOT_GET_SECURITY_SNAPSHOT, records.Snapshot, "snapshotList"),
+    (ids.QOT_GET_OPTION_CHAIN, records.OptionChain, "optionChain"),
+    (ids.QOT_REQUEST_REHAB, records.Rehab, "rehabList"),
+    (ids.QOT_GET_FUTURE_INFO, records.FutureInfo, "futureInfoList"),
+    (ids.QOT_GET_SUB_INFO, records.ConnectionSubscriptions, "connSubInfoList"),
+]
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.sampled_from(LISTS), st.binary(max_size=80), st.data())
+def test_any_bytes_are_records_or_a_protocol_error(which, noise, data):
+    proto_id, kind, field = which
+    message = message_class(f"{NAMES[proto_id]}.Response")(retType=0)
+    for _ in range(2):
+        fill(data.draw, getattr(message.s2c, field).add())
+    body = bytearray(message.SerializePartialToString())
+    for _ in range(data.draw(st.integers(0, 3))):
+        if body:
+            body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    for some in (bytes(body), noise, GOOD + b"\x22" + bytes([len(noise)]) + noise):
+        try:
+            content = opend_pulls._content(proto_id, some)
+            found = [records.record(kind, item) for item in getattr(content, field)]
+        except ff.RemoteProtocolError:
+            continue
+        assert all(type(one) is kind for one in found)
+        repr(found)
+
+
+def fill(draw, message):
+    """Set required scalars, and some of the rest."""
+    for field in message.DESCRIPTOR.fields:
+        if field.is_repeated:
+            continue
+        if field.message_type is not None:
+            if field.is_required or draw(st.booleans()):
+                getattr(message, field.name).SetInParent()
+                fill(draw, getattr(message, field.name))
+        elif field.is_required:
+            setattr(message, field.name, field.default_value)
+
+
 def test_lists_may_be_left_out_with_all_content_but_nothing_else():
     async def main():
         answers = {
@@ -541,7 +587,7 @@ def test_another_refusal_of_what_is_subscribed_stays_what_it_is():
 
 def test_subscribing_for_a_pull_is_done_once_and_without_pushes():
     async def main():
-        answers, held = subscriptions()
+        answers, _ = subscriptions()
         async with opend(answers, session="ALL") as (fake, feed):
             pulls = [feed.get_ticks("700.HK", subscribe=True) for _ in range(5)]
             assert [len(rows) for rows in await asyncio.gather(*pulls)] == [1] * 5
@@ -552,10 +598,23 @@ def test_subscribing_for_a_pull_is_done_once_and_without_pushes():
             assert list(c2s.subTypeList) == [4]
             assert c2s.session == 3
             assert feed.subscribed("ticks") == ()
-            # OpenD lost it: once more, without being asked
+
+    run(main())
+
+
+@pytest.mark.parametrize("words", ["please subscribe first", "whatever"])
+def test_a_subscription_that_was_lost_is_made_again_once(words):
+    async def main():
+        answers, held = subscriptions(words)
+        async with opend(answers) as (fake, feed):
+            await feed.get_ticks("700.HK", subscribe=True)
             held.clear()
             assert len(await feed.get_ticks("700.HK", subscribe=True)) == 1
             assert len(fake.asked(ids.QOT_SUB)) == 2
+            answers[ids.QOT_GET_TICKER] = lambda c2s: refuse(words)  # for good
+            with pytest.raises(ff.RequestError, match=words):
+                await feed.get_ticks("700.HK", subscribe=True)
+            assert len(fake.asked(ids.QOT_SUB)) == 3
 
     run(main())
 
