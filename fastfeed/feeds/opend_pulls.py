@@ -129,7 +129,7 @@ _MOST_BARS = 1_000_000  # in one array, when the caller sets no limit: 128 MB
 _MOST_EMPTY_PAGES = 10  # in a row, and the server makes fun of us
 _BATCH = 100  # symbols in a subscription, as the official client
 _AT_ONCE = 4  # requests of one pull that are under way
-_SLICE = 500  # records made before the loop gets its turn: some milliseconds
+_SLICE = 50  # records made before the loop gets its turn: half a millisecond
 _OPTION_DAYS = 30  # in one request
 _HISTORY_DAYS = 365  # when no start is given
 
