@@ -39,13 +39,11 @@ cdef extern from "fastfeed/rows.h" nogil:
         FF_STREAM_BROKERS
 
     int FF_STREAMS
-    int FF_STREAM_TICKS
-    int FF_STREAM_BOOKS
-    int FF_STREAM_ODD_BOOKS
 
     ctypedef struct ff_tick:
         int64_t seq
         uint32_t symbol
+
     int FF_BOOK_MAX_DEPTH
     size_t FF_DEPTH
     const ff_row_type *ff_row_types

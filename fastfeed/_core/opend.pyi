@@ -11,17 +11,6 @@ from fastfeed.errors import RemoteProtocolError
 
 Frames = list[tuple[int, int, bytes | str]]
 
-def decode_reply(
-    stream: str,
-    body: bytes,
-    symbols: SymbolTable,
-    recv_ns: int,
-    *,
-    kl_type: int = ...,
-    adjust: int = ...,
-    depth: int = ...,
-) -> bytearray: ...
-
 class OpendMachine:
     check_sha1: bool
     def __init__(
@@ -33,6 +22,7 @@ class OpendMachine:
         window_bytes: int = ...,
         depth: int = ...,
         ordered: bool = ...,
+        brokers: SymbolTable | None = ...,
     ) -> None: ...
     def listen(
         self,

@@ -108,13 +108,16 @@ cdef class OpendMachine:
         What a single read may bring.
     depth : int
         Levels of the books' rows.
+    brokers : SymbolTable, optional
+        Where names of brokers go; see `broker_name()`.
     ordered : bool
         Ticks of a symbol whose sequence is not above that of its last one are dropped and counted: they have
         been delivered before.
     """
 
     def __cinit__(self, SymbolTable symbols not None, *, size_t limit_bytes=1 << 26, bint check_sha1=False,
-                  size_t window_bytes=1 << 18, size_t depth=10, bint ordered=False):
+                  size_t window_bytes=1 << 18, size_t depth=10, bint ordered=False,
+                  SymbolTable brokers=None):
         ff_order_init(&self.order)
         if not 4096 <= window_bytes <= 1 << 30:
             raise ValueError(f"expected window_bytes of 4096 to {1 << 30}, got {window_bytes}")
@@ -123,6 +126,7 @@ cdef class OpendMachine:
         if not 1 <= depth <= FF_BOOK_MAX_DEPTH:
             raise ValueError(f"expected a depth of 1 to {FF_BOOK_MAX_DEPTH}, got {depth}")
         self.symbols = symbols
+        self.brokers = brokers
         self.window_bytes = window_bytes
         self.rings = [None] * FF_STREAMS
         self.deliver = [None] * FF_STREAMS
@@ -132,6 +136,8 @@ cdef class OpendMachine:
             raise MemoryError("no memory for a receive window")
         self.machine.check_sha1 = check_sha1
         self.machine.depth = depth
+        if brokers is not None:
+            self.machine.decoder.brokers = &brokers.table
         if ordered:
             self.machine.order = &self.order
 
@@ -377,8 +383,8 @@ cdef class OpendMachine:
             memcpy(place, rows, part * ring.row_size)
             kept = part
             if stream == FF_STREAM_TICKS and self.machine.order != NULL:
-                kept = ff_order_take(&self.order, self.order_of((<ff_tick *>place).symbol), <ff_tick *>place,
-                part)
+                kept = ff_order_take(&self.order, self.order_of((<ff_tick *>place).symbol),
+                                     <ff_tick *>place, part)
             ff_ring_advance(ring, kept)
             self.machine.counters.rows[stream] += kept
             if kept:
@@ -469,6 +475,7 @@ cdef class OpendMachine:
             "packets": self.machine.counters.packets,
             **{ff_row_types[i].stream.decode(): self.machine.counters.rows[i] for i in range(FF_STREAMS)},
             "duplicates": self.order.duplicates,
+            "cut_levels": self.machine.decoder.cut_levels,
             "frames": self.machine.counters.frames,
             "ignored": self.machine.counters.ignored,
             "unreadable_times": self.machine.decoder.dropped[<int>FF_ETIME],
@@ -582,5 +589,6 @@ cdef int decode_body(ff_opend_decoder *d, int stream, bint push, int32_t kl_type
 
 def broker_name(SymbolTable brokers not None, int64_t broker):
     """Return the name of a broker by the id in rows of ``brokers``; None when none was seen."""
-    cdef const uint8_t *key = <const uint8_t *>&broker cdef int64_t id = ff_symbols_find(&brokers.table,
-    FF_BROKER_SPACE, key, sizeof(broker), key + sizeof(broker)) return None if id < 0 else brokers[id]
+    cdef const uint8_t *key = <const uint8_t *>&broker
+    cdef int64_t id = ff_symbols_find(&brokers.table, FF_BROKER_SPACE, key, sizeof(broker), key + sizeof(broker))
+    return None if id < 0 else brokers[id]

@@ -438,7 +438,8 @@ class OpendPulls(Feed):
         Returns
         -------
         void
-            One row of ``dtype("brokers")``, a record with fields; the caller's own.
+            One row of ``dtype("brokers")``, a record with fields; the caller's own. ``feed.hub.broker_name(id)`` is
+            the name of a broker.
 
         Raises
         ------
@@ -1220,6 +1221,7 @@ class OpendPulls(Feed):
                 kl_type=source.kl_type,
                 adjust=source.adjust,
                 depth=source.depth,
+                brokers=self.hub.broker_names,
             )
         except ValueError as error:
             raise _unreadable(source.proto_id, str(error), body) from error

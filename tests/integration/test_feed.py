@@ -542,7 +542,7 @@ def test_what_is_refused_after_coming_back_is_asked_for_again(run, monkeypatch):
                 events = []
                 feed.on_event(events.append)
                 await feed.subscribe(sim.symbols, "ticks")
-                sim._quota = 0
+                sim.quota = 0
                 await sim.disconnect_all()
                 await until(lambda: kinds(events).count("error") >= 2)
                 assert "quota" in events[-1].text
@@ -550,7 +550,7 @@ def test_what_is_refused_after_coming_back_is_asked_for_again(run, monkeypatch):
                 assert "gap" not in kinds(events)
                 with pytest.raises(ff.SubscriptionError):
                     await feed.subscribe(sim.symbols[0], "ticks")  # asks, although it is wanted
-                sim._quota = 3
+                sim.quota = 3
                 await until(lambda: "gap" in kinds(events))
                 before = feed.ticks.count
                 await until(lambda: feed.ticks.count > before)

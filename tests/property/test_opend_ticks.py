@@ -595,6 +595,7 @@ def test_every_cut_in_two_and_every_size_of_pieces() -> None:
         **dict.fromkeys(STREAMS, 0),
         "ticks": 24,
         "duplicates": 0,
+        "cut_levels": 0,
         "frames": 3,
         "ignored": 1,
         "unreadable_times": 0,
