@@ -171,6 +171,20 @@ _TIMESHARE = _Source(QOT_GET_RT, "timeshare", 5)
 _BROKERS = _Source(QOT_GET_BROKER, "brokers", 14)
 
 
+#: The entries of lists by what is made of them.
+_ITEMS: dict[type[msgspec.Struct], str] = {
+    records.StaticInfo: "SecurityStaticInfo",
+    records.Snapshot: "QotGetSecuritySnapshot.Snapshot",
+    records.Plate: "PlateInfo",
+    records.OptionChain: "QotGetOptionChain.OptionChain",
+    records.FutureInfo: "QotGetFutureInfo.FutureInfo",
+    records.Rehab: "Rehab",
+    records.MarketState: "QotGetMarketState.MarketInfo",
+    records.TradingDay: "QotRequestTradeDate.TradeDate",
+    records.WatchlistGroup: "QotGetUserSecurityGroup.GroupData",
+}
+
+
 class HistoryBars:
     """Bars of the past, asked for when awaited or iterated; made by `OpenD.get_history_bars()`.
 
@@ -535,7 +549,9 @@ class OpendPulls(Feed):
             request = _message(QOT_REQUEST_HISTORY_KL, c2s | more)
             body = await self._ask(QOT_REQUEST_HISTORY_KL, request, counted=not key)
             rows = self._decoded(source, body, [name])
-            return rows, _content(QOT_REQUEST_HISTORY_KL, body).nextReqKey
+            return rows, _parsed(
+                QOT_REQUEST_HISTORY_KL, "HistoryPage.Response", body
+            ).s2c.nextReqKey
 
         return HistoryBars(page, limit)
 
@@ -568,9 +584,7 @@ class OpendPulls(Feed):
         ValueError
             A symbol that cannot be.
         """
-        return await self._listed(
-            QOT_GET_SECURITY_SNAPSHOT, records.Snapshot, "snapshotList", symbols, 400
-        )
+        return await self._listed(QOT_GET_SECURITY_SNAPSHOT, records.Snapshot, symbols, 400)
 
     # securities
 
@@ -589,8 +603,7 @@ class OpendPulls(Feed):
             The result has their order.
         market : str, optional
             Instead of symbols: everything of a market (``HK US SH SZ SG JP ...``). That may be some ten thousand
-            records, and the reply some MB; reading it takes the event loop some tens of milliseconds, the records are
-            made in slices.
+            records; they are made a few at a time, between whatever else the event loop has to do.
         kind : str
             With a market: ``STOCK ETF WARRANT IDX BOND FUTURE PLATE DRVT ...``, as the official client.
 
@@ -606,15 +619,13 @@ class OpendPulls(Feed):
         if (symbols is None) == (market is None):
             raise ValueError("expected either symbols or a market")
         if symbols is not None:
-            return await self._listed(
-                QOT_GET_STATIC_INFO, records.StaticInfo, "staticInfoList", symbols, 400
-            )
-        s2c = await self._pull(
+            return await self._listed(QOT_GET_STATIC_INFO, records.StaticInfo, symbols, 400)
+        return await self._pull_list(
             QOT_GET_STATIC_INFO,
+            records.StaticInfo,
             market=_market(market),
             secType=enums.number_of(enums.SECURITY_TYPE, kind, "a kind"),
         )
-        return await _records(records.StaticInfo, s2c.staticInfoList)
 
     async def get_plates(self, market: str, kind: str = "all") -> list[records.Plate]:
         """Return the sectors of a market (3204, 10 calls in 30 s).
@@ -634,12 +645,12 @@ class OpendPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_snapshots`.
         """
-        s2c = await self._pull(
+        return await self._pull_list(
             QOT_GET_PLATE_SET,
+            records.Plate,
             market=_market(market),
             plateSetType=enums.number_of(enums.PLATE_KIND, kind, "a kind"),
         )
-        return await _records(records.Plate, s2c.plateInfoList)
 
     async def get_plate_symbols(self, plate: str) -> list[records.StaticInfo]:
         """Return the members of a sector or an index (3205, 10 calls in 30 s).
@@ -658,8 +669,9 @@ class OpendPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_snapshots`.
         """
-        s2c = await self._pull(QOT_GET_PLATE_SECURITY, plate=_security(self._canonical(plate)))
-        return await _records(records.StaticInfo, s2c.staticInfoList)
+        return await self._pull_list(
+            QOT_GET_PLATE_SECURITY, records.StaticInfo, plate=_security(self._canonical(plate))
+        )
 
     async def get_option_chain(
         self,
@@ -725,13 +737,13 @@ class OpendPulls(Feed):
             span: list[tuple[datetime.date, datetime.date]],
         ) -> list[records.OptionChain]:
             begin, finish = span[0]
-            s2c = await self._pull(
+            return await self._pull_list(
                 QOT_GET_OPTION_CHAIN,
+                records.OptionChain,
                 **c2s,
                 beginTime=begin.isoformat(),
                 endTime=finish.isoformat(),
             )
-            return await _records(records.OptionChain, s2c.optionChain)
 
         return await self._in_parts(spans, 1, part)
 
@@ -753,9 +765,7 @@ class OpendPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_snapshots`.
         """
-        return await self._listed(
-            QOT_GET_FUTURE_INFO, records.FutureInfo, "futureInfoList", symbols, 200
-        )
+        return await self._listed(QOT_GET_FUTURE_INFO, records.FutureInfo, symbols, 200)
 
     async def get_rehab(self, symbol: str) -> list[records.Rehab]:
         """Return a symbol's corporate actions and factors of adjusted prices (3105, 60 calls in 30 s).
@@ -773,8 +783,9 @@ class OpendPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_snapshots`.
         """
-        s2c = await self._pull(QOT_REQUEST_REHAB, security=_security(self._canonical(symbol)))
-        return await _records(records.Rehab, s2c.rehabList)
+        return await self._pull_list(
+            QOT_REQUEST_REHAB, records.Rehab, security=_security(self._canonical(symbol))
+        )
 
     async def get_market_states(self, symbols: str | Iterable[str]) -> list[records.MarketState]:
         """Return the states of the markets of symbols, in their order (3223, 10 calls in 30 s).
@@ -794,9 +805,7 @@ class OpendPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_snapshots`.
         """
-        return await self._listed(
-            QOT_GET_MARKET_STATE, records.MarketState, "marketInfoList", symbols, 400
-        )
+        return await self._listed(QOT_GET_MARKET_STATE, records.MarketState, symbols, 400)
 
     async def get_trading_days(
         self,
@@ -835,8 +844,7 @@ class OpendPulls(Feed):
             raise ValueError("expected a market or a symbol")
         if symbol is not None:
             c2s["security"] = _security(self._canonical(symbol))
-        s2c = await self._pull(QOT_REQUEST_TRADE_DATE, **c2s)
-        return await _records(records.TradingDay, s2c.tradeDateList)
+        return await self._pull_list(QOT_REQUEST_TRADE_DATE, records.TradingDay, **c2s)
 
     # watchlists
 
@@ -858,11 +866,11 @@ class OpendPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_snapshots`.
         """
-        s2c = await self._pull(
+        return await self._pull_list(
             QOT_GET_USER_SECURITY_GROUP,
+            records.WatchlistGroup,
             groupType=enums.number_of(enums.WATCHLIST_KIND, kind, "a kind"),
         )
-        return await _records(records.WatchlistGroup, s2c.groupList)
 
     async def get_watchlist(self, group: str) -> list[records.StaticInfo]:
         """Return the securities of one watchlist (3213, 10 calls in 30 s).
@@ -882,8 +890,9 @@ class OpendPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError
             As in `get_snapshots`.
         """
-        s2c = await self._pull(QOT_GET_USER_SECURITY, groupName=_group(group))
-        return await _records(records.StaticInfo, s2c.staticInfoList)
+        return await self._pull_list(
+            QOT_GET_USER_SECURITY, records.StaticInfo, groupName=_group(group)
+        )
 
     async def change_watchlist(
         self,
@@ -1045,6 +1054,21 @@ class OpendPulls(Feed):
         """Ask, and return the content of the reply as a message."""
         return _content(proto_id, await self._ask(proto_id, _message(proto_id, c2s)))
 
+    async def _pull_list(self, proto_id: int, kind: type[Record], **c2s: Any) -> list[Record]:
+        """Ask, and return the records of a reply that is a list.
+
+        Such a reply may have some MB, so the event loop gets its turn while it is read.
+        """
+        body = await self._ask(proto_id, _message(proto_id, c2s))
+        items = _parsed(proto_id, "Items.Response", body).s2c.items
+        found: list[Record] = []
+        for i in range(0, len(items), _SLICE):
+            if i:
+                await asyncio.sleep(0)
+            for item in items[i : i + _SLICE]:
+                found.append(record(kind, _parsed(proto_id, _ITEMS[kind], item)))
+        return found
+
     async def _in_parts(
         self, items: Sequence[Any], size: int, ask: Callable[[list[Any]], Awaitable[list[T]]]
     ) -> list[T]:
@@ -1070,7 +1094,6 @@ class OpendPulls(Feed):
         self,
         proto_id: int,
         kind: type[Record],
-        field: str,
         symbols: str | Iterable[str],
         size: int,
     ) -> list[Record]:
@@ -1078,8 +1101,8 @@ class OpendPulls(Feed):
         names = self._names(symbols)
 
         async def part(some: list[str]) -> list[Record]:
-            s2c = await self._pull(proto_id, securityList=[_security(name) for name in some])
-            return await _records(kind, getattr(s2c, field))
+            which = [_security(name) for name in some]
+            return await self._pull_list(proto_id, kind, securityList=which)
 
         found: dict[str, Record] = {}
         for item in await self._in_parts(names, size, part):
@@ -1318,15 +1341,22 @@ def _days(first: datetime.date, last: datetime.date, step: int) -> Iterable[date
 # replies
 
 
-def _content(proto_id: int, body: bytes) -> Any:
-    """Return the content of a reply; one without fields may be left out."""
-    name = f"{_NAMES[proto_id]}.Response"
+def _parsed(proto_id: int, name: str, body: bytes) -> Any:
+    """Return the whole or a part of a reply as a message."""
     try:
         message = message_class(name).FromString(body)
     except (DecodeError, UnicodeDecodeError) as error:
         raise _unreadable(proto_id, str(error), body) from error
-    if not message.IsInitialized() or not message.s2c.IsInitialized():
+    if not message.IsInitialized():
         raise _unreadable(proto_id, "required fields are missing", body)
+    return message
+
+
+def _content(proto_id: int, body: bytes) -> Any:
+    """Return the content of a reply; one without fields may be left out."""
+    message = _parsed(proto_id, f"{_NAMES[proto_id]}.Response", body)
+    if not message.s2c.IsInitialized():
+        raise _unreadable(proto_id, "it has no content", body)
     return message.s2c
 
 
@@ -1338,16 +1368,6 @@ def _joined(stream: str, parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
         begin, end = end, end + len(part)
         rows[begin:end] = part
     return rows
-
-
-async def _records(kind: type[Record], messages: Sequence[Any]) -> list[Record]:
-    """Return the records of messages; the event loop gets its turn in between."""
-    found: list[Record] = []
-    for i in range(0, len(messages), _SLICE):
-        if i:
-            await asyncio.sleep(0)
-        found += [record(kind, message) for message in messages[i : i + _SLICE]]
-    return found
 
 
 def _unreadable(proto_id: int, why: str, body: bytes = b"") -> RemoteProtocolError:

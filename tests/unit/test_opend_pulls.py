@@ -293,6 +293,7 @@ def test_brokers():
 
         async with opend({ids.QOT_GET_BROKER: answer}) as (_, feed):
             row = await feed.get_brokers("700.HK")
+            assert feed.hub.broker_name(11) == "b"
             assert row.dtype == ff.dtype("brokers")
             assert row["bid_broker"][: row["bids"]].tolist() == [10, 11, 12]
 
@@ -405,35 +406,47 @@ def test_replies_that_cannot_be_read(body):
     run(main())
 
 
-LISTS = [
-    (ids.QOT_GET_STATIC_INFO, records.StaticInfo, "staticInfoList"),
-    (ids.QOT_GET_SECURITY_SNAPSHOT, records.Snapshot, "snapshotList"),
-    (ids.QOT_GET_OPTION_CHAIN, records.OptionChain, "optionChain"),
-    (ids.QOT_REQUEST_REHAB, records.Rehab, "rehabList"),
-    (ids.QOT_GET_FUTURE_INFO, records.FutureInfo, "futureInfoList"),
-    (ids.QOT_GET_SUB_INFO, records.ConnectionSubscriptions, "connSubInfoList"),
-]
-
-
 @settings(deadline=None, max_examples=300)
-@given(st.sampled_from(LISTS), st.binary(max_size=80), st.data())
-def test_any_bytes_are_records_or_a_protocol_error(which, noise, data):
-    proto_id, kind, field = which
-    message = message_class(f"{NAMES[proto_id]}.Response")(retType=0)
-    for _ in range(2):
-        fill(data.draw, getattr(message.s2c, field).add())
-    body = bytearray(message.SerializePartialToString())
+@given(st.sampled_from(list(opend_pulls._ITEMS)), st.binary(max_size=80), st.data())
+def test_any_bytes_are_records_or_a_protocol_error(kind, noise, data):
+    message = message_class(opend_pulls._ITEMS[kind])()
+    fill(data.draw, message)
+    item = bytearray(message.SerializePartialToString())
     for _ in range(data.draw(st.integers(0, 3))):
-        if body:
-            body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
-    for some in (bytes(body), noise, GOOD + b"\x22" + bytes([len(noise)]) + noise):
+        if item:
+            item[data.draw(st.integers(0, len(item) - 1))] = data.draw(st.integers(0, 255))
+    body = message_class("Items.Response")(s2c={"items": [bytes(item), noise, bytes(item)]})
+
+    class Feed(ff.OpenD):
+        async def _ask(self, proto_id, request, *, counted=True):
+            return self.body
+
+    feed = Feed()
+    for feed.body in (GOOD + body.SerializeToString(), noise, GOOD + noise):
         try:
-            content = opend_pulls._content(proto_id, some)
-            found = [records.record(kind, item) for item in getattr(content, field)]
+            found = asyncio.run(feed._pull_list(ids.QOT_GET_STATIC_INFO, kind))
         except ff.RemoteProtocolError:
             continue
         assert all(type(one) is kind for one in found)
         repr(found)
+
+
+@pytest.mark.parametrize(("kind", "name"), opend_pulls._ITEMS.items())
+def test_lists_are_what_their_replies_say(kind, name):
+    """Items stands for the S2C of each of these replies."""
+    replies = [
+        field
+        for proto_name in NAMES.values()
+        if proto_name != "QotSub"
+        for field in message_class(f"{proto_name}.Response")
+        .DESCRIPTOR.fields_by_name["s2c"]
+        .message_type.fields
+        if field.message_type is message_class(name).DESCRIPTOR
+    ]
+    assert replies
+    for field in replies:
+        assert (field.number, field.is_repeated) == (1, True)
+        assert len(field.containing_type.fields) == 1
 
 
 def fill(draw, message):
@@ -988,6 +1001,7 @@ def test_a_long_list_does_not_hold_the_loop():
             ids.QOT_GET_STATIC_INFO, staticInfoList=[static(f"{i}.HK") for i in range(1, 5001)]
         )
         async with opend({ids.QOT_GET_STATIC_INFO: lambda c2s: everything}) as (_, feed):
+            feed._request = lambda proto_id, message: asyncio.sleep(0, everything)
             turns = 0
 
             async def count():
@@ -996,13 +1010,11 @@ def test_a_long_list_does_not_hold_the_loop():
                     await asyncio.sleep(0)
                     turns += 1
 
-            content = opend_pulls._content(ids.QOT_GET_STATIC_INFO, everything)
             task = asyncio.create_task(count())
-            found = await opend_pulls._records(records.StaticInfo, content.staticInfoList)
+            found = await feed.get_static_info(market="HK")
             task.cancel()
             assert len(found) == 5000
-            assert turns >= 5000 / opend_pulls._SLICE - 2
-            assert len(await feed.get_static_info(market="HK")) == 5000
+            assert turns >= 5000 / opend_pulls._SLICE - 1
 
     run(main())
 
