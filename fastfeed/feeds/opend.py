@@ -23,12 +23,11 @@ from fastfeed.feeds.opend_pulls import OpendPulls
 from fastfeed.feeds.opend_recovery import OpendRecovery
 from fastfeed.feeds.opend_session import (
     Encryption,
-    Frames,
     OpendSession,
     State,
     refused_push,
 )
-from fastfeed.feeds.transport import Connection, open_connection
+from fastfeed.feeds.transport import Connection, Frames, open_connection
 from fastfeed.hub import Hub
 from fastfeed.protocols.opend_codes import canonical, interval, security
 from fastfeed.protocols.opend_messages import (
@@ -159,8 +158,6 @@ class OpenD(OpendPulls):
             raise ValueError(f"expected a port from 1 to 65535, got {port}")
         if session is not None and session not in _SESSIONS:
             raise ValueError(f"expected a session ({', '.join(_SESSIONS)}), got {session!r}")
-        if adjust not in _ADJUSTMENTS:
-            raise ValueError(f"expected an adjustment ({', '.join(_ADJUSTMENTS)}), got {adjust!r}")
         if encryption is not None and encryption not in get_args(Encryption):
             raise ValueError(
                 f"expected an encryption ({', '.join(get_args(Encryption))}), got {encryption!r}"
@@ -169,6 +166,8 @@ class OpenD(OpendPulls):
             rsa_key = os.environ.get("FUTU_OPEND_RSA_KEY")
         if not rsa_key and encryption not in (None, "none"):
             raise ConfigError(f"the encryption {encryption} needs OpenD's key as rsa_key")
+        if adjust not in _ADJUSTMENTS:
+            raise ValueError(f"expected an adjustment ({', '.join(_ADJUSTMENTS)}), got {adjust!r}")
         for name, seconds in (
             ("wait_s", wait_s),
             ("connect_timeout_s", connect_timeout_s),
