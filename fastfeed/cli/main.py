@@ -8,6 +8,7 @@ import click
 
 from fastfeed import __version__
 from fastfeed.cli.demo import demo
+from fastfeed.cli.get import get
 from fastfeed.cli.group import Group
 from fastfeed.cli.sim import sim
 from fastfeed.cli.watch import watch
@@ -33,6 +34,7 @@ def cli() -> None:
 
 
 cli.add_command(watch)
+cli.add_command(get)
 cli.add_command(demo)
 cli.add_command(sim)
 

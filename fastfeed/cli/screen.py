@@ -42,7 +42,6 @@ _WAIT = Style(color="yellow", bold=True)
 _STYLES = {1: _UP, -1: _DOWN, 0: _PLAIN}
 _FLASHES = {1: _UP + _BOLD, -1: _DOWN + _BOLD, 0: _BOLD}
 
-_ASCII = str.maketrans({"─": "-", "–": "-", "●": "*", "…": ".", "µ": "u"})
 _BARS = "▁▂▃▄▅▆▇█"
 
 _GOOD_NEWS = ("connected", "resubscribed", "notice")
@@ -76,7 +75,7 @@ _SUMMARY = ("symbol", "last", "change", "percent", "volume", "ticks", "rate", "l
 
 def readable(text: str, console: Console) -> str:
     """Return a text without the characters that the terminal's encoding does not have."""
-    return text if console.encoding.lower().startswith("utf") else text.translate(_ASCII)
+    return text if console.encoding.lower().startswith("utf") else text.translate(words.ASCII)
 
 
 class Picture:
