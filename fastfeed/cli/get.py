@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import functools
+import math
 import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal
 
@@ -12,7 +15,7 @@ import click
 import msgspec
 import numpy as np
 
-from fastfeed.cli import ladder
+from fastfeed.cli import ladder, words
 from fastfeed.cli.columns import SESSION_NAMES
 from fastfeed.cli.connection import connection_options, feed_of
 from fastfeed.cli.grid import Column, column, dates, grid, say, terminal_width, times
@@ -31,7 +34,10 @@ __all__ = ["get"]
 Form = Literal["table", "csv", "jsonl"]
 
 _DAY_S = 86400
-_ALL_WORDS = ("-h", "--help")
+_COMMON = ("form", "wait", "rsa_key", "encryption")
+_FILL_S = 2.0  # how long a gateway may take to fill its cache
+_ASK_AGAIN_S = 0.2
+_HELP = ("-h", "--help")
 
 
 class _GetGroup(click.Group):
@@ -43,7 +49,7 @@ class _GetGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] in self.commands:
-            if not any(word in args for word in _ALL_WORDS):
+            if not any(word in args for word in _HELP):
                 raise click.UsageError(
                     f"expected a URL before {args[0]!r}, as in "
                     f"{ctx.command_path} opend://127.0.0.1:11111 {args[0]}",
@@ -171,15 +177,31 @@ def _fields(record: msgspec.Struct) -> list[str]:
 
 
 def _field(rows: Rows, name: str) -> Column:
-    return column(name.replace("_", " ").capitalize(), rows[name].tolist())
+    title, values = name.replace("_", " ").capitalize(), rows[name].tolist()
+    if name == "turnover":  # nobody reads it to the cent
+        known = [words.NONE if math.isnan(value) else words.count(value) for value in values]
+        return Column(title, known)
+    return column(title, values, 0 if name == "volume" else 2)
+
+
+def _change(values: Rows) -> Column:
+    return Column("Change", [words.percent(value / 100) for value in values.tolist()])
 
 
 def _symbols_of(feed: OpenD, rows: Rows) -> Column:
     return column("Symbol", [feed.symbols[i] for i in rows["symbol"].tolist()])
 
 
-def _words(title: str, words: dict[int, str], numbers: Sequence[int]) -> Column:
-    return column(title, [words.get(number) for number in numbers])
+def _named(title: str, names: dict[int, str], numbers: Sequence[int]) -> Column:
+    return column(title, [names.get(number) for number in numbers])
+
+
+async def _filled(ask: Callable[[], Awaitable[Rows]]) -> Rows:
+    """Ask again while the answer is empty: a gateway fills its cache after the subscription."""
+    deadline = time.monotonic() + _FILL_S
+    while not len(rows := await ask()) and time.monotonic() < deadline:
+        await asyncio.sleep(_ASK_AGAIN_S)
+    return rows
 
 
 # what all commands have in common
@@ -221,6 +243,7 @@ def _what(section: str, name: str | None = None) -> Callable[[Pull], click.Comma
             help="What to write.",
         )(command)
         made = get.command(name or pull.__name__)(command)
+        made.params.sort(key=lambda param: param.name in _COMMON)  # these come last in the help
         assert isinstance(get, _GetGroup)
         get.sections.setdefault(section, []).append(made.name or "")
         return made
@@ -320,7 +343,7 @@ def count_option(what: str, default: int) -> Callable[[Any], Any]:
         default=default,
         show_default=True,
         metavar="N",
-        help=f"How many {what} at most, up to 1000.",
+        help=f"How many {what} at most.",
     )
 
 
@@ -336,20 +359,23 @@ _MARKET_DATA = "Market data"
 @_what(_MARKET_DATA)
 @symbols
 async def quotes(feed: OpenD, symbols: tuple[str, ...]) -> _Answer:
-    """Print the quotes of SYMBOLs, a line for each session.
+    """Print the quotes of SYMBOLs, by session.
 
     \b
     Example:
       fastfeed get opend://127.0.0.1:11111 quotes 700.HK AAPL.US
     """
     rows = await feed.get_quotes(symbols, subscribe=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        since = (rows["last"] / rows["prev_close"] - 1) * 100
+    change = np.where(np.isnan(rows["change_rate"]), since, rows["change_rate"])
 
     def table() -> Sequence[str]:
         columns = [
             _symbols_of(feed, rows),
-            _words("Session", SESSION_NAMES, rows["session"].tolist()),
+            _named("Session", SESSION_NAMES, rows["session"].tolist()),
             _field(rows, "last"),
-            column("Change %", rows["change_rate"].tolist()),
+            _change(change),
             *(_field(rows, name) for name in ("open", "high", "low", "prev_close", "volume")),
             _field(rows, "turnover"),
             times("Time", rows["time_ns"].tolist()),
@@ -363,20 +389,20 @@ async def quotes(feed: OpenD, symbols: tuple[str, ...]) -> _Answer:
 @one_symbol
 @count_option("ticks", 20)
 async def ticks(feed: OpenD, symbol: str, n: int) -> _Answer:
-    """Print the latest trades of a SYMBOL, oldest first.
+    """Print the latest trades of a SYMBOL.
 
     \b
     Example:
       fastfeed get opend://127.0.0.1:11111 ticks 700.HK -n 1000 --format csv >ticks.csv
     """
-    rows = await feed.get_ticks(symbol, n, subscribe=True)
+    rows = await _filled(lambda: feed.get_ticks(symbol, n, subscribe=True))
 
     def table() -> Sequence[str]:
         columns = [
             times("Time", rows["time_ns"].tolist()),
             _field(rows, "price"),
             _field(rows, "volume"),
-            _words("Side", {1: "buy", -1: "sell"}, rows["side"].tolist()),
+            _named("Side", {1: "buy", -1: "sell"}, rows["side"].tolist()),
             _field(rows, "turnover"),
             column("Sequence", map(str, rows["seq"].tolist())),
         ]
@@ -392,7 +418,7 @@ def _bars_answer(feed: OpenD, rows: Rows) -> _Answer:
         columns = [
             dates("Day", when) if daily else times("Start", when),
             *(_field(rows, name) for name in ("open", "high", "low", "close", "volume")),
-            column("Change %", rows["change_rate"].tolist()),
+            _change(rows["change_rate"]),
             _field(rows, "turnover"),
         ]
         return grid(columns, terminal_width())
@@ -406,15 +432,15 @@ def _bars_answer(feed: OpenD, rows: Rows) -> _Answer:
 @count_option("bars", 20)
 @adjust_option
 async def bars(feed: OpenD, symbol: str, length: str, n: int, adjust: Any) -> _Answer:
-    """Print the latest bars of a SYMBOL, oldest first; the last one is still running.
+    """Print the latest bars of a SYMBOL.
 
-    Times are starts of bars. Older bars: history.
+    The oldest comes first, the last one is still running. Times are starts of bars. Older bars: history.
 
     \b
     Example:
       fastfeed get opend://127.0.0.1:11111 bars 700.HK --interval 5m -n 50
     """
-    rows = await feed.get_bars(symbol, length, n, adjust=adjust, subscribe=True)
+    rows = await _filled(lambda: feed.get_bars(symbol, length, n, adjust=adjust, subscribe=True))
     return _bars_answer(feed, rows)
 
 
@@ -438,7 +464,7 @@ async def history(
     session: Any,
     limit: int | None,
 ) -> HistoryBars:
-    """Print bars of the past of a SYMBOL, oldest first.
+    """Print bars of the past of a SYMBOL.
 
     It needs no subscription, but a place of the quota of history: one for each symbol in 30 days.
 
@@ -455,7 +481,7 @@ async def history(
 @one_symbol
 async def timeshare(feed: OpenD, symbol: str) -> _Answer:
     """Print the minute line of a SYMBOL's day."""
-    rows = await feed.get_timeshare(symbol, subscribe=True)
+    rows = await _filled(lambda: feed.get_timeshare(symbol, subscribe=True))
 
     def table() -> Sequence[str]:
         columns = [
@@ -507,7 +533,9 @@ async def brokers(feed: OpenD, symbol: str) -> _Answer:
 @_what(_MARKET_DATA)
 @symbols
 async def snapshot(feed: OpenD, symbols: tuple[str, ...]) -> _Answer:
-    """Print the state of SYMBOLs, without a subscription; of a single one, all that is known.
+    """Print snapshots of SYMBOLs, without a subscription.
+
+    Of a single one the table has all that is known.
 
     \b
     Example:
@@ -569,7 +597,7 @@ def _securities(found: Sequence[records.StaticInfo]) -> _Answer:
     help="Of a market: STOCK ETF WARRANT IDX BOND FUTURE PLATE DRVT.",
 )
 async def static(feed: OpenD, symbols: tuple[str, ...], market: str | None, kind: str) -> _Answer:
-    """Print what SYMBOLs are: names, lot sizes, terms of derivatives.
+    """Print what SYMBOLs are: names, lot sizes, terms.
 
     \b
     Examples:
@@ -597,7 +625,9 @@ async def plates(feed: OpenD, market: str, kind: str) -> _Answer:
 @_what(_SECURITIES)
 @click.argument("plate", callback=_symbol)
 async def plate(feed: OpenD, plate: str) -> _Answer:
-    """Print the members of a sector or an index, such as BK1001.HK."""
+    """Print the members of a sector or an index.
+
+    PLATE is its symbol, from plates."""
     return _securities(await feed.get_plate_symbols(plate))
 
 
@@ -667,7 +697,7 @@ async def futures(feed: OpenD, symbols: tuple[str, ...]) -> _Answer:
 @_what(_SECURITIES)
 @one_symbol
 async def rehab(feed: OpenD, symbol: str) -> _Answer:
-    """Print a SYMBOL's corporate actions and factors of adjusted prices."""
+    """Print corporate actions and adjustment factors of a SYMBOL."""
     found = await feed.get_rehab(symbol)
     return _listed(
         records.Rehab,
@@ -699,7 +729,9 @@ async def days(
     start: datetime.date | None,
     end: datetime.date | None,
 ) -> _Answer:
-    """Print the days on which a MARKET is open (HK US CN NT ST SG MY JP JP_FUTURE SG_FUTURE).
+    """Print the days on which a market is open.
+
+    MARKET is one of HK US CN NT ST SG MY JP JP_FUTURE SG_FUTURE; NT and ST are the links north and south.
 
     \b
     Example:
@@ -772,7 +804,7 @@ class _Subscribed(msgspec.Struct, frozen=True):
 @_what(_GATEWAY)
 @click.option("--all", "everybody", is_flag=True, help="Those of all connections to the gateway.")
 async def subscriptions(feed: OpenD, everybody: bool) -> _Answer:
-    """Print what is subscribed, and what is left of the quota.
+    """Print what is subscribed, and the quota left.
 
     A command's own connection has no subscriptions: --all shows those of others.
     """
@@ -818,7 +850,7 @@ async def quota(feed: OpenD) -> _Answer:
 
 @_what(_GATEWAY)
 async def delays(feed: OpenD) -> _Answer:
-    """Print the gateway's own record of delays, in milliseconds."""
+    """Print the gateway's own record of delays, in ms."""
     found = await feed.get_delay_statistics()
 
     def table() -> Sequence[str]:

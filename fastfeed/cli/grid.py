@@ -32,11 +32,14 @@ class Column:
     left: bool = False
 
 
-def column(title: str, values: Iterable[Any]) -> Column:
-    """Return a column of texts, or of numbers with their decimal points below each other."""
+def column(title: str, values: Iterable[Any], places: int = 2) -> Column:
+    """Return a column of texts, or of numbers with their decimal points below each other.
+
+    So many decimals are shown at least if some of the numbers have any.
+    """
     known = list(values)
     if any(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
-        return Column(title, _numbers(known))
+        return Column(title, _numbers(known, places))
     return Column(title, [_text(value) for value in known], left=True)
 
 
@@ -126,9 +129,9 @@ def _text(value: Any) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)  # a name does not steer a terminal
 
 
-def _numbers(values: Sequence[Any]) -> list[str]:
+def _numbers(values: Sequence[Any], fewest: int) -> list[str]:
     places = [_places(value) for value in values]
-    least = min(max(places, default=0), 2)
+    least = min(max(places, default=0), fewest)
     places = [
         max(p, least) if isinstance(v, float) else p for v, p in zip(values, places, strict=True)
     ]

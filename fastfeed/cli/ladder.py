@@ -111,8 +111,9 @@ def queues(row: np.void, name_of: Callable[[int], str | None]) -> list[Column]:
     for side, title in (("bid", "Bid"), ("ask", "Ask")):
         count = int(row[f"{side}s"])
         ids = _filled(row[f"{side}_broker"][:count].tolist(), size)
+        places = _filled(list(map(str, row[f"{side}_level"][:count].tolist())), size)
         columns += [
-            column(f"{title} level", _filled(row[f"{side}_level"][:count].tolist(), size)),
+            Column(f"{title} level", [place or "" for place in places]),
             column("Broker", [str(i) if i is not None else " " for i in ids]),
             column("Name", [" " if i is None else name_of(i) for i in ids]),
         ]

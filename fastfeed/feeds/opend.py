@@ -126,6 +126,11 @@ class OpenD(OpendPulls):
     backoff : Backoff, optional
         Pauses between attempts to come back: by default 0.1 s at first, doubling up to 6 s, with jitter.
 
+    Attributes
+    ----------
+    encryption : str
+        How this feed encrypts; "none" where it does not.
+
     Notes
     -----
     OpenD keeps a subscription for at least a minute. `unsubscribe()` stops the delivery at once, and gives the
@@ -196,7 +201,7 @@ class OpenD(OpendPulls):
         self._session_number = _SESSIONS[session] if session else None
         self._check_sha1 = check_sha1
         self._rsa_key = load_rsa_key(rsa_key) if rsa_key else None
-        self._encryption: Encryption = encryption or ("aes-cbc" if rsa_key else "none")
+        self.encryption: Encryption = encryption or ("aes-cbc" if rsa_key else "none")
         self._connect_timeout_s = connect_timeout_s
         self._request_timeout_s = request_timeout_s
         self.adjust = adjust
@@ -226,7 +231,7 @@ class OpenD(OpendPulls):
             handshake_timeout_s=self._connect_timeout_s,
             request_timeout_s=self._request_timeout_s,
             rsa_key=self._rsa_key,
-            encryption=self._encryption,
+            encryption=self.encryption,
         )
         link = _Link(session, loop.create_future(), loop.create_future())
 

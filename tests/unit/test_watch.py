@@ -21,7 +21,7 @@ from fastfeed._core.symbols import SymbolTable
 from fastfeed.cli import words
 from fastfeed.cli.board import Board, _nanmedian
 from fastfeed.cli.output import FIELDS, Csv, JsonLines, Output, Stalled, write_all
-from fastfeed.cli.screen import Screen, _crop, _length
+from fastfeed.cli.screen import Screen, crop, length
 from fastfeed.cli.stop import Stop
 from fastfeed.stream import Stream
 
@@ -289,12 +289,12 @@ def test_ascii_terminal() -> None:
     assert all(line.isascii() for line in picture(100, 24, 3, encoding="ascii"))
 
 
-def test_crop() -> None:
+def testcrop() -> None:
     from rich.style import Style
 
     cells = [("abc", Style()), ("def", Style())]
-    assert [_length(_crop(cells, n)) for n in range(8)] == [0, 1, 2, 3, 4, 5, 6, 6]
-    assert _crop(cells, 5)[-1][0] == "d…"
+    assert [length(crop(cells, n)) for n in range(8)] == [0, 1, 2, 3, 4, 5, 6, 6]
+    assert crop(cells, 5)[-1][0] == "d…"
 
 
 # text
