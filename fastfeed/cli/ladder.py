@@ -16,6 +16,7 @@ __all__ = ["Level", "levels", "plain", "queues", "spread"]
 
 _WIDEST_BAR = 24
 _PLAIN_WIDTH = 80
+_GAPS = 11  # all blanks of a line, with what stands in the middle
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Level:
     ask_orders: str
 
 
-def levels(book: np.void, depth: int, width: int) -> list[Level]:
+def levels(book: np.void, depth: int, width: int, rooms: list[int] | None = None) -> list[Level]:
     """Return the best levels of a book, to fit into so many places.
 
     Parameters
@@ -42,6 +43,8 @@ def levels(book: np.void, depth: int, width: int) -> list[Level]:
         Levels at most.
     width : int
         Of a line: what the numbers leave goes to the bars.
+    rooms : list of int, optional
+        Widths that prices, volumes and orders have had: they never shrink, so that the ladder stands still.
     """
     bids, asks = min(int(book["bids"]), depth), min(int(book["asks"]), depth)
     bid_price, ask_price = book["bid_price"][:bids].tolist(), book["ask_price"][:asks].tolist()
@@ -51,9 +54,10 @@ def levels(book: np.void, depth: int, width: int) -> list[Level]:
         _texts(bid_price, bid_volume, book["bid_orders"][:bids].tolist(), places),
         _texts(ask_price, ask_volume, book["ask_orders"][:asks].tolist(), places),
     ]
-    rooms = [max((len(texts[i]) for side in sides for texts in side), default=0) for i in range(3)]
-    gaps = 9  # between four columns on each side, and in the middle
-    bar = min(_WIDEST_BAR, max(0, (width - 2 * sum(rooms) - gaps) // 2))
+    rooms = [0, 0, 0] if rooms is None else rooms
+    for i in range(3):
+        rooms[i] = max(rooms[i], *(len(texts[i]) for side in sides for texts in side), 0)
+    bar = min(_WIDEST_BAR, max(0, (width - 2 * sum(rooms) - _GAPS) // 2))
     most = max([v for v in bid_volume + ask_volume if not math.isnan(v)], default=0.0)
     lines = []
     for i in range(max(bids, asks)):

@@ -56,6 +56,7 @@ _DAY_S = 86400
 _BOOK_WIDTH = 62  # the least that a book takes beside another one
 _BOOK_GAP = 4
 _SUMMARY_WIDTH = 140
+_WIDEST = 36  # of the names of some brokers
 
 Lines = list[list[Cell]]
 
@@ -223,6 +224,12 @@ class _Table(Panel):
         return {name: (words.price(value, places), PLAIN) for name, value in values.items()}
 
 
+def _start(time_ns: int, seconds: int) -> str:
+    """Return the minute at which a bar began, or its day in the market."""
+    day = seconds >= _DAY_S
+    return dates("", [time_ns]).cells[0] if day else times("", [time_ns]).cells[0][11:16]
+
+
 def _count(value: float) -> Cell:
     return (words.NONE if math.isnan(value) else words.count(value), PLAIN)
 
@@ -291,11 +298,7 @@ class _Bars(_Table):
         cells["close"] = (cells["close"][0], style)
         seconds, start_ns = int(row["interval_s"]), int(row["time_ns"])
         cells["interval"] = (INTERVAL_NAMES.get(seconds, f"{seconds}s"), PLAIN)
-        if seconds >= _DAY_S:
-            start = dates("", [start_ns]).cells[0]
-        else:
-            start = times("", [start_ns]).cells[0][11:16]
-        cells["start"] = (start, DIM)
+        cells["start"] = (_start(start_ns, seconds), DIM)
         _, cells["percent"] = _change(float(row["close"]), float(row["open"]))
         cells["volume"], cells["turnover"] = (
             _count(float(row["volume"])),
@@ -320,8 +323,10 @@ class _Timeshare(_Table):
     }
 
     def _row(self, row: np.void, style: Any) -> dict[str, Cell]:
-        cells = self._prices(row, ("price", "avg_price", "prev_close"))
+        cells = self._prices(row, ("price", "prev_close"))
         cells["price"] = (cells["price"][0], style)
+        places = self._places[int(row["symbol"])]
+        cells["avg_price"] = (words.price(float(row["avg_price"]), places), PLAIN)
         minute = int(row["minute"])
         cells["minute"] = (f"{minute // 60:02}:{minute % 60:02}", DIM)
         _, cells["percent"] = _change(float(row["price"]), float(row["prev_close"]))
@@ -347,11 +352,16 @@ class _Brokers(_Table):
         for side, colour in (("bid", UP), ("ask", DOWN)):
             count = int(row[f"{side}s"])
             ids = row[f"{side}_broker"][: min(count, 3)].tolist()
-            names = [self._hub.broker_name(i) or str(i) for i in ids]
-            text = "".join(c if c.isprintable() and c.isascii() else "?" for c in ", ".join(names))
-            cells[side] = (text[:36], colour)
+            text = ", ".join(map(self._name, ids))
+            cells[side] = (text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…", colour)
             cells[f"{side}s"] = (str(count), PLAIN)
         return cells
+
+    def _name(self, broker: int) -> str:
+        """Return the Latin words of a broker's name, whose width is known; without any, the id."""
+        name = self._hub.broker_name(broker) or ""
+        latin = [word for word in name.split() if word.isascii() and word.isprintable()]
+        return " ".join(latin) or str(broker)
 
 
 class _Books(Panel):
@@ -362,6 +372,7 @@ class _Books(Panel):
         self._symbols = feed.symbols
         self._depth = depth
         self._latest = _Latest(_by_symbol, "", False)
+        self._rooms: dict[int, list[int]] = {}
 
     def take(self, rows: Rows, now_s: float) -> None:
         self._latest.take(rows, now_s)
@@ -409,7 +420,7 @@ class _Books(Panel):
         age = (time.time_ns() - int(book["recv_ns"])) / 1e9
         note: list[Cell] = [(f"{ladder.spread(book)}  {words.age(age)}", DIM)]
         body: Lines = []
-        for level in ladder.levels(book, depth, width):
+        for level in ladder.levels(book, depth, width, self._rooms.setdefault(key, [0, 0, 0])):
             body.append(
                 [
                     (f"{level.orders}  ", DIM),

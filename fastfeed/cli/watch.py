@@ -22,8 +22,6 @@ from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
 from fastfeed.feeds.events import Event
 from fastfeed.feeds.feed import Feed
-from fastfeed.hub import Hub
-from fastfeed.schema import BOOK_DEPTH
 
 __all__ = ["console_for_table", "seconds", "watch", "watch_table", "watch_text"]
 
@@ -76,10 +74,8 @@ def _number(value: str | None) -> float | None:
 @click.option(
     "--depth",
     type=click.IntRange(1, 1000),
-    default=BOOK_DEPTH,
-    show_default=True,
     metavar="N",
-    help="Levels of a side of books.",
+    help="Levels of a side of books.  [default: 10]",
 )
 @click.option("--limit", type=int, metavar="N", help="End after N ticks, or rows of other kinds.")
 @click.option("--duration", callback=seconds, metavar="S", help="End after S seconds.")
@@ -96,7 +92,7 @@ def watch(
     symbols: tuple[str, ...],
     kinds: str,
     form: Literal["table", "csv", "jsonl"],
-    depth: int,
+    depth: int | None,
     limit: int | None,
     duration: float | None,
     wait: float | None,
@@ -145,7 +141,7 @@ def watch(
     if limit is not None and limit < 1:
         raise click.BadParameter(f"expected 1 or more ticks, got {limit}", param_hint="'--limit'")
     chosen = tuple(dict.fromkeys(kind.strip() for kind in kinds.split(",") if kind.strip()))
-    feed = feed_of(url, rsa_key, encryption, wait_s=wait, hub=Hub(book_depth=depth))
+    feed = feed_of(url, rsa_key, encryption, wait_s=wait, book_depth=depth)
     try:
         names = feed.check(symbols, *chosen)
     except ValueError as error:
