@@ -54,6 +54,7 @@ class Decoder(Streams):
             check_sha1=check_sha1,
             limit_bytes=limit_bytes,
             depth=self.hub.book_depth,
+            brokers=self.hub.broker_names,
         )
         for kind in kinds:
             stream = self.hub.stream(kind)
@@ -104,8 +105,9 @@ class Decoder(Streams):
         """Return counters.
 
         `bytes`, `packets`; by the name of each stream, its rows; `duplicates`: ticks that had been delivered
-        before; `frames`: packets that are not rows; `ignored`: pushes that nobody listens to;
-        `unreadable_times`: rows whose time is 0 for that reason; `rejected`: by reason, of which
-        ``missing_price`` and ``not_finite`` count rows, all others packets.
+        before; `cut_levels`: levels of books and places of broker queues that had no room; `frames`: packets
+        that are not rows; `ignored`: pushes that nobody listens to; `unreadable_times`: rows whose time is 0
+        for that reason; `rejected`: by reason, of which ``missing_price`` and ``not_finite`` count rows, all
+        others packets.
         """
         return self._machine.stats()

@@ -6,6 +6,7 @@ import abc
 import operator
 
 from fastfeed import schema
+from fastfeed._core.opend import broker_name
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.stream import Stream
 
@@ -14,6 +15,7 @@ __all__ = ["Hub", "Streams"]
 _FEWEST_ROWS = 64
 _MOST_ROWS = 1 << 26
 _ROW_BYTES = 64
+_MOST_BROKERS = 1 << 16
 
 
 class Streams(abc.ABC):
@@ -87,7 +89,7 @@ class Hub(Streams):
     symbols : SymbolTable
         ``symbols[id]`` is a symbol, ``symbols["700.HK"]`` an id.
     broker_names : SymbolTable
-        Names of the brokers in the queues; see `broker_name()`.
+        The names behind `broker_name()`.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Hub(Streams):
         self.book_depth = operator.index(book_depth)
         schema.dtype("books", self.book_depth)  # ValueError
         self.symbols = SymbolTable(max_symbols)
+        self.broker_names = SymbolTable(_MOST_BROKERS)
         self._streams: dict[str, Stream] = {}
 
     def stream(self, name: str) -> Stream:
@@ -121,6 +124,10 @@ class Hub(Streams):
     def streams(self) -> tuple[Stream, ...]:
         """The streams that are in use."""
         return tuple(self._streams.values())
+
+    def broker_name(self, broker: int) -> str | None:
+        """Return the name of a broker by the id that rows of ``brokers`` have, None when it was never told."""
+        return broker_name(self.broker_names, int(broker))
 
     def end(self, error: Exception | None = None) -> None:
         """End the streams: loops over them finish once they have read what is there."""

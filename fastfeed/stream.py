@@ -210,8 +210,8 @@ class Stream:
             rows = Reader(self.ring, self._rows, start, self).read(end - start)
             found = np.flatnonzero(rows["symbol"] == symbol)
             if len(found):
-                row: np.void = rows[found[-1] :][:1].copy()[0]
-                return row
+                found_row: np.void = rows[found[-1] :][:1].copy()[0]
+                return found_row
             end = start
         return None
 

@@ -6,6 +6,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 cdef extern from "fastfeed/status.h" nogil:
     int FF_REASONS
     int FF_EMAGIC
+    int FF_EROWS
     int FF_ETIME
     const char *ff_reason_name(int reason)
 
@@ -28,14 +29,21 @@ cdef extern from "fastfeed/rows.h" nogil:
         size_t size
         const ff_field *fields
 
+    enum:
+        FF_STREAM_TICKS
+        FF_STREAM_QUOTES
+        FF_STREAM_BOOKS
+        FF_STREAM_ODD_BOOKS
+        FF_STREAM_BARS
+        FF_STREAM_TIMESHARE
+        FF_STREAM_BROKERS
+
     int FF_STREAMS
-    int FF_STREAM_TICKS
-    int FF_STREAM_BOOKS
-    int FF_STREAM_ODD_BOOKS
 
     ctypedef struct ff_tick:
         int64_t seq
         uint32_t symbol
+
     int FF_BOOK_MAX_DEPTH
     size_t FF_DEPTH
     const ff_row_type *ff_row_types
@@ -145,9 +153,12 @@ cdef extern from "fastfeed/opend.h" nogil:
         uint64_t *rejected
 
     ctypedef struct ff_opend_decoder:
+        ff_symbols *symbols
+        ff_symbols *brokers
         int64_t recv_ns
         uint8_t flags
         uint64_t *dropped
+        uint64_t cut_levels
 
     ctypedef struct ff_opend:
         uint8_t *window
@@ -180,6 +191,35 @@ cdef extern from "fastfeed/opend.h" nogil:
     void ff_opend_commit(ff_opend *m, size_t n)
     int ff_opend_process(ff_opend *m, ff_opend_frame *frame)
     int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_t *used, ff_opend_frame *frame)
+
+
+cdef extern from "fastfeed/opend_ticks.h" nogil:
+    int ff_opend_decode_ticks(ff_opend_decoder *d, const uint8_t *body, size_t length, void *rows, size_t max_rows)
+
+
+cdef extern from "fastfeed/opend_quotes.h" nogil:
+    int ff_opend_decode_quotes(ff_opend_decoder *d, const uint8_t *body, size_t length, void *rows, size_t max_rows)
+
+
+cdef extern from "fastfeed/opend_books.h" nogil:
+    int ff_opend_decode_book(ff_opend_decoder *d, const uint8_t *body, size_t length, void *row, size_t depth)
+
+
+cdef extern from "fastfeed/opend_bars.h" nogil:
+    int ff_opend_decode_bars(ff_opend_decoder *d, const uint8_t *body, size_t length, void *rows, size_t max_rows)
+    int ff_opend_decode_bars_reply(ff_opend_decoder *d, int32_t kl_type, int32_t rehab, const uint8_t *body,
+                                   size_t length, void *rows, size_t max_rows)
+
+
+cdef extern from "fastfeed/opend_timeshare.h" nogil:
+    int ff_opend_decode_timeshare(ff_opend_decoder *d, const uint8_t *body, size_t length, void *rows, size_t max_rows)
+
+
+cdef extern from "fastfeed/opend_brokers.h" nogil:
+    enum:
+        FF_BROKER_SPACE
+
+    int ff_opend_decode_brokers(ff_opend_decoder *d, const uint8_t *body, size_t length, void *row)
 
 
 cdef extern from "fastfeed/opend_encode.h" nogil:

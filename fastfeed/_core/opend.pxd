@@ -8,6 +8,7 @@ cdef class OpendMachine:
     cdef ff_opend machine       # window, decoder and counters
     cdef ff_order order         # of the ticks
     cdef readonly SymbolTable symbols
+    cdef SymbolTable brokers    # names of brokers, or None
     cdef list rings             # by stream, None where nobody listens; with their callables and tables below
     cdef list deliver
     cdef list latest

@@ -11,17 +11,6 @@ from fastfeed.errors import RemoteProtocolError
 
 Frames = list[tuple[int, int, bytes | str]]
 
-def decode_reply(
-    stream: str,
-    body: bytes,
-    symbols: SymbolTable,
-    recv_ns: int,
-    *,
-    kl_type: int = ...,
-    adjust: int = ...,
-    depth: int = ...,
-) -> bytearray: ...
-
 class OpendMachine:
     check_sha1: bool
     def __init__(
@@ -33,6 +22,7 @@ class OpendMachine:
         window_bytes: int = ...,
         depth: int = ...,
         ordered: bool = ...,
+        brokers: SymbolTable | None = ...,
     ) -> None: ...
     def listen(
         self,
@@ -66,3 +56,17 @@ class OpendMachine:
     def set_cipher(self, cipher: OpendCipher | None) -> None: ...
     def reset(self, *, handshake: bool = False) -> None: ...
     def stats(self) -> dict[str, Any]: ...
+
+def decode_reply(
+    stream: str,
+    body: Buffer,
+    symbols: SymbolTable,
+    recv_ns: int,
+    *,
+    kl_type: int = 0,
+    adjust: int = 0,
+    depth: int = 10,
+    push: bool = False,
+    brokers: SymbolTable | None = None,
+) -> bytearray: ...
+def broker_name(brokers: SymbolTable, broker: int) -> str | None: ...

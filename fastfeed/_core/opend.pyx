@@ -1,16 +1,19 @@
 """OpenD's machine: received bytes in, rows into rings, other packets out for the session."""
 
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uint8_t
+from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from fastfeed._core.latest cimport LatestTable
 from fastfeed._core.native cimport (
     FF_BOOK_MAX_DEPTH,
+    FF_BROKER_SPACE,
     FF_EMAGIC,
+    FF_EROWS,
     FF_ETIME,
     FF_OPEND_FRAME,
     FF_OPEND_HELD,
@@ -19,13 +22,25 @@ from fastfeed._core.native cimport (
     FF_OPEND_ROWS_FULL,
     FF_REASONS,
     FF_STREAMS,
+    FF_STREAM_BARS,
     FF_STREAM_BOOKS,
+    FF_STREAM_BROKERS,
     FF_STREAM_ODD_BOOKS,
+    FF_STREAM_QUOTES,
     FF_STREAM_TICKS,
+    FF_STREAM_TIMESHARE,
     explicit_bzero,
     ff_book_size,
     ff_opend,
     ff_opend_commit,
+    ff_opend_decode_bars,
+    ff_opend_decode_bars_reply,
+    ff_opend_decode_book,
+    ff_opend_decode_brokers,
+    ff_opend_decode_quotes,
+    ff_opend_decode_ticks,
+    ff_opend_decode_timeshare,
+    ff_opend_decoder,
     ff_opend_frame,
     ff_opend_free,
     ff_opend_init,
@@ -44,6 +59,7 @@ from fastfeed._core.native cimport (
     ff_ring_advance,
     ff_ring_claim,
     ff_row_types,
+    ff_symbols_find,
     ff_tick,
 )
 from fastfeed._core.opend_cipher cimport OpendCipher
@@ -92,13 +108,16 @@ cdef class OpendMachine:
         What a single read may bring.
     depth : int
         Levels of the books' rows.
+    brokers : SymbolTable, optional
+        Where names of brokers go; see `broker_name()`.
     ordered : bool
         Ticks of a symbol whose sequence is not above that of its last one are dropped and counted: they have
         been delivered before.
     """
 
     def __cinit__(self, SymbolTable symbols not None, *, size_t limit_bytes=1 << 26, bint check_sha1=False,
-                  size_t window_bytes=1 << 18, size_t depth=10, bint ordered=False):
+                  size_t window_bytes=1 << 18, size_t depth=10, bint ordered=False,
+                  SymbolTable brokers=None):
         ff_order_init(&self.order)
         if not 4096 <= window_bytes <= 1 << 30:
             raise ValueError(f"expected window_bytes of 4096 to {1 << 30}, got {window_bytes}")
@@ -107,6 +126,7 @@ cdef class OpendMachine:
         if not 1 <= depth <= FF_BOOK_MAX_DEPTH:
             raise ValueError(f"expected a depth of 1 to {FF_BOOK_MAX_DEPTH}, got {depth}")
         self.symbols = symbols
+        self.brokers = brokers
         self.window_bytes = window_bytes
         self.rings = [None] * FF_STREAMS
         self.deliver = [None] * FF_STREAMS
@@ -116,6 +136,8 @@ cdef class OpendMachine:
             raise MemoryError("no memory for a receive window")
         self.machine.check_sha1 = check_sha1
         self.machine.depth = depth
+        if brokers is not None:
+            self.machine.decoder.brokers = &brokers.table
         if ordered:
             self.machine.order = &self.order
 
@@ -361,8 +383,8 @@ cdef class OpendMachine:
             memcpy(place, rows, part * ring.row_size)
             kept = part
             if stream == FF_STREAM_TICKS and self.machine.order != NULL:
-                kept = ff_order_take(&self.order, self.order_of((<ff_tick *>place).symbol), <ff_tick *>place,
-                part)
+                kept = ff_order_take(&self.order, self.order_of((<ff_tick *>place).symbol),
+                                     <ff_tick *>place, part)
             ff_ring_advance(ring, kept)
             self.machine.counters.rows[stream] += kept
             if kept:
@@ -453,6 +475,7 @@ cdef class OpendMachine:
             "packets": self.machine.counters.packets,
             **{ff_row_types[i].stream.decode(): self.machine.counters.rows[i] for i in range(FF_STREAMS)},
             "duplicates": self.order.duplicates,
+            "cut_levels": self.machine.decoder.cut_levels,
             "frames": self.machine.counters.frames,
             "ignored": self.machine.counters.ignored,
             "unreadable_times": self.machine.decoder.dropped[<int>FF_ETIME],
@@ -469,3 +492,103 @@ cdef list add_frame(list frames, const ff_opend_frame *frame):
         body = ff_reason_name(-frame.reason).decode()
     frames.append((frame.proto_id, frame.serial, body))
     return frames
+
+
+cdef int stream_number(str stream) except -1:
+    cdef int i
+    for i in range(FF_STREAMS):
+        if stream == ff_row_types[i].stream.decode():
+            return i
+    raise ValueError(f"expected a stream, got {stream!r}")
+
+
+def decode_reply(str stream not None, body, SymbolTable symbols not None, int64_t recv_ns, *, int32_t kl_type=0,
+                 int32_t adjust=0, Py_ssize_t depth=10, bint push=False, SymbolTable brokers=None):
+    """Return the rows in the body of a reply with market data.
+
+    Parameters
+    ----------
+    stream : str
+        What the reply holds.
+    body : bytes-like
+    symbols : SymbolTable
+        A security that is new gets its id there.
+    recv_ns : int
+        The time of reception for the rows.
+    kl_type, adjust : int
+        Of bars: what was asked for, by OpenD's numbers (KLType, RehabType). A reply does not say.
+    depth : int
+        Of books: the levels of the row, 1 to 1000.
+    push : bool
+        The body is that of a push. It matters for bars, where replies and pushes differ.
+    brokers : SymbolTable, optional
+        Where names of brokers go; see `broker_name`.
+
+    Returns
+    -------
+    bytearray
+        Whole rows of the stream's dtype, possibly none.
+
+    Raises
+    ------
+    ValueError
+        The body cannot be read, or OpenD says that it is an error; the text is the reason's name, as in
+        ``stats()["rejected"]``.
+    """
+    cdef ff_opend_decoder decoder
+    cdef Py_buffer buffer
+    cdef int number = stream_number(stream)
+    cdef size_t row_size, max_rows = 1
+    cdef bytearray rows
+    cdef int n
+    if not 1 <= depth <= FF_BOOK_MAX_DEPTH:
+        raise ValueError(f"expected a depth of 1 to {FF_BOOK_MAX_DEPTH} levels, got {depth}")
+    memset(&decoder, 0, sizeof(decoder))
+    decoder.symbols = &symbols.table
+    decoder.brokers = NULL if brokers is None else &brokers.table
+    decoder.recv_ns = recv_ns
+    if number == FF_STREAM_BOOKS or number == FF_STREAM_ODD_BOOKS:
+        row_size = ff_book_size(depth)
+    else:
+        row_size = ff_row_types[number].size
+    PyObject_GetBuffer(body, &buffer, PyBUF_SIMPLE)
+    try:
+        if number != FF_STREAM_BOOKS and number != FF_STREAM_ODD_BOOKS and number != FF_STREAM_BROKERS:
+            max_rows = buffer.len // 64 + 4  # short of room only when rows are unusually small
+        while True:
+            rows = PyByteArray_FromStringAndSize(NULL, max_rows * row_size)
+            n = decode_body(&decoder, number, push, kl_type, adjust, depth, <const uint8_t *>buffer.buf,
+                            buffer.len, PyByteArray_AS_STRING(rows), max_rows)
+            if n != -FF_EROWS:
+                break
+            max_rows *= 2
+    finally:
+        PyBuffer_Release(&buffer)
+    if n < 0:
+        raise ValueError(ff_reason_name(-n).decode())
+    PyByteArray_Resize(rows, n * row_size)
+    return rows
+
+
+cdef int decode_body(ff_opend_decoder *d, int stream, bint push, int32_t kl_type, int32_t adjust, size_t depth,
+                     const uint8_t *body, size_t length, void *rows, size_t max_rows) noexcept nogil:
+    if stream == FF_STREAM_TICKS:
+        return ff_opend_decode_ticks(d, body, length, rows, max_rows)
+    if stream == FF_STREAM_QUOTES:
+        return ff_opend_decode_quotes(d, body, length, rows, max_rows)
+    if stream == FF_STREAM_BARS and push:
+        return ff_opend_decode_bars(d, body, length, rows, max_rows)
+    if stream == FF_STREAM_BARS:
+        return ff_opend_decode_bars_reply(d, kl_type, adjust, body, length, rows, max_rows)
+    if stream == FF_STREAM_TIMESHARE:
+        return ff_opend_decode_timeshare(d, body, length, rows, max_rows)
+    if stream == FF_STREAM_BROKERS:
+        return ff_opend_decode_brokers(d, body, length, rows)
+    return ff_opend_decode_book(d, body, length, rows, depth)
+
+
+def broker_name(SymbolTable brokers not None, int64_t broker):
+    """Return the name of a broker by the id in rows of ``brokers``; None when none was seen."""
+    cdef const uint8_t *key = <const uint8_t *>&broker
+    cdef int64_t id = ff_symbols_find(&brokers.table, FF_BROKER_SPACE, key, sizeof(broker), key + sizeof(broker))
+    return None if id < 0 else brokers[id]

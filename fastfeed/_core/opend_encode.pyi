@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 TICK_FIELDS: Any
 MAX_CHUNK_BYTES: int
+MAX_ROWS_PER_PACKET: int
 MAX_ROWS_PER_PUSH: int
 
 class TickEncoder:
@@ -24,14 +25,15 @@ class TickEncoder:
         rows_per_push: int = 1,
         floor_s: int = 0,
     ) -> tuple[bytes, int, int, int]: ...
-    def encode_latest(
+    def encode_picked(
         self,
-        rows: npt.NDArray[Any],
-        first: int,
-        wanted: bytes | bytearray,
+        store: npt.NDArray[Any],
+        positions: npt.NDArray[Any],
+        symbol: int,
         *,
         serial: int,
         recv_time: float,
-        rows_per_push: int = 10,
+        push_data_type: int = 0,
         floor_s: int = 0,
-    ) -> tuple[bytes, int, int]: ...
+        floor_from: int = ...,
+    ) -> bytes: ...

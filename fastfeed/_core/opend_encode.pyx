@@ -1,7 +1,7 @@
-"""Encodes batches of ticks as OpenD's pushes, without a Python object for a tick."""
+"""Encodes batches of ticks as OpenD sends them, without a Python object for a tick."""
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 
 from fastfeed._core.native cimport (
@@ -10,17 +10,21 @@ from fastfeed._core.native cimport (
     ff_opend_out_security_init,
 )
 
-__all__ = ["TICK_FIELDS", "MAX_CHUNK_BYTES", "MAX_ROWS_PER_PUSH", "TickEncoder"]
+__all__ = ["TICK_FIELDS", "MAX_CHUNK_BYTES", "MAX_ROWS_PER_PACKET", "MAX_ROWS_PER_PUSH", "TickEncoder"]
 
 cdef enum:
     CHUNK_BYTES = 1 << 18
     ROWS_PER_PUSH = 256  # one packet of so many rows is a tenth of a chunk
+    ROWS_PER_PACKET = 1000  # of a reply; at most 138 bytes each, so it fits into a chunk
 
 #: Most bytes that one call of `TickEncoder.encode` returns.
 MAX_CHUNK_BYTES = CHUNK_BYTES
 
-#: Most rows that one packet holds.
+#: Most rows that one push of `TickEncoder.encode` holds.
 MAX_ROWS_PER_PUSH = ROWS_PER_PUSH
+
+#: Most rows that `TickEncoder.encode_picked` takes.
+MAX_ROWS_PER_PACKET = ROWS_PER_PACKET
 
 #: What `numpy.dtype` makes the rows of a simulation from.
 TICK_FIELDS = {
@@ -38,7 +42,7 @@ TICK_FIELDS = {
 
 
 cdef class TickEncoder:
-    """Encode rows of the dtype of `TICK_FIELDS` as 3011 packets.
+    """Encode rows of the dtype of `TICK_FIELDS` as 3011 packets, and as replies to 3010.
 
     Parameters
     ----------
@@ -133,57 +137,54 @@ cdef class TickEncoder:
             used = i
         return PyBytes_FromStringAndSize(<char *>self.scratch, <Py_ssize_t>length), used, packets, ticks
 
-    def encode_latest(self, const sim_tick[::1] rows, int64_t first, const uint8_t[::1] wanted, *,
-                      uint32_t serial, double recv_time, size_t rows_per_push=10, int64_t floor_s=0):
-        """Encode the last rows of each wanted security as what OpenD has cached (pushDataType 3).
+    def encode_picked(self, const sim_tick[::1] store, const int64_t[::1] positions, size_t symbol, *,
+                      uint32_t serial, double recv_time, int32_t push_data_type=0, int64_t floor_s=0,
+                      int64_t floor_from=1 << 62):
+        """Encode some ticks of one symbol as one packet: a push, or the reply to 3010.
 
         Parameters
         ----------
-        rows, first, wanted, serial, recv_time, floor_s
+        store : buffer
+            Rows by their position, modulo its length.
+        positions : buffer of int64
+            Of the rows, at most `MAX_ROWS_PER_PACKET`.
+        symbol : int
+            Index of the symbol; what else is at a position is left out.
+        serial, recv_time
             As for `encode`.
-        rows_per_push : int, default 10
-            Most rows of a security; they share a packet.
+        push_data_type : int, default 0
+            As OpenD marks the rows of a push: 2 missed upstream, 3 cached. 0: a reply, not marked.
+        floor_s, floor_from : int
+            Least second in the sequences of positions from `floor_from` on.
 
         Returns
         -------
-        (bytes, int, int)
-            The packets, the number of packets, of ticks in them.
+        bytes
         """
-        cdef ff_opend_out_tick group[ROWS_PER_PUSH]
-        cdef size_t i = self._checked(rows, wanted, rows_per_push)
-        cdef size_t symbol, k, missing = 0, written, packets = 0, ticks = 0
-        cdef list out = []
-        # Positions of the rows found so far, newest first, for each security; and how many.
-        cdef size_t *found = <size_t *>calloc(self.count * rows_per_push + 1, sizeof(size_t))
-        cdef size_t *have = <size_t *>calloc(self.count + 1, sizeof(size_t))
+        cdef size_t i, count = 0, written, size = <size_t>store.shape[0]
+        cdef const sim_tick *row
+        cdef ff_opend_out_tick *group
+        if symbol >= self.count:
+            raise ValueError(f"expected a symbol below {self.count}, got {symbol}")
+        if positions.shape[0] > ROWS_PER_PACKET or not size:
+            raise ValueError(f"expected at most {ROWS_PER_PACKET} rows of a store, got {positions.shape[0]}")
+        group = <ff_opend_out_tick *>malloc((<size_t>positions.shape[0] + 1) * sizeof(ff_opend_out_tick))
+        if group == NULL:
+            raise MemoryError
         try:
-            if found == NULL or have == NULL:
-                raise MemoryError
-            for symbol in range(self.count):
-                missing += wanted[symbol] != 0
-            while i > 0 and missing > 0:
-                i -= 1
-                symbol = rows[i].symbol
-                if wanted[symbol] and have[symbol] < rows_per_push:
-                    found[symbol * rows_per_push + have[symbol]] = i
-                    have[symbol] += 1
-                    missing -= have[symbol] == rows_per_push
-            for symbol in range(self.count):
-                if have[symbol] == 0:
-                    continue
-                for k in range(have[symbol]):
-                    i = found[symbol * rows_per_push + have[symbol] - 1 - k]
-                    self._fill(&group[k], &rows[i], first + <int64_t>i, floor_s)
-                written = ff_opend_encode_ticks(self.scratch, CHUNK_BYTES, serial + <uint32_t>packets,
-                                                &self.securities[symbol].wire, group, have[symbol],
-                                                recv_time, 3)
-                out.append(PyBytes_FromStringAndSize(<char *>self.scratch, <Py_ssize_t>written))
-                packets += 1
-                ticks += have[symbol]
+            with nogil:
+                for i in range(<size_t>positions.shape[0]):
+                    row = &store[<size_t>positions[i] % size]
+                    if row.symbol == symbol:
+                        self._fill(&group[count], row, positions[i],
+                                   floor_s if positions[i] >= floor_from else 0)
+                        count += 1
+                written = ff_opend_encode_ticks(self.scratch, CHUNK_BYTES, serial,
+                                                &self.securities[symbol].wire, group, count,
+                                                recv_time, push_data_type)
+            return PyBytes_FromStringAndSize(<char *>self.scratch, <Py_ssize_t>written)
         finally:
-            free(found)
-            free(have)
-        return b"".join(out), packets, ticks
+            free(group)
 
     cdef size_t _checked(self, const sim_tick[::1] rows, const uint8_t[::1] wanted,
                          size_t rows_per_push) except? 0:

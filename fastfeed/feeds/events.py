@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 __all__ = ["Event"]
 
@@ -28,6 +30,8 @@ class Event:
     code : int or None
         The vendor's number.
     symbols : tuple of str
+    details : mapping
+        What a notice or a price reminder says, by name; for OpenD see `fastfeed.feeds.opend_notices.Notice`.
     start_ns, end_ns : int
         Of a gap, ns since 1970 UTC, 0 otherwise. When it was filled, the interruption in this machine's time;
         when not, the exchange's times of the last tick before the hole and of the first one after it, where
@@ -44,6 +48,7 @@ class Event:
     text: str = ""
     code: int | None = None
     symbols: tuple[str, ...] = ()
+    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     start_ns: int = 0
     end_ns: int = 0
     rows: int = 0

@@ -6,10 +6,8 @@ import asyncio
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
-
-from google.protobuf.message import DecodeError
 
 from fastfeed._core.opend import OpendMachine
 from fastfeed.errors import (
@@ -20,14 +18,14 @@ from fastfeed.errors import (
     SubscriptionError,
 )
 from fastfeed.feeds.backoff import Backoff
+from fastfeed.feeds.opend_notices import notice_of
 from fastfeed.feeds.opend_pulls import OpendPulls
 from fastfeed.feeds.opend_recovery import OpendRecovery
 from fastfeed.feeds.opend_session import (
     Encryption,
     OpendSession,
     State,
-    refusal,
-    text_of,
+    refused_push,
 )
 from fastfeed.feeds.transport import Connection, Frames, open_connection
 from fastfeed.hub import Hub
@@ -37,6 +35,7 @@ from fastfeed.protocols.opend_messages import (
     QOT_GET_SUB_INFO,
     QOT_REG_QOT_PUSH,
     QOT_SUB,
+    QOT_UPDATE_PRICE_REMINDER,
     message_class,
 )
 from fastfeed.protocols.opend_rsa import load_rsa_key
@@ -207,6 +206,7 @@ class OpenD(OpendPulls):
             window_bytes=window_bytes,
             depth=self.hub.book_depth,
             ordered=True,
+            brokers=self.hub.broker_names,
         )
         self._recovery = OpendRecovery(self, self._machine)
         self._link: _Link | None = None
@@ -215,7 +215,6 @@ class OpenD(OpendPulls):
         self._subscribed_at: dict[tuple[str, str], float] = {}
         self._unsubscribe_at: dict[tuple[str, str], float] = {}
         self._unsubscribe_timer: asyncio.TimerHandle | None = None
-        self._background: set[asyncio.Task[None]] = set()
 
     # connection
 
@@ -315,33 +314,29 @@ class OpenD(OpendPulls):
             link.poll_timer = loop.call_later(delay, self._poll, link)
 
     def _on_push(self, proto_id: int, body: bytes) -> None:
-        """Turn OpenD's notices and refused pushes into events."""
-        try:
-            if proto_id == NOTIFY:
-                message = message_class("Notify.Response").FromString(body)
-            else:
-                message = message_class("Reply").FromString(body)
-        except DecodeError:
-            self._complain(f"OpenD sent a push {proto_id} that is no protobuf", None)
+        """Turn OpenD's notices, price reminders and refused pushes into events."""
+        if proto_id not in (NOTIFY, QOT_UPDATE_PRICE_REMINDER):
+            self._complain(refused_push(proto_id, body))
             return
-        if message.retType != 0:
-            error = refusal(f"push {proto_id}", message)
-            self._complain(str(error), error.code)
-        elif proto_id == NOTIFY:
-            s2c = message.s2c
-            if s2c.HasField("event"):
-                self._emit("notice", text_of(s2c.event.desc), code=s2c.event.eventType)
-            elif s2c.HasField("connectStatus"):
-                logged_in = s2c.connectStatus.qotLogined
-                state = "logged in" if logged_in else "not logged in"
-                self._emit("notice", f"OpenD is {state} to its quote server", code=s2c.type)
-                if not logged_in and not self._recovery.outage_since_ns:
-                    self._recovery.outage_since_ns = time.time_ns()
-                    self._hold_ticks()
-                elif logged_in and self._recovery.outage_since_ns:
-                    self._upstream_is_back()
-            else:
-                self._emit("notice", f"OpenD notice of type {s2c.type}", code=s2c.type)
+        try:
+            notice = notice_of(proto_id, body)
+        except FastfeedError as error:
+            self._complain(error)
+            return
+        symbol = notice.fields.get("symbol")
+        self._emit(
+            notice.kind,
+            notice.text,
+            code=notice.code,
+            symbols=() if symbol is None else (symbol,),
+            details=notice.fields,
+        )
+        logged_in = notice.fields.get("quotes_logged_in")
+        if logged_in is False and not self._recovery.outage_since_ns:
+            self._recovery.outage_since_ns = time.time_ns()
+            self._hold_ticks()
+        elif logged_in and self._recovery.outage_since_ns:
+            self._upstream_is_back()
 
     # interruptions
 
@@ -368,17 +363,12 @@ class OpenD(OpendPulls):
     ) -> None:
         await self._recovery.recover(symbols, kinds, lost_ns)
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-    def _complain(self, text: str, code: int | None) -> None:
+    def _complain(self, error: FastfeedError) -> None:
         """Tell about a bad push, at most once a second: there may be many."""
         now = time.monotonic()
         if now - self._complained_at >= _COMPLAINT_PAUSE_S:
             self._complained_at = now
-            self._emit("error", text, code=code)
+            self._emit("error", str(error), code=error.code)
 
     async def _request(self, proto_id: int, message: Any) -> bytes:
         link = self._link

@@ -365,6 +365,17 @@ class OpendSession:
         return OpendCipher("ftaes-ecb", key)
 
 
+def refused_push(proto_id: int, body: bytes) -> FastfeedError:
+    """Return what is wrong with a push that became no rows."""
+    try:
+        verdict = message_class("Reply").FromString(body)
+    except DecodeError:
+        return RemoteProtocolError(
+            f"OpenD sent a push {proto_id} that is no protobuf", source="opend", data=body[:16]
+        )
+    return refusal(f"push {proto_id}", verdict)
+
+
 def refusal(what: str, verdict: Any) -> RequestError:
     """Return the error of a reply or push whose retType is not 0."""
     code = verdict.errCode if verdict.errCode else verdict.retType

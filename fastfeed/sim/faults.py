@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from functools import cache
+from typing import Any, Protocol
 
+from fastfeed.protocols import opend_messages
 from fastfeed.protocols.opend_frames import HEADER, pack
-from fastfeed.protocols.opend_messages import QOT_UPDATE_TICKER
+from fastfeed.protocols.opend_messages import message_class
 
-__all__ = ["Faults", "FaultyWire", "Wire"]
+__all__ = ["Cipher", "Faults", "FaultyWire", "Wire"]
 
 
 def _fault(bare: Any, help: str, off: Any = 0) -> Any:
@@ -23,15 +26,15 @@ def _fault(bare: Any, help: str, off: Any = 0) -> Any:
 class Faults:
     """What goes wrong, on purpose. Everything is off by default.
 
-    Counts of pushes are per connection. Faults that would destroy a tick send an extra packet
-    instead, so that all good ticks arrive.
+    Counts of pushes are per connection. Faults that would destroy a push send an extra packet
+    instead, so that all good ones arrive.
     """
 
     split: int = _fault(1, "write every packet in pieces of n bytes")
     glue: int = _fault(16, "collect n packets for one write (at most 0.1 s)")
     bad_sha1: int = _fault(10, "an extra push with a wrong SHA-1 before every nth")
     garbage_body: int = _fault(10, "an extra push that is no protobuf before every nth")
-    empty_list: int = _fault(1, "an extra push without ticks before every nth")
+    empty_list: int = _fault(1, "an extra push without rows before every nth")
     error_push: int = _fault(10, "an extra push with retType -1 before every nth")
     bad_magic: int | None = _fault(100, "a packet with a wrong magic after n pushes", None)
     huge_length: int | None = _fault(100, "a packet that claims 4 GiB after n pushes", None)
@@ -39,10 +42,23 @@ class Faults:
     silence: int | None = _fault(100, "send nothing at all any more after n pushes", None)
     times: int = _fault(1, "how often the four above strike, in all; 0: every connection", 1)
     late_reply: float = _fault(1.0, "answer requests after so many seconds", 0.0)
-    unknown_enums: bool = _fault(True, "numbers that no enumeration has, in every tick", False)
-    unknown_fields: bool = _fault(True, "fields that no message has, in every push", False)
-    shuffled_fields: bool = _fault(True, "fields out of order, in every push", False)
+    no_reply: int = _fault(3010, "never answer requests with this protocol id")
+    error_reply: str = _fault(
+        "3010:upstream error",
+        "answer requests with this protocol id by an error with this text",
+        "",
+    )
+    double_reply: int = _fault(1, "every nth reply comes twice")
+    reversed_replies: int = _fault(2, "collect n replies and send the last first (at most 0.1 s)")
+    unknown_enums: bool = _fault(True, "numbers that no enumeration has, in every row", False)
+    unknown_fields: bool = _fault(True, "fields that no message has, in every message", False)
+    shuffled_fields: bool = _fault(True, "fields out of order, in every message", False)
     refuse_init: str = _fault("refused by the simulator", "refuse InitConnect with this text", "")
+
+    def __post_init__(self) -> None:
+        number, _, _ = self.error_reply.partition(":")
+        if self.error_reply and not (number.isascii() and number.isdigit()):
+            raise ValueError(f"expected ID:TEXT for error_reply, got {self.error_reply!r}")
 
     @classmethod
     def parse(cls, texts: Iterable[str]) -> Faults:
@@ -78,19 +94,36 @@ class Faults:
             yield f.name, f.metadata["bare"], f.metadata["help"]
 
 
+class Cipher(Protocol):
+    """What encrypts the packets of a connection."""
+
+    def encrypt_packets(self, packets: bytes) -> bytes:
+        """Return whole packets with their bodies encrypted."""
+
+
 class Wire:
-    """Writes packets to one client."""
+    """Writes packets to one client.
+
+    Attributes
+    ----------
+    cipher : Cipher or None
+        Encrypts what is written from now on.
+    """
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
+        self.cipher: Cipher | None = None
 
     async def reply(self, data: bytes) -> None:
         """Write an answer."""
-        await self._write(data)
+        await self._write(self._sealed(data))
 
     async def push(self, data: bytes) -> None:
         """Write a whole number of pushes."""
-        await self._write(data)
+        await self._write(self._sealed(data))
+
+    def _sealed(self, data: bytes) -> bytes:
+        return data if self.cipher is None else self.cipher.encrypt_packets(data)
 
     async def _write(self, data: bytes) -> None:
         self._writer.write(data)
@@ -118,32 +151,65 @@ class FaultyWire(Wire):
         self._strikes = strikes
         self._random = random.Random(seed)
         self._pushes = 0
+        self._replies = 0
         self._silent = False
         self._lock = asyncio.Lock()
         self._glued: list[bytes] = []
         self._late: set[asyncio.Task[None]] = set()
+        self._reversed: list[bytes] = []
 
     async def reply(self, data: bytes) -> None:
-        if self._faults.late_reply:
-            task = asyncio.create_task(self._reply_late(data))
-            self._late.add(task)
-            task.add_done_callback(self._late.discard)
+        faults = self._faults
+        _, proto, _, _, serial, _, _, _ = HEADER.unpack_from(data)
+        self._replies += 1
+        if proto == faults.no_reply:
             return
-        async with self._lock:
-            await self._send(data)
+        number, _, text = faults.error_reply.partition(":")
+        if number and proto == int(number):
+            data = pack(proto, serial, _error(text or "upstream error"))
+        data = self._sealed(self._rewritten(data))
+        if faults.double_reply and self._replies % faults.double_reply == 0:
+            data += data
+        if faults.late_reply:
+            self._soon(self._reply_late(data))
+        elif faults.reversed_replies > 1:
+            if not self._reversed:
+                self._soon(self._reply_reversed())
+            self._reversed.append(data)
+            if len(self._reversed) >= faults.reversed_replies:
+                await self._send_reversed()
+        else:
+            async with self._lock:
+                await self._send(data)
+
+    def _soon(self, sending: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(sending)
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
 
     async def _reply_late(self, data: bytes) -> None:
         await asyncio.sleep(self._faults.late_reply)
-        try:
+        with suppress(ConnectionError):  # the client did not wait
             async with self._lock:
                 await self._send(data)
-        except ConnectionError:
-            pass  # the client did not wait
+
+    async def _reply_reversed(self) -> None:
+        await asyncio.sleep(0.1)
+        with suppress(ConnectionError):
+            await self._send_reversed()
+
+    async def _send_reversed(self) -> None:
+        async with self._lock:
+            data = b"".join(reversed(self._reversed))
+            self._reversed.clear()
+            if data:
+                await self._send(data)
 
     async def push(self, data: bytes) -> None:
         async with self._lock:
-            for good in _packets(data):
-                for bad in self._extras(good):
+            for plain in _packets(data):
+                good = self._sealed(self._rewritten(plain))
+                for bad in self._extras(plain, good):
                     await self._send(bad)
                 if self._due("close_mid_packet"):
                     await self._send(good[: len(good) // 2])
@@ -154,7 +220,7 @@ class FaultyWire(Wire):
                     self._silent = True
                 if self._silent:
                     break
-                await self._send(self._rewritten(good))
+                await self._send(good)
                 self._pushes += 1
         if self._silent:
             await asyncio.Future()  # until the client leaves
@@ -169,31 +235,32 @@ class FaultyWire(Wire):
         self._strikes[name] = struck + 1
         return True
 
-    def _extras(self, good: bytes) -> Iterator[bytes]:
+    def _extras(self, plain: bytes, good: bytes) -> Iterator[bytes]:
         """Yield what is sent before a push."""
         faults, number = self._faults, self._pushes + 1
-        serial = HEADER.unpack_from(good)[4]
+        _, proto, _, _, serial, _, _, _ = HEADER.unpack_from(plain)
         if faults.bad_sha1 and number % faults.bad_sha1 == 0:
             yield good[:16] + bytes(byte ^ 0xFF for byte in good[16:36]) + good[36:]
         if faults.garbage_body and number % faults.garbage_body == 0:
-            yield pack(QOT_UPDATE_TICKER, serial, b"\xff" * 40)
-        if faults.empty_list and number % faults.empty_list == 0:
-            yield pack(QOT_UPDATE_TICKER, serial, _without_ticks(good[HEADER.size :]))
+            yield self._sealed(pack(proto, serial, b"\xff" * 40))
+        if faults.empty_list and number % faults.empty_list == 0 and proto in _LISTS:
+            body = _without(plain[HEADER.size :], _LISTS[proto])
+            yield self._sealed(pack(proto, serial, body))
         if faults.error_push and number % faults.error_push == 0:
-            text = b"upstream error"
-            body = b"\x08" + _varint(-1) + b"\x12" + _varint(len(text)) + text
-            yield pack(QOT_UPDATE_TICKER, serial, body)
+            yield self._sealed(pack(proto, serial, _error("upstream error")))
         if self._due("bad_magic"):
             yield b"XX" + good[2:]
         if self._due("huge_length"):
             yield good[:12] + b"\xff\xff\xff\xff" + good[16:]
 
-    def _rewritten(self, good: bytes) -> bytes:
+    def _rewritten(self, plain: bytes) -> bytes:
         faults = self._faults
         if not (faults.unknown_enums or faults.unknown_fields or faults.shuffled_fields):
-            return good
-        body = _rewrite(good[HEADER.size :], _RESPONSE, faults, self._random)
-        return pack(QOT_UPDATE_TICKER, HEADER.unpack_from(good)[4], body)
+            return plain
+        _, proto, _, _, serial, _, _, _ = HEADER.unpack_from(plain)
+        if (message := _message(proto)) is None:
+            return plain
+        return pack(proto, serial, _rewrite(plain[HEADER.size :], message, faults, self._random))
 
     async def _send(self, data: bytes) -> None:
         if self._silent:
@@ -238,26 +305,52 @@ def _packets(data: bytes) -> Iterator[bytes]:
         start = end
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
-    """What a rewrite has to know of a message: sub-messages, and new values of enumerations."""
+# The rows of pushes: fields of their s2c.
+_LISTS = {
+    opend_messages.QOT_UPDATE_BASIC_QOT: {1},
+    opend_messages.QOT_UPDATE_KL: {4},
+    opend_messages.QOT_UPDATE_RT: {2},
+    opend_messages.QOT_UPDATE_TICKER: {2},
+    opend_messages.QOT_UPDATE_ORDER_BOOK: {2, 3},
+    opend_messages.QOT_UPDATE_BROKER: {2, 3},
+}
 
-    children: dict[int, _Message] = field(default_factory=dict)
-    enums: dict[int, int] = field(default_factory=dict)
+# New values of enumerations, by message and field; such as do not change what a row is.
+_ENUMS = {
+    "Ticker": {3: 7, 8: -200, 9: 0x1F4C8, 10: 9},  # dir, type, typeSign, pushDataType
+    "BasicQot": {15: 77, 21: 200},  # darkStatus, secStatus
+    "OptionBasicQotExData": {15: 77, 18: 77},  # optionAreaType, indexOptionType
+    "SecurityStaticBasic": {9: 777},  # exchType
+}
 
 
-# dir, type, typeSign, pushDataType
-_TICKER = _Message(enums={3: 7, 8: -200, 9: 0x1F4C8, 10: 9})
-_RESPONSE = _Message({4: _Message({1: _Message(), 2: _TICKER})})
+@cache
+def _message(proto: int) -> Any:
+    """Return the descriptor of a reply or push, None where there is none."""
+    reply = message_class("Reply").DESCRIPTOR
+    messages = reply.file.message_types_by_name
+    by_constant = {name.upper(): message for name, message in messages.items()}
+    for constant in opend_messages.__all__:
+        if getattr(opend_messages, constant) == proto:
+            message = by_constant[constant.replace("_", "")]
+            return message.nested_types_by_name.get("Response", reply)
+    return None
 
 
-def _rewrite(data: bytes, message: _Message, faults: Faults, chance: random.Random) -> bytes:
+def _error(text: str) -> bytes:
+    reply: bytes = message_class("Reply")(retType=-1, retMsg=text.encode()).SerializeToString()
+    return reply
+
+
+def _rewrite(data: bytes, message: Any, faults: Faults, chance: random.Random) -> bytes:
     parts: list[tuple[int, bytes]] = []
+    enums = _ENUMS.get(message.name, {})
     for number, wire, value in _fields(data):
-        if number in message.children:
-            value = _rewrite(value, message.children[number], faults, chance)  # noqa: PLW2901
-        if faults.unknown_enums and number in message.enums:
-            value = _varint(message.enums[number])  # noqa: PLW2901
+        known = message.fields_by_number.get(number)
+        if known is not None and known.message_type is not None:
+            value = _rewrite(value, known.message_type, faults, chance)  # noqa: PLW2901
+        if faults.unknown_enums and number in enums:
+            value = _varint(enums[number])  # noqa: PLW2901
         parts.append((number, _field(number, wire, value)))
     if faults.unknown_fields:
         for number, wire, value in (
@@ -273,11 +366,12 @@ def _rewrite(data: bytes, message: _Message, faults: Faults, chance: random.Rand
     return b"".join(part for _, part in parts)
 
 
-def _without_ticks(body: bytes) -> bytes:
+def _without(body: bytes, lists: set[int]) -> bytes:
+    """Return a push without its rows."""
     out = b""
     for number, wire, value in _fields(body):
         if number == 4:
-            value = b"".join(_field(*part) for part in _fields(value) if part[0] != 2)  # noqa: PLW2901
+            value = b"".join(_field(*part) for part in _fields(value) if part[0] not in lists)  # noqa: PLW2901
         out += _field(number, wire, value)
     return out
 

@@ -73,6 +73,11 @@ class TickGenerator:
         self._block = np.zeros(0, TICK)
         self._used = 0
 
+    def start_price(self, symbol: int) -> float:
+        """Return the price from which a symbol's ticks start, by its index."""
+        scale = float(self._price_scale[symbol])
+        return max(round(float(np.exp(self._middle[symbol])) * scale), 1) / scale
+
     def until(self, elapsed_ns: int) -> npt.NDArray[Any]:
         """Return the next trades that are due, at most 4096.
 

@@ -41,6 +41,10 @@ class Source(Protocol):
     """Rows from this position on are still there."""
     paced: bool
     """`due` follows a clock."""
+    live: bool
+    """Times are those of the clock."""
+    store: Rows
+    """Rows by position, modulo its length."""
     end: int | None
     """Where it ends, None: never."""
 
@@ -56,8 +60,8 @@ class Source(Protocol):
     def rows(self, position: int) -> Rows:
         """Return at least one row from `position` on, which is before `due`."""
 
-    def history(self, position: int) -> tuple[Rows, int]:
-        """Return the rows known before `position`, and the position of the first of them."""
+    def first_price(self, symbol: int) -> float | None:
+        """Return the price from which a symbol comes, None: it has none."""
 
 
 class TapeSource:
@@ -66,7 +70,7 @@ class TapeSource:
     def __init__(self, tape: Tape, *, speed: float | Literal["max"], loop: bool) -> None:
         if speed != "max" and not 0 < speed < float("inf"):
             raise ValueError(f"expected a speed above 0 or 'max', got {speed!r}")
-        self._rows = tape.rows
+        self.store = tape.rows
         self._times: npt.NDArray[np.int64] = np.ascontiguousarray(tape.rows["time_ns"])
         self._speed = speed
         self._started_ns = 0
@@ -77,6 +81,7 @@ class TapeSource:
         self.due = 0
         self.oldest = 0
         self.paced = speed != "max"
+        self.live = False
         self.end = None if loop else len(tape)
 
     def start(self) -> None:
@@ -89,34 +94,35 @@ class TapeSource:
         elapsed = int((time.monotonic_ns() - self._started_ns) * self._speed)
         again, rest = divmod(elapsed, self._period_ns)
         position = int(self._times.searchsorted(self._first_ns + rest, "right"))
-        self.due = again * len(self._rows) + position
+        self.due = again * len(self.store) + position
         if self.end is not None and self.due > self.end:
             self.due = self.end
         return self.due
 
     def rows(self, position: int) -> Rows:
-        start = position % len(self._rows)
-        return self._rows[start : start + min(_BATCH, self.due - position)]
+        start = position % len(self.store)
+        return self.store[start : start + min(_BATCH, self.due - position)]
 
-    def history(self, position: int) -> tuple[Rows, int]:
-        known = (position - 1) % len(self._rows) + 1 if position else 0
-        return self._rows[:known], position - known
+    def first_price(self, symbol: int) -> float | None:
+        found = self.store["symbol"] == symbol
+        at = int(found.argmax())
+        return float(self.store["price"][at]) if found[at] else None
 
 
 class GeneratorSource:
     """Generated trades at the time they are due, and the newest of those before."""
 
     CAPACITY = 1 << 20  # 32 MiB
-    HISTORY = 1 << 16
 
     def __init__(self, generator: TickGenerator) -> None:
         self._generator = generator
-        self._ring = np.zeros(self.CAPACITY, TICK)
+        self.store = np.zeros(self.CAPACITY, TICK)
         self._started_ns = 0
         self._wall_ns = 0
         self.due = 0
         self.oldest = 0
         self.paced = True
+        self.live = True
         self.end: int | None = None
 
     def start(self) -> None:
@@ -132,25 +138,27 @@ class GeneratorSource:
                 break
             start = self.due % self.CAPACITY
             room = min(len(rows), self.CAPACITY - start)
-            self._ring[start : start + room] = rows[:room]
-            self._ring["time_ns"][start : start + room] += self._wall_ns
-            self._ring[: len(rows) - room] = rows[room:]
-            self._ring["time_ns"][: len(rows) - room] += self._wall_ns
+            self.store[start : start + room] = rows[:room]
+            self.store["time_ns"][start : start + room] += self._wall_ns
+            self.store[: len(rows) - room] = rows[room:]
+            self.store["time_ns"][: len(rows) - room] += self._wall_ns
             self.due += len(rows)
         self.oldest = max(0, self.due - self.CAPACITY)
         return int(elapsed * 1e-9 * self._generator.rate)
 
     def rows(self, position: int) -> Rows:
         start = position % self.CAPACITY
-        return self._ring[start : start + min(_BATCH, self.due - position)]
+        return self.store[start : start + min(_BATCH, self.due - position)]
 
-    def history(self, position: int) -> tuple[Rows, int]:
-        first = max(self.oldest, position - self.HISTORY, 0)
-        return self._ring.take(np.arange(first, position), mode="wrap"), first
+    def first_price(self, symbol: int) -> float | None:
+        return self._generator.start_price(symbol)
 
 
 class Listener(Protocol):
     """Who rows are played to."""
+
+    behind: bool
+    """There is more to encode even without further rows."""
 
     def encode(self, rows: Rows, first: int) -> tuple[bytes, int]:
         """Encode what is wanted of `rows`; return the bytes and how many rows they cover."""
@@ -179,11 +187,12 @@ class Player:
 
 
 class Playback:
-    """Plays `source`, from when the first listener joins."""
+    """Plays `source`, from when the first listener joins; `held`: from when it is told."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, held: bool = False) -> None:
         self.source = source
         self.started = False
+        self._held = held
         self._furthest = 0
         self._players: set[Player] = set()
         self._moved = asyncio.Event()
@@ -194,19 +203,33 @@ class Playback:
 
         Without a clock, that is where the most advanced listener is.
         """
-        if not self.started:
-            self.started = True
-            self.source.start()
-            self.source.advance(_BACKLOG)
-            if self.source.paced:
-                self._clock = asyncio.create_task(self._run_clock())
-            start = 0
-        else:
-            start = self.source.due if self.source.paced else self._furthest
+        start = self.position
+        if not self.started and not self._held:
+            self._start()
         player = Player(listener, start)
         self._players.add(player)
         player.task = asyncio.create_task(self._play(player))
         return player
+
+    def begin(self) -> None:
+        """Begin, if it was held."""
+        self._held = False
+        if not self.started and self._players:
+            self._start()
+            for player in self._players:
+                player.wake.set()
+
+    def _start(self) -> None:
+        self.started = True
+        self.source.start()
+        self.source.advance(_BACKLOG)
+        if self.source.paced:
+            self._clock = asyncio.create_task(self._run_clock())
+
+    @property
+    def position(self) -> int:
+        """Where the clock is; without a clock, where the most advanced listener is."""
+        return self.source.due if self.source.paced else self._furthest
 
     def leave(self, player: Player) -> None:
         """Play no more to the listener of `player`."""
@@ -228,7 +251,10 @@ class Playback:
         while not (
             self.started
             and self.source.due >= self.source.end
-            and all(p.cursor >= self.source.end and not p.writing for p in self._players)
+            and all(
+                p.cursor >= self.source.end and not p.writing and not p.listener.behind
+                for p in self._players
+            )
         ):
             self._moved.clear()
             await self._moved.wait()
@@ -246,7 +272,7 @@ class Playback:
         source, listener = self.source, player.listener
         try:
             while True:
-                if player.cursor >= source.due:
+                if player.cursor >= source.due and not listener.behind:
                     self._moved.set()
                     player.wake.clear()
                     await player.wake.wait()

@@ -111,6 +111,140 @@ static inline void put_push(bytes *b, int64_t market, const char *code, size_t r
     put_message(b, 4, &s2c);
 }
 
+/* The other messages, all fields in order; their numbers follow from `number`. */
+static inline void put_bar_fields(bytes *b, int64_t number) {
+    put_text(b, 1, "2023-11-15 09:05:00", 19);
+    put_int(b, 2, 0);
+    for (uint32_t field = 3; field <= 7; field++)
+        put_double(b, field, 100 + field + (double)number);
+    put_int(b, 8, 1000 + number);
+    for (uint32_t field = 9; field <= 12; field++)
+        put_double(b, field, 1.5 * field);
+    put_double(b, 13, 1700010300);
+    put_double(b, 14, 1000.5 + (double)number);
+}
+
+static inline void put_point_fields(bytes *b, int64_t number) {
+    put_text(b, 1, "2023-11-15 09:05:00", 19);
+    put_int(b, 2, 545);
+    put_int(b, 3, 0);
+    put_double(b, 4, 310.2 + (double)number);
+    put_double(b, 5, 300);
+    put_double(b, 6, 309.5);
+    put_int(b, 7, 100000);
+    put_double(b, 8, 31020000);
+    put_double(b, 9, 1700010300);
+    put_double(b, 10, 100000.25);
+}
+
+static inline void put_level_fields(bytes *b, int64_t number, size_t details) {
+    put_double(b, 1, 310.2 + 0.2 * (double)number);
+    put_int(b, 2, 100 * number);
+    put_int(b, 3, 1 + number);
+    for (size_t i = 0; i < details; i++) {
+        bytes detail = {0};
+        put_int(&detail, 1, (int64_t)i - 5);
+        put_int(&detail, 2, 100);
+        put_message(b, 4, &detail);
+    }
+    put_double(b, 5, 100.5 * (double)number);
+}
+
+static inline void put_broker_fields(bytes *b, int64_t number, bool order) {
+    put_int(b, 1, number);
+    put_text(b, 2, "Some Broker Ltd", 15);
+    put_int(b, 3, 1 + number % 10);
+    if (order) {
+        put_int(b, 4, -number);
+        put_int(b, 5, 400);
+    }
+}
+
+static inline void put_session(bytes *b, uint32_t field, int64_t number) {
+    bytes block = {0};
+    put_double(&block, 1, 311.5 + (double)number);
+    put_double(&block, 2, 312);
+    put_double(&block, 3, 309);
+    put_int(&block, 4, 123456);
+    put_double(&block, 5, 38000000);
+    put_double(&block, 6, -1.25);
+    put_double(&block, 7, -0.4);
+    put_double(&block, 8, 0.9);
+    put_message(b, field, &block);
+}
+
+enum { QUOTE_SESSIONS = 1, QUOTE_OPTION = 2, QUOTE_FUTURE = 4, QUOTE_WARRANT = 8 };
+
+static inline void put_quote_fields(bytes *b, int64_t market, const char *code, int64_t number,
+                                    unsigned with) {
+    bytes block = {0};
+    put_security(b, 1, market, code, strlen(code));
+    put_int(b, 2, 0);
+    put_text(b, 3, "2004-06-16", 10);
+    put_double(b, 4, 0.2);
+    put_text(b, 5, "2023-11-15 09:00:00.123", 23);
+    for (uint32_t field = 6; field <= 10; field++)
+        put_double(b, field, 300 + field + (double)number);
+    put_int(b, 11, 1234567);
+    for (uint32_t field = 12; field <= 14; field++)
+        put_double(b, field, 1.5 * field);
+    put_int(b, 15, 0);
+    if (with & QUOTE_OPTION) {
+        for (uint32_t field = 1; field <= 18; field++) {
+            if (field == 2 || field == 3 || field == 11 || field == 12 || field == 15 ||
+                field == 18)
+                put_int(&block, field, field);
+            else
+                put_double(&block, field, field + 0.5);
+        }
+        put_message(b, 16, &block);
+    }
+    put_double(b, 17, 1087315200);
+    put_double(b, 18, 1700010000.123);
+    if (with & QUOTE_SESSIONS) {
+        put_session(b, 19, 1);
+        put_session(b, 20, 2);
+    }
+    put_int(b, 21, 1);
+    if (with & QUOTE_FUTURE) {
+        put_double(&block, 1, 3300);
+        put_int(&block, 2, 77);
+        put_int(&block, 3, -8);
+        put_int(&block, 4, 30);
+        put_message(b, 22, &block);
+    }
+    if (with & QUOTE_WARRANT) {
+        put_double(&block, 1, 0.5);
+        put_double(&block, 2, 40);
+        put_double(&block, 3, 7.5);
+        put_message(b, 23, &block);
+    }
+    put_text(b, 24, "a name", 6);
+    if (with & QUOTE_SESSIONS)
+        put_session(b, 25, 3);
+    put_double(b, 26, 1234567.5);
+}
+
+/* The end of the S2C of a book. */
+static inline void put_book_end(bytes *b, int64_t type) {
+    put_text(b, 4, "2023-11-15 09:00:00.123", 23);
+    put_double(b, 5, 1700010000.123);
+    put_text(b, 6, "2023-11-15 09:00:00.456", 23);
+    put_double(b, 7, 1700010000.456);
+    put_text(b, 8, "a name", 6);
+    put_int(b, 9, type);
+}
+
+/* A push (retType, s2c) or a reply (retMsg and errCode, too) around an S2C. */
+static inline void put_body(bytes *b, bool reply, bytes *s2c) {
+    put_int(b, 1, 0);
+    if (reply) {
+        put_text(b, 2, "", 0);
+        put_int(b, 3, 0);
+    }
+    put_message(b, 4, s2c);
+}
+
 /* A packet around a body. */
 static inline void put_packet(bytes *b, uint32_t proto_id, uint32_t serial, const void *body,
                               size_t length) {

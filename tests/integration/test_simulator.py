@@ -29,6 +29,10 @@ from fastfeed.sim.tape import TICK
 HEADER = struct.Struct("<2sIBBII20s8s")
 TICKER = 4
 OK = bytes.fromhex("080012001800")
+PUSHES = {
+    1003: "Notify", 3005: "QotUpdateBasicQot", 3007: "QotUpdateKL", 3009: "QotUpdateRT",
+    3013: "QotUpdateOrderBook", 3015: "QotUpdateBroker", 3019: "QotUpdatePriceReminder",
+}  # fmt: skip
 START_NS = 1_381_152_600_000_000_000  # 2013-10-07 09:30 in New York
 
 
@@ -68,6 +72,7 @@ class Client:
         self.pushes = []  # (serial, parsed)
         self.rows = []  # (symbol, row) of all pushes
         self.bad = []  # bodies of pushes whose SHA-1 or protobuf is wrong
+        self.others = []  # (name, s2c) of pushes other than ticks
 
     async def receive(self):
         """Return protocol id, serial and body of the next packet; keep it if it is a push."""
@@ -89,6 +94,11 @@ class Client:
                 self.rows += [(symbol, row) for row in push.s2c.tickerList]
         else:
             assert hashlib.sha1(body).digest() == sha1
+            if proto in PUSHES:
+                push = message_class(f"{PUSHES[proto]}.Response").FromString(body)
+                assert (push.retType, push.HasField("retMsg")) == (0, False)
+                assert push.SerializeToString() == body
+                self.others.append((PUSHES[proto], push.s2c))
         return proto, serial, body
 
     async def request(self, proto, message, **c2s):
@@ -98,7 +108,7 @@ class Client:
         self.writer.write(packet(proto, serial, request.SerializeToString()))
         while True:
             reply, reply_serial, body = await self.receive()
-            if reply != 3011:
+            if reply != 3011 and reply not in PUSHES:
                 assert (reply, reply_serial) == (proto, serial)
                 return body
 

@@ -14,25 +14,51 @@ enum { FF_BROKER_SPACE = 1 };
 
 typedef struct ff_opend_queues {
     ff_symbols *names; /* or NULL */
-    ff_brokers *row;
-    size_t places[FF_SIDES]; /* sent */
+    struct {
+        int64_t *broker, *order;
+        double *volume;
+        int32_t *level;
+        size_t places; /* sent */
+    } sides[FF_SIDES];
 } ff_opend_queues;
 
 /* Note the name of a broker that is not known yet. */
 void ff_opend_broker_name(ff_symbols *names, int64_t id, const uint8_t *name, size_t length);
+
+/* What most places are: an id of two bytes, a name, a level of one byte. Returns false when it
+ * is another one. */
+static inline bool ff_opend_broker_short(const uint8_t *p, const uint8_t *end,
+                                         uint64_t *number, ff_text *name, uint64_t *level) {
+    /* 0: 08 id, 3: 12 name, 4: its length */
+    if (FF_UNLIKELY(end - p < 7 || (ff_load_u32(p) & 0xff8080ffu) != 0x12008008u))
+        return false;
+    if (FF_UNLIKELY(p[4] >= 0x80 || end - p != 7 + p[4]))
+        return false;
+    const uint8_t *q = end - 2; /* 18 level */
+    if (FF_UNLIKELY(q[0] != 0x18 || q[1] >= 0x80))
+        return false;
+    *number = (uint64_t)(p[1] & 0x7f) | (uint64_t)p[2] << 7;
+    *name = (ff_text){p + 5, p[4]};
+    *level = q[1];
+    return true;
+}
 
 /* One place; an ff_opend_add. */
 static inline int ff_opend_add_broker(void *state, unsigned side, const uint8_t *p,
                                       const uint8_t *end) {
     ff_opend_queues *queues = state;
     uint64_t number = 0, level = 0, order = 0, units = 0;
-    ff_step_long_number(&p, end, 1, &number);
-    ff_text name = ff_step_text(&p, end, 2);
-    ff_step_number(&p, end, 3, &level);
-    ff_step_long_number(&p, end, 4, &order);
-    bool has_units = ff_step_long_number(&p, end, 5, &units);
-    if (FF_UNLIKELY(p != end))
-        return 0;
+    bool has_units = false;
+    ff_text name;
+    if (FF_UNLIKELY(!ff_opend_broker_short(p, end, &number, &name, &level))) {
+        ff_step_number(&p, end, 1, &number);
+        name = ff_step_text(&p, end, 2);
+        ff_step_number(&p, end, 3, &level);
+        ff_step_long_number(&p, end, 4, &order);
+        has_units = ff_step_long_number(&p, end, 5, &units);
+        if (FF_UNLIKELY(p != end))
+            return 0;
+    }
     const int64_t id = (int64_t)number;
     if (queues->names != NULL && name.data != NULL) {
         uint8_t key[sizeof id];
@@ -41,15 +67,12 @@ static inline int ff_opend_add_broker(void *state, unsigned side, const uint8_t 
                                         key + sizeof key) < 0))
             ff_opend_broker_name(queues->names, id, name.data, name.length);
     }
-    size_t place = queues->places[side]++;
+    size_t place = queues->sides[side].places++;
     if (FF_LIKELY(place < FF_BROKER_PLACES)) {
-        ff_brokers *row = queues->row;
-        bool bid = side == FF_SIDE_BID;
-        (bid ? row->bid_broker : row->ask_broker)[place] = id;
-        (bid ? row->bid_order : row->ask_order)[place] = (int64_t)order;
-        (bid ? row->bid_volume : row->ask_volume)[place] =
-            ff_opend_volume((double)NAN, has_units, units);
-        (bid ? row->bid_level : row->ask_level)[place] = (int32_t)(uint32_t)level;
+        queues->sides[side].broker[place] = id;
+        queues->sides[side].order[place] = (int64_t)order;
+        queues->sides[side].volume[place] = has_units ? (double)(int64_t)units : (double)NAN;
+        queues->sides[side].level[place] = (int32_t)(uint32_t)level;
     }
     return 1;
 }
@@ -60,17 +83,31 @@ static const ff_opend_two_sides ff_opend_broker_sides = {
     .add = ff_opend_add_broker,
 };
 
+static inline void ff_opend_queues_begin(ff_opend_queues *queues, ff_brokers *row) {
+    queues->sides[FF_SIDE_ASK].broker = row->ask_broker;
+    queues->sides[FF_SIDE_ASK].order = row->ask_order;
+    queues->sides[FF_SIDE_ASK].volume = row->ask_volume;
+    queues->sides[FF_SIDE_ASK].level = row->ask_level;
+    queues->sides[FF_SIDE_ASK].places = 0;
+    queues->sides[FF_SIDE_BID].broker = row->bid_broker;
+    queues->sides[FF_SIDE_BID].order = row->bid_order;
+    queues->sides[FF_SIDE_BID].volume = row->bid_volume;
+    queues->sides[FF_SIDE_BID].level = row->bid_level;
+    queues->sides[FF_SIDE_BID].places = 0;
+}
+
 /* Mark the places of a side that are free; returns how many are taken. */
-static inline uint16_t ff_opend_queue_end(ff_opend_decoder *d, size_t places, int64_t *broker,
-                                          int64_t *order, double *volume, int32_t *level) {
+static inline uint16_t ff_opend_queue_end(ff_opend_decoder *d, ff_opend_queues *queues,
+                                          unsigned side) {
+    size_t places = queues->sides[side].places;
     if (FF_UNLIKELY(places > FF_BROKER_PLACES)) {
         d->cut_levels += places - FF_BROKER_PLACES;
         places = FF_BROKER_PLACES;
     }
     for (size_t i = places; i < FF_BROKER_PLACES; i++) {
-        broker[i] = order[i] = 0;
-        volume[i] = (double)NAN;
-        level[i] = 0;
+        queues->sides[side].broker[i] = queues->sides[side].order[i] = 0;
+        queues->sides[side].volume[i] = (double)NAN;
+        queues->sides[side].level[i] = 0;
     }
     return (uint16_t)places;
 }
@@ -80,15 +117,16 @@ static inline uint16_t ff_opend_queue_end(ff_opend_decoder *d, size_t places, in
 static inline int ff_opend_decode_brokers(ff_opend_decoder *d, const uint8_t *body,
                                           size_t length, ff_brokers *row) {
     const uint8_t *end = body + length;
-    ff_opend_queues queues = {d->brokers, row, {0, 0}};
+    ff_opend_queues queues = {.names = d->brokers};
     ff_opend_head head;
+    ff_opend_queues_begin(&queues, row);
     const uint8_t *p =
         ff_opend_sides_canonical(d, &ff_opend_broker_sides, &head, body, end, &queues);
     if (FF_LIKELY(p != NULL))
         ff_step_message(&p, end, 4); /* name */
     if (FF_UNLIKELY(p != end)) {
         ff_message message;
-        memset(queues.places, 0, sizeof queues.places);
+        ff_opend_queues_begin(&queues, row);
         int rc =
             ff_opend_sides_any(d, &ff_opend_broker_sides, &head, body, end, &queues, &message);
         if (rc < 0)
@@ -99,10 +137,8 @@ static inline int ff_opend_decode_brokers(ff_opend_decoder *d, const uint8_t *bo
     row->gateway_ns = 0;
     row->seq = -1;
     row->symbol = head.symbol;
-    row->bids = ff_opend_queue_end(d, queues.places[FF_SIDE_BID], row->bid_broker,
-                                   row->bid_order, row->bid_volume, row->bid_level);
-    row->asks = ff_opend_queue_end(d, queues.places[FF_SIDE_ASK], row->ask_broker,
-                                   row->ask_order, row->ask_volume, row->ask_level);
+    row->bids = ff_opend_queue_end(d, &queues, FF_SIDE_BID);
+    row->asks = ff_opend_queue_end(d, &queues, FF_SIDE_ASK);
     row->session = 0;
     row->flags = ff_opend_take_flags(d);
     memset(row->_reserved, 0, sizeof row->_reserved);

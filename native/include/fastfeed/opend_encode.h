@@ -1,5 +1,6 @@
-/* Writes Qot_UpdateTicker (3011) packets the way OpenD does: fields in number order, each
- * once, retType and s2c only, the name last. For the simulator; a client never sends them. */
+/* Writes Qot_UpdateTicker (3011) pushes and Qot_GetTicker (3010) replies the way OpenD does:
+ * fields in number order, each once, the name last. A push has retType and s2c only, a reply
+ * retMsg and errCode as well. For the simulator; a client never sends them. */
 #ifndef FASTFEED_OPEND_ENCODE_H
 #define FASTFEED_OPEND_ENCODE_H
 
@@ -11,7 +12,8 @@
 #include "fastfeed/sha1.h"
 
 #define FF_OPEND_ENCODE_HEADER 44
-#define FF_OPEND_ENCODE_TICKER 3011
+#define FF_OPEND_ENCODE_GET_TICKER 3010
+#define FF_OPEND_ENCODE_UPDATE_TICKER 3011
 #define FF_OPEND_ENCODE_TEXT_MAX 64 /* longest code or name, in bytes */
 
 /* A trade on its way out; times in UTC. */
@@ -130,13 +132,14 @@ static inline uint64_t ff_opend_whole_volume(double volume) {
     return volume >= 0.0 && volume < 9e18 ? (uint64_t)volume : 0;
 }
 
-/* Length of a row without its tag and its own length. Changes together with ff_opend_put_row.
- */
+/* Length of a row without its tag and its own length; a `push_data_type` of 0 is left out.
+ * Changes together with ff_opend_put_row. */
 static inline size_t ff_opend_row_len(const ff_opend_out_tick *tick, int32_t push_data_type) {
     return 2 + 23 + 1 + ff_opend_varint_len((uint64_t)tick->sequence) + 1 +
            ff_opend_varint_len((uint64_t)(int64_t)tick->direction) + 9 + 1 +
-           ff_opend_varint_len(ff_opend_whole_volume(tick->volume)) + 9 + 9 + 2 + 2 + 1 +
-           ff_opend_varint_len((uint64_t)(int64_t)push_data_type) + 9 + 9;
+           ff_opend_varint_len(ff_opend_whole_volume(tick->volume)) + 9 + 9 + 2 + 2 +
+           (push_data_type ? 1 + ff_opend_varint_len((uint64_t)(int64_t)push_data_type) : 0) +
+           9 + 9;
 }
 
 static inline size_t ff_opend_put_row(uint8_t *out, const ff_opend_out_tick *tick,
@@ -153,14 +156,17 @@ static inline size_t ff_opend_put_row(uint8_t *out, const ff_opend_out_tick *tic
     n += ff_opend_put_double(out + n, 0x39, recv_time);
     n += ff_opend_put_tagged(out + n, 0x40, 1);   /* type: automatch */
     n += ff_opend_put_tagged(out + n, 0x48, ' '); /* typeSign: no condition */
-    n += ff_opend_put_tagged(out + n, 0x50, (uint64_t)(int64_t)push_data_type);
+    if (push_data_type) {
+        n += ff_opend_put_tagged(out + n, 0x50, (uint64_t)(int64_t)push_data_type);
+    }
     n += ff_opend_put_double(out + n, 0x59, (double)seconds + (double)nanoseconds / 1e9);
     n += ff_opend_put_double(out + n, 0x61, tick->volume);
     return n;
 }
 
-/* Writes one whole packet, header and body, with `count` rows of one security. Returns its
- * length, or 0 (and nothing written) when it does not fit in `capacity` bytes. */
+/* Writes one whole packet, header and body, with `count` rows of one security: a push, or with
+ * a `push_data_type` of 0 a reply. Returns its length, or 0 (and nothing written) when it does
+ * not fit in `capacity` bytes. */
 static inline size_t ff_opend_encode_ticks(uint8_t *out, size_t capacity, uint32_t serial,
                                            const ff_opend_out_security *security,
                                            const ff_opend_out_tick *ticks, size_t count,
@@ -170,15 +176,16 @@ static inline size_t ff_opend_encode_ticks(uint8_t *out, size_t capacity, uint32
         size_t row_len = ff_opend_row_len(&ticks[i], push_data_type);
         s2c_len += 1 + ff_opend_varint_len(row_len) + row_len;
     }
-    size_t body_len = 2 + 1 + ff_opend_varint_len(s2c_len) + s2c_len;
+    size_t verdict_len = push_data_type ? 2 : 6; /* a reply: an empty text and no error */
+    size_t body_len = verdict_len + 1 + ff_opend_varint_len(s2c_len) + s2c_len;
     if (body_len > UINT32_MAX || capacity < FF_OPEND_ENCODE_HEADER ||
         body_len > capacity - FF_OPEND_ENCODE_HEADER) {
         return 0;
     }
 
     uint8_t *body = out + FF_OPEND_ENCODE_HEADER;
-    size_t n = ff_opend_put_tagged(body, 0x08, 0);
-    n += ff_opend_put_tagged(body + n, 0x22, s2c_len);
+    memcpy(body, "\x08\0\x12\0\x18\0", verdict_len);
+    size_t n = verdict_len + ff_opend_put_tagged(body + verdict_len, 0x22, s2c_len);
     memcpy(body + n, security->security, security->security_len);
     n += security->security_len;
     for (size_t i = 0; i < count; i++) {
@@ -190,7 +197,8 @@ static inline size_t ff_opend_encode_ticks(uint8_t *out, size_t capacity, uint32
     memset(out, 0, FF_OPEND_ENCODE_HEADER);
     out[0] = 'F';
     out[1] = 'T';
-    ff_opend_put_le32(out + 2, FF_OPEND_ENCODE_TICKER);
+    ff_opend_put_le32(out + 2, push_data_type ? FF_OPEND_ENCODE_UPDATE_TICKER
+                                              : FF_OPEND_ENCODE_GET_TICKER);
     ff_opend_put_le32(out + 8, serial);
     ff_opend_put_le32(out + 12, (uint32_t)body_len);
     ff_sha1(body, body_len, out + 16);
