@@ -127,18 +127,17 @@ class Market:
         self.days["start_ns"] = 1 << 62
         self.days["prev_close"] = np.nan
         self._midnights: dict[str, npt.NDArray[np.int64]] = {}
-        parts, start = [], 0
-        by_region: dict[str, tuple[int, int]] = {}
-        for i, symbol in enumerate(self.symbols):
-            region = symbol.rpartition(".")[2]
-            if region not in by_region:
-                part = np.array(calendar.midnights_ns(region, *span_s), np.int64)
-                self._midnights[region] = part // 10**9
-                parts.append(part)
-                by_region[region] = (start, start + len(part))
-                start += len(part)
-            self.days["midnights_start"][i], self.days["midnights_end"][i] = by_region[region]
-        self._all_midnights = np.concatenate(parts)
+        regions = [symbol.rpartition(".")[2] for symbol in self.symbols]
+        parts: dict[str, npt.NDArray[np.int64]] = {}
+        where: dict[str, tuple[int, int]] = {}
+        for region in dict.fromkeys(regions):
+            parts[region] = np.array(calendar.midnights_ns(region, *span_s), np.int64)
+            self._midnights[region] = parts[region] // 10**9
+            start = max((end for _, end in where.values()), default=0)
+            where[region] = (start, start + len(parts[region]))
+        self._all_midnights = np.concatenate(list(parts.values()))
+        bounds = np.array([where[region] for region in regions])
+        self.days["midnights_start"], self.days["midnights_end"] = bounds.T
         self._bars: dict[str, tuple[Bars, int]] = {}
 
     # Ticks.
