@@ -349,37 +349,35 @@ class Market:
         closes = np.concatenate((bars["open"][:1], bars["close"][:-1]))
         return bars[max(0, len(bars) - count) :], closes[max(0, len(bars) - count) :]
 
-    def minute_line(self, symbol: str) -> list[Point]:
-        """Return the day's line, minute by minute; minutes without a tick are blank."""
-        bars = self.bars(symbol)
-        minutes = bars.minutes
+    def minute_line(self, symbol: str, *, newest: bool = False) -> list[Point]:
+        """Return the day's line, minute by minute, or its end; minutes without a tick are blank."""
+        minutes = self.bars(symbol).minutes
         if not len(minutes):
             return []
-        number = self._numbers[symbol]
-        midnight = int(self.days["start_ns"][number]) // 10**9
+        midnight = int(self.days["start_ns"][self._numbers[symbol]]) // 10**9
+        minutes = minutes[minutes["start_s"] >= midnight]
+        volumes = minutes["volume"].cumsum()
+        averages = minutes["close"].copy()  # where nothing but empty trades was
+        np.divide(minutes["turnover"].cumsum(), volumes, out=averages, where=volumes > 0)
+        first = len(minutes) - 1 if newest else 0
         points: list[Point] = []
-        volume = turnover = price = 0.0
-        at = 0
-        for start, _, _, _, close, added, worth in minutes[minutes["start_s"] >= midnight].tolist():
-            while points and at < start:
-                at += 60
+        for (start, _, _, _, close, volume, turnover), average in zip(
+            minutes[first:].tolist(), averages[first:].tolist(), strict=True
+        ):
+            while points and points[-1].time_s < start:
                 points.append(
-                    Point(
-                        at,
-                        (at - midnight) // 60,
-                        True,
-                        price,
-                        turnover / volume if volume else price,
-                        0.0,
-                        0.0,
+                    points[-1]._replace(
+                        time_s=points[-1].time_s + 60,
+                        minute=points[-1].minute + 1,
+                        blank=True,
+                        volume=0.0,
+                        turnover=0.0,
                     )
                 )
-            at = start + 60
-            price = close
-            volume += added
-            turnover += worth
-            average = turnover / volume if volume else price
-            points.append(Point(at, (at - midnight) // 60, False, price, average, added, worth))
+            end = start + 60
+            points.append(
+                Point(end, (end - midnight) // 60, False, close, average, volume, turnover)
+            )
         return points
 
     # Made up around the price.
@@ -404,9 +402,11 @@ class Market:
                 draw = (tick * 0x85EBCA6B ^ mix) >> 5 & 0xFFFF
                 count = 1 + draw % 4
                 unit = float(1 + draw % max(lot - 1, 1) if odd_lots else lot * (1 + draw % 9))
+                sign = 1
                 if found.kind == "crypto":
                     unit = (1 + draw % 9999) / 1e4
-                orders = tuple((tick << 8 | k << 1 | side, unit) for k in range(count))
+                    sign = 1 - 2 * (draw & 1)
+                orders = tuple(((tick << 8 | k << 1 | side) * sign, unit) for k in range(count))
                 sides[side].append(
                     Level(round(tick * found.spread, digits), round(unit * count, 4), orders)
                 )

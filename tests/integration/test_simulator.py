@@ -760,6 +760,9 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path, number):
         (["--symbols", "0"], 2, "expected 1 to 1000000 symbols, got 0"),
         (["--listen", "11111"], 2, "expected HOST:PORT, got '11111'"),
         (["--fault", "wat"], 2, "expected one of split, "),
+        (["--fault", "error_reply=x"], 2, "expected ID:TEXT for error_reply, got 'x'"),
+        (["--rsa-key", "/none.pem"], 1, "Error: cannot read the RSA key '/none.pem': No such file"),
+        (["--book-depth", "61"], 2, "61 is not in the range 1<=x<=60"),
     ],
 )
 def test_the_command_names_what_is_wrong(arguments, code, text):

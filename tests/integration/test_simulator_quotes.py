@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import itertools
+import json
 from collections import Counter
 from contextlib import suppress
 
@@ -26,6 +27,11 @@ ALL_TYPES = [QUOTE, BOOK, TICKER, RT, BROKER, ODD, *(i.sub_type for i in INTERVA
 GET = {
     3004: "QotGetBasicQot", 3006: "QotGetKL", 3008: "QotGetRT", 3010: "QotGetTicker",
     3012: "QotGetOrderBook", 3014: "QotGetBroker",
+}  # fmt: skip
+
+KINDS = {
+    3005: "QotUpdateBasicQot", 3007: "QotUpdateKL", 3009: "QotUpdateRT",
+    3011: "QotUpdateTicker", 3013: "QotUpdateOrderBook", 3015: "QotUpdateBroker",
 }  # fmt: skip
 
 
@@ -346,6 +352,57 @@ def test_pulls_agree_with_the_market():
     run(main())
 
 
+def paths(message, prefix=""):
+    """Return the fields that a message has, those of the first row where there are several."""
+    found = set()
+    for field, value in message.ListFields():
+        path = prefix + field.name
+        found.add(path)
+        if field.message_type is not None:
+            found |= paths(value[0] if field.is_repeated else value, path + ".")
+    return found
+
+
+def test_messages_have_the_fields_that_a_gateway_sent(samples):
+    names = GET | KINDS | {3103: "QotRequestHistoryKL"}
+    captured = {}
+    with open(samples / "captures" / "opend_crypto.jsonl") as file:
+        for line in map(json.loads, file):
+            proto, body = line["proto_id"], bytes.fromhex(line["frame_hex"])[44:]
+            if line["direction"] == "s2c" and proto in names:
+                message = message_class(f"{names[proto]}.Response").FromString(body)
+                captured.setdefault(proto, set()).update(paths(message))
+    assert len(captured) > 7
+
+    async def main():
+        async with OpenDSimulator(tape=make_tape(300), speed="max") as sim, connect(sim) as client:
+            kinds = [kind for kind in ALL_TYPES if kind not in {BROKER, ODD}]
+            found = {}
+            for proto, body, _ in await collect(sim, client, "BTCUSDT.CC", kinds):
+                if proto in names:
+                    push = message_class(f"{names[proto]}.Response").FromString(body)
+                    found.setdefault(proto, set()).update(paths(push))
+            who = one("BTCUSDT.CC")
+            bars = {"rehabType": 1, "klType": 1, "security": who}
+            for proto, c2s in (
+                (3004, {"securityList": [who]}),
+                (3006, bars | {"reqNum": 9}),
+                (3008, {"security": who}),
+                (3010, {"security": who, "maxRetNum": 9}),
+                (3012, {"security": who, "num": 9}),
+                (
+                    3103,
+                    bars | {"beginTime": "2013-10-01", "endTime": "2013-10-02", "maxAckKLNum": 9},
+                ),
+            ):
+                found[proto] = paths(await ask(client, proto, names[proto], **c2s))
+            return found
+
+    found = run(main())
+    for proto, expected in captured.items():
+        assert found[proto] == expected, (names[proto], found[proto] ^ expected)
+
+
 # What is granted.
 
 
@@ -507,6 +564,8 @@ def test_late_ticks_come_even_when_no_others_follow():
             rows = await client.ticks(50)
             assert {row.pushDataType for _, row in rows} == {2}
             assert [row.price for _, row in rows] == tape.rows["price"][::3][-50:].tolist()
+            with pytest.raises(ValueError, match="missed ticks, got 1001"):
+                sim.restore_upstream(missed=1001)
             sim.lose_upstream()  # and once more, without any
             sim.restore_upstream()
             await client.request(1004, "KeepAlive", time=1)
@@ -595,12 +654,12 @@ def test_replies_come_in_another_order():
     run(main())
 
 
-async def collect(sim, client, symbol="700.HK"):
+async def collect(sim, client, symbol="700.HK", kinds=ALL_TYPES):
     """Subscribe to all kinds, play the tape, and return what came: (protocol id, body, right SHA-1)."""
     request = message_class("QotSub.Request")(
         c2s={
             "securityList": securities([symbol]),
-            "subTypeList": ALL_TYPES,
+            "subTypeList": kinds,
             "isSubOrUnSub": True,
             "isRegOrUnRegPush": True,
         }
@@ -618,12 +677,6 @@ async def collect(sim, client, symbol="700.HK"):
             asked = True
             await sim.finished()
             client.writer.write(pack(1004, 1001, bytes.fromhex("0a020801")))
-
-
-KINDS = {
-    3005: "QotUpdateBasicQot", 3007: "QotUpdateKL", 3009: "QotUpdateRT",
-    3011: "QotUpdateTicker", 3013: "QotUpdateOrderBook", 3015: "QotUpdateBroker",
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", ["unknown_fields", "shuffled_fields", "unknown_enums"])
