@@ -171,45 +171,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     return 0;
 }
 
-/* A body of a kind with all fields, as OpenD sends it. */
-static void put_seed(bytes *seed, opend_kind kind, bool reply, size_t elements) {
-    static const char *const codes[] = {"AAPL", "MSFT"};
-    bytes s2c = {0};
-    uint32_t field = 2;
-    if (kind == KIND_BARS) {
-        put_int(&s2c, 1, 1);
-        put_int(&s2c, 2, 6);
-        put_security(&s2c, 3, 11, "AAPL", 4);
-        field = 4;
-    } else if (kind != KIND_QUOTES) {
-        put_security(&s2c, 1, 11, "AAPL", 4);
-    }
-    for (size_t i = 0; i < elements; i++) {
-        bytes element = {0};
-        int64_t number = (int64_t)i;
-        if (kind == KIND_TICKS)
-            put_ticker_fields(&element, number);
-        else if (kind == KIND_QUOTES)
-            put_quote_fields(&element, 11, codes[i % 2], number, (unsigned)(i % 16));
-        else if (kind == KIND_BOOKS)
-            put_level_fields(&element, number, i % 3);
-        else if (kind == KIND_TIMESHARE)
-            put_point_fields(&element, number);
-        else if (kind == KIND_BROKERS)
-            put_broker_fields(&element, 150 * number, i % 2 == 1);
-        else
-            put_bar_fields(&element, number);
-        if (kind == KIND_BOOKS || kind == KIND_BROKERS)
-            field = i < elements / 2 ? 2 : 3;
-        put_message(&s2c, kind == KIND_QUOTES ? 1 : field, &element);
-    }
-    if (kind == KIND_BOOKS)
-        put_book_end(&s2c, 1);
-    else if (kind != KIND_QUOTES)
-        put_text(&s2c, field + 1, "a name", 6);
-    put_body(seed, reply, &s2c);
-}
-
 /* Seeds that only ticks have. */
 static bool put_odd_seed(size_t number, bytes *seed) {
     bytes s2c = {0}, t = {0};
@@ -269,7 +230,7 @@ bool fuzz_seed(size_t number, bytes *seed) {
     if (number < 3 * KINDS) {
         put_u8(seed, (unsigned)(number % KINDS));
         put_u8(seed, number % 2 == 0 ? 0x80 : 0x81);
-        put_seed(seed, (opend_kind)(number % KINDS), number / KINDS == 1,
+        put_kind(seed, (opend_kind)(number % KINDS), number / KINDS == 1,
                  elements[number / KINDS]);
         return true;
     }
