@@ -37,6 +37,7 @@ __all__ = ["Level", "Market", "Place", "Point", "Quote"]
 _DAY = np.dtype(DAY_FIELDS)
 _LEVELS = 60
 _PLACES = 40
+_OTHERS = 4096  # symbols that never trade, of which something is kept
 _BROKERS = tuple(
     (1000 + 57 * i, name)
     for i, name in enumerate(
@@ -278,6 +279,8 @@ class Market:
     def _at_rest(self, symbol: str) -> tuple[Bars, float]:
         """Return the bars of a symbol, and the close of the day before its first tick."""
         if symbol not in self._bars:
+            if len(self._bars) >= len(self.symbols) + _OTHERS:
+                self._bars = {s: bars for s, bars in self._bars.items() if s in self._numbers}
             found = instrument(symbol)
             region = found.region
             price = self.anchor(symbol)
