@@ -61,7 +61,7 @@ static inline int ff_opend_bar(ff_opend_decoder *d, ff_opend_head *head, const u
     row->kind = ff_opend_u8(head->kl_type);
     row->adjust = ff_opend_u8(head->rehab);
     row->session = 0;
-    row->flags = ff_opend_take_flags(d);
+    row->flags = 0;
     row->blank = blank != 0;
     memset(row->_reserved, 0, sizeof row->_reserved);
     return 1;

@@ -37,7 +37,7 @@ static inline int ff_opend_point(ff_opend_decoder *d, ff_opend_head *head, const
     row->minute = (int32_t)(uint32_t)minute;
     row->blank = blank != 0;
     row->session = 0;
-    row->flags = ff_opend_take_flags(d);
+    row->flags = 0;
     memset(row->_reserved, 0, sizeof row->_reserved);
     return 1;
 }
