@@ -59,6 +59,22 @@ BARS: tuple[tuple[str, str, str, str, str | None, str, float], ...] = (
         "at least",
         5,
     ),
+    *(
+        (f"a {kind} push, times the C loop", kind, "ns/push", "fastfeed", "C loop", "at most", 2)
+        for kind in ("quote", "bar", "book")
+    ),
+    *(
+        (
+            f"a {kind} push, protobuf / fastfeed",
+            kind,
+            "ns/push",
+            "protobuf",
+            "fastfeed",
+            "at least",
+            4,
+        )
+        for kind in ("quote", "bar", "book", "timeshare", "brokers")
+    ),
     ("1000 symbols / 1 symbol", "symbols", "ns/tick", "1000", "1", "at most", 1.15),
     ("10000 symbols / 1 symbol", "symbols", "ns/tick", "10000", "1", "at most", 1.6),
     ("packets/s over TCP", "wire", "packets/s", "fastfeed, uvloop", None, "at least", 10e6),
