@@ -85,9 +85,9 @@ cdef class OpendMachine:
     """The receiving side of one OpenD connection, without a socket.
 
     Ask `space()` for memory, put bytes there, tell `received()` how many; or hand whole pieces to `feed()`.
-    Rows go into the rings of the streams that are listened to. Both calls return the packets that are not
-    rows, as a list of (protocol id, serial number, body), or None. In place of the body of a rejected reply
-    stands the name of the reason, a str.
+    Rows go into the rings of the streams that are listened to. Both calls return the packets that are not rows,
+    as a list of (protocol id, serial number, body), or None. In place of the body of a rejected reply stands the
+    name of the reason, a str.
 
     Replies to InitConnect are given as they came, neither decrypted nor checked. After `reset(handshake=True)`
     the machine stops behind each of them: `init_sha1` is then the digest in its header, and `resume()` goes on,

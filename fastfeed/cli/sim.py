@@ -144,6 +144,31 @@ def sim() -> None:
     help="Subscriptions of all clients together.",
 )
 @click.option(
+    "--history-quota",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="Securities that may be asked for their history.",
+)
+@click.option(
+    "--rate-limits/--no-rate-limits",
+    default=True,
+    show_default=True,
+    help="Refuse requests that come too often.",
+)
+@click.option(
+    "--book-depth",
+    type=click.IntRange(1, 60),
+    default=10,
+    show_default=True,
+    help="Levels of a side in pushed books.",
+)
+@click.option(
+    "--rsa-key",
+    metavar="FILE",
+    help="Let clients with this private key (PEM) encrypt.",
+)
+@click.option(
     "--idle-timeout",
     callback=_positive,
     metavar="SECONDS",
@@ -179,6 +204,10 @@ def opend(
     seed: int,
     rows_per_push: int,
     quota: int,
+    history_quota: int,
+    rate_limits: bool,
+    book_depth: int,
+    rsa_key: str | None,
     idle_timeout: float,
     unsubscribe_after: float,
     faults: tuple[str, ...],
@@ -186,7 +215,7 @@ def opend(
     """Run a simulated OpenD (Futu / moomoo gateway).
 
     Prints `listening opend://HOST:PORT`, then serves clients until Ctrl-C: the trades of a tape, or
-    generated ones.
+    generated ones, and the quotes, bars and books that follow from them.
     """
     import uvloop
 
@@ -215,6 +244,10 @@ def opend(
             faults=wrong if faults else None,
             idle_timeout_s=idle_timeout,
             quota=quota,
+            history_quota=history_quota,
+            rate_limits=rate_limits,
+            book_depth=book_depth,
+            rsa_key=rsa_key,
             unsubscribe_after_s=unsubscribe_after,
         )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

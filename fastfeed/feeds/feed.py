@@ -9,7 +9,7 @@ import abc
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -82,6 +82,7 @@ class Feed(Streams):
         self._failure: InternalError | None = None
         self._up = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._background: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     # what a vendor adds
@@ -365,6 +366,22 @@ class Feed(Streams):
         )
         self._events(event)
 
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task; what it raises is told, and the feed goes on."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background_ended)
+        return task
+
+    def _background_ended(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _logger.error("the feed %s: a task failed", self.url, exc_info=error)
+            self._emit(
+                "error", str(InternalError(f"something failed in the background: {error!r}"))
+            )
+
     # coming back
 
     def _is_up(self) -> None:
@@ -398,7 +415,7 @@ class Feed(Streams):
                 if time.monotonic() - since >= _GOOD_CONNECTION_S:
                     self._backoff.reset()
                 lost = await self._connect_again()
-                resubscribing = asyncio.create_task(self._resubscribe(lost_ns))
+                resubscribing = self._in_background(self._resubscribe(lost_ns))
         finally:
             if resubscribing is not None:
                 resubscribing.cancel()

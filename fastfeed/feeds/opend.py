@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from fastfeed._core.opend import OpendMachine
@@ -23,12 +23,11 @@ from fastfeed.feeds.opend_pulls import OpendPulls
 from fastfeed.feeds.opend_recovery import OpendRecovery
 from fastfeed.feeds.opend_session import (
     Encryption,
-    Frames,
     OpendSession,
     State,
     refused_push,
 )
-from fastfeed.feeds.transport import Connection, open_connection
+from fastfeed.feeds.transport import Connection, Frames, open_connection
 from fastfeed.hub import Hub
 from fastfeed.protocols.opend_codes import canonical, interval, security
 from fastfeed.protocols.opend_messages import (
@@ -159,8 +158,6 @@ class OpenD(OpendPulls):
             raise ValueError(f"expected a port from 1 to 65535, got {port}")
         if session is not None and session not in _SESSIONS:
             raise ValueError(f"expected a session ({', '.join(_SESSIONS)}), got {session!r}")
-        if adjust not in _ADJUSTMENTS:
-            raise ValueError(f"expected an adjustment ({', '.join(_ADJUSTMENTS)}), got {adjust!r}")
         if encryption is not None and encryption not in get_args(Encryption):
             raise ValueError(
                 f"expected an encryption ({', '.join(get_args(Encryption))}), got {encryption!r}"
@@ -169,6 +166,8 @@ class OpenD(OpendPulls):
             rsa_key = os.environ.get("FUTU_OPEND_RSA_KEY")
         if not rsa_key and encryption not in (None, "none"):
             raise ConfigError(f"the encryption {encryption} needs OpenD's key as rsa_key")
+        if adjust not in _ADJUSTMENTS:
+            raise ValueError(f"expected an adjustment ({', '.join(_ADJUSTMENTS)}), got {adjust!r}")
         for name, seconds in (
             ("wait_s", wait_s),
             ("connect_timeout_s", connect_timeout_s),
@@ -216,7 +215,6 @@ class OpenD(OpendPulls):
         self._subscribed_at: dict[tuple[str, str], float] = {}
         self._unsubscribe_at: dict[tuple[str, str], float] = {}
         self._unsubscribe_timer: asyncio.TimerHandle | None = None
-        self._background: set[asyncio.Task[None]] = set()
 
     # connection
 
@@ -364,11 +362,6 @@ class OpenD(OpendPulls):
         self, symbols: tuple[str, ...], kinds: tuple[str, ...], lost_ns: int
     ) -> None:
         await self._recovery.recover(symbols, kinds, lost_ns)
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
 
     def _complain(self, error: FastfeedError) -> None:
         """Tell about a bad push, at most once a second: there may be many."""

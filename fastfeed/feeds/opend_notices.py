@@ -65,8 +65,8 @@ def notice_of(proto_id: int, body: bytes) -> Notice:
         if verdict.HasField("retType") and verdict.retType != 0:
             raise refusal(f"push {proto_id}", verdict)
         message = message_class(f"{name}.Response").FromString(body)
-        if not message.HasField("s2c"):
-            raise DecodeError("no content")
+        if not message.HasField("s2c") or not message.IsInitialized():
+            raise DecodeError("required fields are missing")
         return notice(message.s2c)
     except (DecodeError, UnicodeDecodeError) as error:
         raise RemoteProtocolError(

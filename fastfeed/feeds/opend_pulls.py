@@ -129,7 +129,7 @@ _MOST_BARS = 1_000_000  # in one array, when the caller sets no limit: 128 MB
 _MOST_EMPTY_PAGES = 10  # in a row, and the server makes fun of us
 _BATCH = 100  # symbols in a subscription, as the official client
 _AT_ONCE = 4  # requests of one pull that are under way
-_SLICE = 500  # records made before the loop gets its turn: some milliseconds
+_SLICE = 50  # records made before the loop gets its turn: half a millisecond
 _OPTION_DAYS = 30  # in one request
 _HISTORY_DAYS = 365  # when no start is given
 
@@ -152,20 +152,37 @@ _BAR_FIELDS = {
 }
 
 
-class _Cached(NamedTuple):
-    """A pull from the cache of a subscription."""
+class _Source(NamedTuple):
+    """What rows to ask for, and how to read them."""
 
     proto_id: int
     stream: str
     sub_type: int
+    kl_type: int = 0
+    adjust: int = 0
+    depth: int = BOOK_DEPTH
 
 
-_QUOTES = _Cached(QOT_GET_BASIC_QOT, "quotes", 1)
-_BOOK = _Cached(QOT_GET_ORDER_BOOK, "books", 2)
-_ODD_BOOK = _Cached(QOT_GET_ORDER_BOOK, "odd_books", 22)
-_TICKS = _Cached(QOT_GET_TICKER, "ticks", 4)
-_TIMESHARE = _Cached(QOT_GET_RT, "timeshare", 5)
-_BROKERS = _Cached(QOT_GET_BROKER, "brokers", 14)
+_QUOTES = _Source(QOT_GET_BASIC_QOT, "quotes", 1)
+_BOOK = _Source(QOT_GET_ORDER_BOOK, "books", 2)
+_ODD_BOOK = _Source(QOT_GET_ORDER_BOOK, "odd_books", 22)
+_TICKS = _Source(QOT_GET_TICKER, "ticks", 4)
+_TIMESHARE = _Source(QOT_GET_RT, "timeshare", 5)
+_BROKERS = _Source(QOT_GET_BROKER, "brokers", 14)
+
+
+#: The entries of lists by what is made of them.
+_ITEMS: dict[type[msgspec.Struct], str] = {
+    records.StaticInfo: "SecurityStaticInfo",
+    records.Snapshot: "QotGetSecuritySnapshot.Snapshot",
+    records.Plate: "PlateInfo",
+    records.OptionChain: "QotGetOptionChain.OptionChain",
+    records.FutureInfo: "QotGetFutureInfo.FutureInfo",
+    records.Rehab: "Rehab",
+    records.MarketState: "QotGetMarketState.MarketInfo",
+    records.TradingDay: "QotRequestTradeDate.TradeDate",
+    records.WatchlistGroup: "QotGetUserSecurityGroup.GroupData",
+}
 
 
 class HistoryBars:
@@ -178,11 +195,9 @@ class HistoryBars:
     def __init__(
         self,
         page: Callable[[bytes], Awaitable[tuple[NDArray[np.void], bytes]]],
-        empty: Callable[[], NDArray[np.void]],
         limit: int | None,
     ) -> None:
         self._page = page
-        self._empty = empty
         self._limit = limit
 
     def __await__(self) -> Generator[Any, None, NDArray[np.void]]:
@@ -202,7 +217,7 @@ class HistoryBars:
                     f"expected at most {_MOST_BARS:,} bars in one array, got more: "
                     "take them page by page with `async for`, or give a limit"
                 )
-        return np.concatenate(pages) if pages else self._empty()
+        return _joined("bars", pages)
 
     async def _pages(self) -> AsyncIterator[NDArray[np.void]]:
         left = self._limit
@@ -318,8 +333,7 @@ class OpendPulls(Feed):
         async def part(some: list[str]) -> list[NDArray[np.void]]:
             return [await self._cached_rows(_QUOTES, some, subscribe)]
 
-        parts = await self._in_parts(names, _BATCH, part)
-        rows = np.concatenate(parts) if parts else np.empty(0, dtype("quotes"))
+        rows = _joined("quotes", await self._in_parts(names, _BATCH, part))
         place = {self.symbols.intern(name): i for i, name in enumerate(names)}
         order = np.argsort([place[i] for i in rows["symbol"].tolist()], kind="stable")
         return rows[order.astype(np.intp)]
@@ -361,10 +375,9 @@ class OpendPulls(Feed):
         count = _number("n", n, _MOST_ROWS)
         name = self._canonical(symbol)
         return await self._cached_rows(
-            _Cached(QOT_GET_KL, "bars", length.sub_type),
+            _Source(QOT_GET_KL, "bars", length.sub_type, length.kl_type, number),
             [name],
             subscribe,
-            {"kl_type": length.kl_type, "adjust": number},
             rehabType=number,
             klType=length.kl_type,
             reqNum=count,
@@ -422,10 +435,10 @@ class OpendPulls(Feed):
         SubscriptionError, RequestError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_ticks`.
         """
-        source = _ODD_BOOK if odd_lots else _BOOK
+        source = (_ODD_BOOK if odd_lots else _BOOK)._replace(depth=depth)
         dtype(source.stream, depth)  # ValueError
         fields: dict[str, Any] = {"num": depth} | ({"orderBookType": 1} if odd_lots else {})
-        return await self._cached_row(source, symbol, subscribe, {"depth": depth}, **fields)
+        return await self._cached_row(source, symbol, subscribe, **fields)
 
     async def get_brokers(self, symbol: str, *, subscribe: bool = False) -> np.void:
         """Return a symbol's broker queues, Hong Kong only (3014, no limit of calls).
@@ -529,20 +542,18 @@ class OpendPulls(Feed):
         if session_number is not None:
             c2s["session"] = session_number
 
+        source = _Source(QOT_REQUEST_HISTORY_KL, "bars", length.sub_type, length.kl_type, number)
+
         async def page(key: bytes) -> tuple[NDArray[np.void], bytes]:
             more = {"nextReqKey": key} if key else {}
             request = _message(QOT_REQUEST_HISTORY_KL, c2s | more)
             body = await self._ask(QOT_REQUEST_HISTORY_KL, request, counted=not key)
-            rows = self._decoded(
-                QOT_REQUEST_HISTORY_KL,
-                "bars",
-                body,
-                [name],
-                {"kl_type": length.kl_type, "adjust": number},
-            )
-            return rows, _content(QOT_REQUEST_HISTORY_KL, body).nextReqKey
+            rows = self._decoded(source, body, [name])
+            return rows, _parsed(
+                QOT_REQUEST_HISTORY_KL, "HistoryPage.Response", body
+            ).s2c.nextReqKey
 
-        return HistoryBars(page, lambda: np.empty(0, dtype("bars")), limit)
+        return HistoryBars(page, limit)
 
     async def get_snapshots(self, symbols: str | Iterable[str]) -> list[records.Snapshot]:
         """Return snapshots of symbols, in their order, without a subscription (3203, 60 calls in 30 s).
@@ -573,9 +584,7 @@ class OpendPulls(Feed):
         ValueError
             A symbol that cannot be.
         """
-        return await self._listed(
-            QOT_GET_SECURITY_SNAPSHOT, records.Snapshot, "snapshotList", symbols, 400
-        )
+        return await self._listed(QOT_GET_SECURITY_SNAPSHOT, records.Snapshot, symbols, 400)
 
     # securities
 
@@ -594,8 +603,7 @@ class OpendPulls(Feed):
             The result has their order.
         market : str, optional
             Instead of symbols: everything of a market (``HK US SH SZ SG JP ...``). That may be some ten thousand
-            records, and the reply some MB; reading it takes the event loop some tens of milliseconds, the records are
-            made in slices.
+            records; they are made a few at a time, between whatever else the event loop has to do.
         kind : str
             With a market: ``STOCK ETF WARRANT IDX BOND FUTURE PLATE DRVT ...``, as the official client.
 
@@ -611,15 +619,13 @@ class OpendPulls(Feed):
         if (symbols is None) == (market is None):
             raise ValueError("expected either symbols or a market")
         if symbols is not None:
-            return await self._listed(
-                QOT_GET_STATIC_INFO, records.StaticInfo, "staticInfoList", symbols, 400
-            )
-        s2c = await self._pull(
+            return await self._listed(QOT_GET_STATIC_INFO, records.StaticInfo, symbols, 400)
+        return await self._pull_list(
             QOT_GET_STATIC_INFO,
+            records.StaticInfo,
             market=_market(market),
             secType=enums.number_of(enums.SECURITY_TYPE, kind, "a kind"),
         )
-        return await _records(records.StaticInfo, s2c.staticInfoList)
 
     async def get_plates(self, market: str, kind: str = "all") -> list[records.Plate]:
         """Return the sectors of a market (3204, 10 calls in 30 s).
@@ -639,12 +645,12 @@ class OpendPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_snapshots`.
         """
-        s2c = await self._pull(
+        return await self._pull_list(
             QOT_GET_PLATE_SET,
+            records.Plate,
             market=_market(market),
             plateSetType=enums.number_of(enums.PLATE_KIND, kind, "a kind"),
         )
-        return await _records(records.Plate, s2c.plateInfoList)
 
     async def get_plate_symbols(self, plate: str) -> list[records.StaticInfo]:
         """Return the members of a sector or an index (3205, 10 calls in 30 s).
@@ -663,8 +669,9 @@ class OpendPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_snapshots`.
         """
-        s2c = await self._pull(QOT_GET_PLATE_SECURITY, plate=_security(self._canonical(plate)))
-        return await _records(records.StaticInfo, s2c.staticInfoList)
+        return await self._pull_list(
+            QOT_GET_PLATE_SECURITY, records.StaticInfo, plate=_security(self._canonical(plate))
+        )
 
     async def get_option_chain(
         self,
@@ -730,13 +737,13 @@ class OpendPulls(Feed):
             span: list[tuple[datetime.date, datetime.date]],
         ) -> list[records.OptionChain]:
             begin, finish = span[0]
-            s2c = await self._pull(
+            return await self._pull_list(
                 QOT_GET_OPTION_CHAIN,
+                records.OptionChain,
                 **c2s,
                 beginTime=begin.isoformat(),
                 endTime=finish.isoformat(),
             )
-            return await _records(records.OptionChain, s2c.optionChain)
 
         return await self._in_parts(spans, 1, part)
 
@@ -758,9 +765,7 @@ class OpendPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_snapshots`.
         """
-        return await self._listed(
-            QOT_GET_FUTURE_INFO, records.FutureInfo, "futureInfoList", symbols, 200
-        )
+        return await self._listed(QOT_GET_FUTURE_INFO, records.FutureInfo, symbols, 200)
 
     async def get_rehab(self, symbol: str) -> list[records.Rehab]:
         """Return a symbol's corporate actions and factors of adjusted prices (3105, 60 calls in 30 s).
@@ -778,8 +783,9 @@ class OpendPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_snapshots`.
         """
-        s2c = await self._pull(QOT_REQUEST_REHAB, security=_security(self._canonical(symbol)))
-        return await _records(records.Rehab, s2c.rehabList)
+        return await self._pull_list(
+            QOT_REQUEST_REHAB, records.Rehab, security=_security(self._canonical(symbol))
+        )
 
     async def get_market_states(self, symbols: str | Iterable[str]) -> list[records.MarketState]:
         """Return the states of the markets of symbols, in their order (3223, 10 calls in 30 s).
@@ -799,9 +805,7 @@ class OpendPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_snapshots`.
         """
-        return await self._listed(
-            QOT_GET_MARKET_STATE, records.MarketState, "marketInfoList", symbols, 400
-        )
+        return await self._listed(QOT_GET_MARKET_STATE, records.MarketState, symbols, 400)
 
     async def get_trading_days(
         self,
@@ -840,8 +844,7 @@ class OpendPulls(Feed):
             raise ValueError("expected a market or a symbol")
         if symbol is not None:
             c2s["security"] = _security(self._canonical(symbol))
-        s2c = await self._pull(QOT_REQUEST_TRADE_DATE, **c2s)
-        return await _records(records.TradingDay, s2c.tradeDateList)
+        return await self._pull_list(QOT_REQUEST_TRADE_DATE, records.TradingDay, **c2s)
 
     # watchlists
 
@@ -863,11 +866,11 @@ class OpendPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_snapshots`.
         """
-        s2c = await self._pull(
+        return await self._pull_list(
             QOT_GET_USER_SECURITY_GROUP,
+            records.WatchlistGroup,
             groupType=enums.number_of(enums.WATCHLIST_KIND, kind, "a kind"),
         )
-        return await _records(records.WatchlistGroup, s2c.groupList)
 
     async def get_watchlist(self, group: str) -> list[records.StaticInfo]:
         """Return the securities of one watchlist (3213, 10 calls in 30 s).
@@ -887,8 +890,9 @@ class OpendPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError
             As in `get_snapshots`.
         """
-        s2c = await self._pull(QOT_GET_USER_SECURITY, groupName=_group(group))
-        return await _records(records.StaticInfo, s2c.staticInfoList)
+        return await self._pull_list(
+            QOT_GET_USER_SECURITY, records.StaticInfo, groupName=_group(group)
+        )
 
     async def change_watchlist(
         self,
@@ -1050,6 +1054,21 @@ class OpendPulls(Feed):
         """Ask, and return the content of the reply as a message."""
         return _content(proto_id, await self._ask(proto_id, _message(proto_id, c2s)))
 
+    async def _pull_list(self, proto_id: int, kind: type[Record], **c2s: Any) -> list[Record]:
+        """Ask, and return the records of a reply that is a list.
+
+        Such a reply may have some MB, so the event loop gets its turn while it is read.
+        """
+        body = await self._ask(proto_id, _message(proto_id, c2s))
+        items = _parsed(proto_id, "Items.Response", body).s2c.items
+        found: list[Record] = []
+        for i in range(0, len(items), _SLICE):
+            if i:
+                await asyncio.sleep(0)
+            for item in items[i : i + _SLICE]:
+                found.append(record(kind, _parsed(proto_id, _ITEMS[kind], item)))
+        return found
+
     async def _in_parts(
         self, items: Sequence[Any], size: int, ask: Callable[[list[Any]], Awaitable[list[T]]]
     ) -> list[T]:
@@ -1075,7 +1094,6 @@ class OpendPulls(Feed):
         self,
         proto_id: int,
         kind: type[Record],
-        field: str,
         symbols: str | Iterable[str],
         size: int,
     ) -> list[Record]:
@@ -1083,8 +1101,8 @@ class OpendPulls(Feed):
         names = self._names(symbols)
 
         async def part(some: list[str]) -> list[Record]:
-            s2c = await self._pull(proto_id, securityList=[_security(name) for name in some])
-            return await _records(kind, getattr(s2c, field))
+            which = [_security(name) for name in some]
+            return await self._pull_list(proto_id, kind, securityList=which)
 
         found: dict[str, Record] = {}
         for item in await self._in_parts(names, size, part):
@@ -1105,14 +1123,13 @@ class OpendPulls(Feed):
 
     async def _cached_row(
         self,
-        source: _Cached,
+        source: _Source,
         symbol: str,
         subscribe: bool,
-        options: Mapping[str, int] | None = None,
         **c2s: Any,
     ) -> np.void:
         name = self._canonical(symbol)
-        rows = await self._cached_rows(source, [name], subscribe, options, **c2s)
+        rows = await self._cached_rows(source, [name], subscribe, **c2s)
         if len(rows) != 1:
             raise _unreadable(source.proto_id, f"expected one row, got {len(rows)}")
         row: np.void = rows[0]
@@ -1120,10 +1137,9 @@ class OpendPulls(Feed):
 
     async def _cached_rows(
         self,
-        source: _Cached,
+        source: _Source,
         names: list[str],
         subscribe: bool,
-        options: Mapping[str, int] | None = None,
         **c2s: Any,
     ) -> NDArray[np.void]:
         """Return the rows of symbols that are subscribed."""
@@ -1147,21 +1163,25 @@ class OpendPulls(Feed):
                 code=error.code,
                 text=error.text,
             ) from error
-        return self._decoded(source.proto_id, source.stream, body, names, options or {})
+        return self._decoded(source, body, names)
 
     async def _ask_subscribed(
-        self, source: _Cached, names: list[str], subscribe: bool, request: Any
+        self, source: _Source, names: list[str], subscribe: bool, request: Any
     ) -> bytes:
-        if subscribe:
-            await self._subscribe_for_pull(names, source.sub_type)
-            try:
-                return await self._ask(source.proto_id, request)
-            except RequestError as error:
-                if isinstance(error, RateLimitError) or not _is_about(error.text, _SUBSCRIPTION):
-                    raise
-            # given up since, for example with a stream of the same kind: once more
-            self._pull_subscribed.difference_update((name, source.sub_type) for name in names)
-            await self._subscribe_for_pull(names, source.sub_type)
+        if not subscribe:
+            return await self._ask(source.proto_id, request)
+        new = await self._subscribe_for_pull(names, source.sub_type)
+        try:
+            return await self._ask(source.proto_id, request)
+        except RateLimitError:
+            raise
+        except RequestError:
+            ours = {(name, source.sub_type) for name in names} & self._pull_subscribed
+            if new or not ours:
+                raise
+        # Subscribed by an earlier pull; OpenD may have given it up since, with a stream of the same kind.
+        self._pull_subscribed -= ours
+        await self._subscribe_for_pull(names, source.sub_type)
         return await self._ask(source.proto_id, request)
 
     def _is_subscribed(self, symbol: str, sub_type: int) -> bool:
@@ -1172,8 +1192,8 @@ class OpendPulls(Feed):
         streamed = (symbol, KINDS[sub_type]) in self._granted
         return streamed or (symbol, sub_type) in self._pull_subscribed
 
-    async def _subscribe_for_pull(self, symbols: list[str], sub_type: int) -> None:
-        """Subscribe what is not subscribed yet, without pushes.
+    async def _subscribe_for_pull(self, symbols: list[str], sub_type: int) -> bool:
+        """Subscribe what is not subscribed yet, without pushes; return whether there was any.
 
         Raises
         ------
@@ -1182,7 +1202,7 @@ class OpendPulls(Feed):
         """
         await self._wait_until_up()
         if all(self._is_subscribed(symbol, sub_type) for symbol in symbols):
-            return
+            return False
         async with self._asking:
             new = [symbol for symbol in symbols if not self._is_subscribed(symbol, sub_type)]
             for i in range(0, len(new), _BATCH):
@@ -1210,39 +1230,35 @@ class OpendPulls(Feed):
                     ) from error
                 if connection == self._connections:
                     self._pull_subscribed.update((symbol, sub_type) for symbol in batch)
+            return bool(new)
 
-    def _decoded(
-        self,
-        proto_id: int,
-        stream: str,
-        body: bytes,
-        names: list[str],
-        options: Mapping[str, Any],
-    ) -> NDArray[np.void]:
+    def _decoded(self, source: _Source, body: bytes, names: list[str]) -> NDArray[np.void]:
         """Return the rows of a reply, all of them of the symbols that were asked for."""
-        row_type = dtype(stream, options.get("depth", BOOK_DEPTH))
+        row_type = dtype(source.stream, source.depth)
         try:
             data = core.decode_reply(
-                stream,
+                source.stream,
                 body,
                 self.symbols,
                 time.time_ns(),
+                kl_type=source.kl_type,
+                adjust=source.adjust,
+                depth=source.depth,
                 brokers=self.hub.broker_names,
-                **options,
             )
         except ValueError as error:
-            raise _unreadable(proto_id, str(error), body) from error
+            raise _unreadable(source.proto_id, str(error), body) from error
         rows: NDArray[np.void] = np.ndarray(len(data) // row_type.itemsize, row_type, data)
         if len(rows):
             asked = {self.symbols.intern(name) for name in names}
             others = [self.symbols[i] for i in set(rows["symbol"].tolist()) - asked]
-        elif proto_id == QOT_GET_BASIC_QOT:
+        elif source is _QUOTES:
             others = []
-        else:
-            others = [symbol_of(_content(proto_id, body).security)]
-            others = [name for name in others if name not in names]
+        else:  # no row that could tell
+            name = symbol_of(_content(source.proto_id, body).security)
+            others = [] if name in names else [name]
         if others:
-            raise _other_security(proto_id, others, names)
+            raise _other_security(source.proto_id, others, names)
         return rows
 
 
@@ -1325,26 +1341,33 @@ def _days(first: datetime.date, last: datetime.date, step: int) -> Iterable[date
 # replies
 
 
-def _content(proto_id: int, body: bytes) -> Any:
-    """Return the content of a reply; one without fields may be left out."""
-    name = f"{_NAMES[proto_id]}.Response"
+def _parsed(proto_id: int, name: str, body: bytes) -> Any:
+    """Return the whole or a part of a reply as a message."""
     try:
         message = message_class(name).FromString(body)
     except (DecodeError, UnicodeDecodeError) as error:
         raise _unreadable(proto_id, str(error), body) from error
-    if not message.HasField("s2c") and not message.s2c.IsInitialized():
+    if not message.IsInitialized():
+        raise _unreadable(proto_id, "required fields are missing", body)
+    return message
+
+
+def _content(proto_id: int, body: bytes) -> Any:
+    """Return the content of a reply; one without fields may be left out."""
+    message = _parsed(proto_id, f"{_NAMES[proto_id]}.Response", body)
+    if not message.s2c.IsInitialized():
         raise _unreadable(proto_id, "it has no content", body)
     return message.s2c
 
 
-async def _records(kind: type[Record], messages: Sequence[Any]) -> list[Record]:
-    """Return the records of messages; the event loop gets its turn in between."""
-    found: list[Record] = []
-    for i in range(0, len(messages), _SLICE):
-        if i:
-            await asyncio.sleep(0)
-        found += [record(kind, message) for message in messages[i : i + _SLICE]]
-    return found
+def _joined(stream: str, parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+    """Return parts as one array. (`np.concatenate` would leave out the reserved bytes of the rows.)"""
+    rows: NDArray[np.void] = np.empty(sum(map(len, parts)), dtype(stream))
+    end = 0
+    for part in parts:
+        begin, end = end, end + len(part)
+        rows[begin:end] = part
+    return rows
 
 
 def _unreadable(proto_id: int, why: str, body: bytes = b"") -> RemoteProtocolError:

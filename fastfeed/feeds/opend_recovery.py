@@ -34,6 +34,7 @@ __all__ = ["OpendRecovery"]
 _PULLS = (100, 1000)  # ticks asked for, until the hole is closed
 _MOST_BARS = 1000
 _AT_ONCE = 8  # symbols
+_BACKFILLED = np.uint8(Flags.BACKFILLED)
 
 
 class OpendRecovery:
@@ -156,7 +157,7 @@ class OpendRecovery:
         self._write_missed("timeshare", rows[rows["time_ns"] > since_ns - 60 * 10**9])
 
     def _write_missed(self, stream: str, rows: Rows) -> None:
-        rows["flags"] |= Flags.BACKFILLED
+        rows["flags"] |= _BACKFILLED
         self._machine.write(self._feed.stream(stream).number, rows.tobytes())
 
     async def _together(self, symbols: Iterable[str], one: object) -> None:
@@ -176,16 +177,18 @@ class OpendRecovery:
 
 
 def in_order(pulled: Rows | None, waited: Rows, last: int) -> tuple[Rows, int]:
-    """Return the ticks behind sequence `last` in order, each once, and how many of them are only in `pulled`.
+    """Return the ticks behind sequence `last` in order, each once, and how many of them were missed.
 
-    Ticks without a sequence come at the end. Pulled ticks are marked `Flags.BACKFILLED`; of a tick that is in
-    both, the one that arrived by itself is taken.
+    Those, pulled or sent by OpenD from its cache, are marked `Flags.BACKFILLED`; of a tick that is in both arrays
+    the one that arrived by itself is taken. Ticks without a sequence come at the end.
     """
     pulled = waited[:0] if pulled is None else pulled
     rows = np.concatenate([waited, pulled])
-    rows["flags"][len(waited) :] |= Flags.BACKFILLED
+    missed = (rows["flags"] & Flags.CACHED) != 0
+    missed[len(waited) :] = True
+    rows["flags"][missed] |= _BACKFILLED
     unnumbered = rows[: len(waited)][rows["seq"][: len(waited)] < 0]
     _, first = np.unique(rows["seq"], return_index=True)  # of equal ones the first: what waited
     first = first[rows["seq"][first] > max(last, -1)]
-    fetched = int(np.count_nonzero(first >= len(waited)))
+    fetched = int(np.count_nonzero(missed[first]))
     return np.concatenate([rows[first], unnumbered]), fetched

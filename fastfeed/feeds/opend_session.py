@@ -50,12 +50,10 @@ from fastfeed.protocols.opend_messages import (
 )
 from fastfeed.protocols.opend_rsa import RsaKey
 
-__all__ = ["Encryption", "Frames", "OpendSession", "State"]
+__all__ = ["Encryption", "OpendSession", "State"]
 
 #: What to do with a request's outcome: the reply's body, or the error.
 Done = Callable[[bytes | FastfeedError], None]
-#: Packets that are no rows: protocol id, serial number, body; or in its place why it was rejected.
-Frames = list[tuple[int, int, bytes | str]]
 #: How everything behind the handshake is encrypted.
 Encryption = Literal["aes-cbc", "ftaes-ecb", "none"]
 #: What to do with a packet that is no reply: protocol id and body.
@@ -167,12 +165,18 @@ class OpendSession:
             raise self.error or ConnectError(f"not connected: the session is {self.state.value}")
         self._send(proto_id, message, self._request_timeout_s, done)
 
-    def receive(self, frames: Frames, now: float, init_sha1: bytes | None = None) -> None:
+    def receive(
+        self,
+        frames: list[tuple[int, int, bytes | str]],
+        now: float,
+        init_sha1: bytes | None = None,
+    ) -> None:
         """Take packets that are no rows.
 
         Parameters
         ----------
         frames
+            Protocol id, serial number, body; or in its place the reason why it was rejected.
         now
         init_sha1
             The digest that stood in the header of InitConnect's reply, if that is among them.
@@ -340,10 +344,11 @@ class OpendSession:
                 return
             try:
                 self.cipher = self._make_cipher(response.s2c)
-            except ValueError as error:
+            except ValueError:
                 self.close(
                     RemoteProtocolError(
-                        f"OpenD's reply to InitConnect has no usable key: {error}", source="opend"
+                        "OpenD's reply to InitConnect has no usable key: expected 16 bytes, and for an IV too",
+                        source="opend",
                     )
                 )
                 return

@@ -17,6 +17,7 @@ from fastfeed.errors import ConfigError
 from fastfeed.protocols.opend_codes import canonical, security
 from fastfeed.protocols.opend_frames import pack
 from fastfeed.protocols.opend_messages import NOTIFY, QOT_UPDATE_PRICE_REMINDER, message_class
+from fastfeed.protocols.opend_rsa import load_rsa_key
 from fastfeed.sim import calendar
 from fastfeed.sim import opend_records as records
 from fastfeed.sim.faults import Faults
@@ -96,13 +97,15 @@ class OpenDSimulator:
         Levels of a side in pushed books, at most 60.
     watchlists : mapping, optional
         The user's groups, by their names. None: one called Favorites with the first three symbols.
+    rsa_key : path, optional
+        The private key that clients have as well: they may encrypt. Each connection decides.
     hold : bool, default False
         The ticks wait for `begin`, so that several clients can subscribe before the first.
 
     Raises
     ------
     ConfigError
-        The tape, a symbol or the address cannot be used.
+        The tape, a symbol, the key or the address cannot be used.
     """
 
     def __init__(
@@ -127,12 +130,14 @@ class OpenDSimulator:
         rate_window_s: float = _WINDOW_S,
         book_depth: int = 10,
         watchlists: Mapping[str, Sequence[str]] | None = None,
+        rsa_key: str | PathLike[str] | None = None,
         hold: bool = False,
     ) -> None:
         if not 1 <= book_depth <= 60:
             raise ValueError(f"expected 1 to 60 levels, got {book_depth}")
         if not 1 <= rows_per_push <= MAX_ROWS_PER_PUSH:
             raise ValueError(f"expected 1 to {MAX_ROWS_PER_PUSH} rows a push, got {rows_per_push}")
+        self._rsa_key = None if rsa_key is None else load_rsa_key(rsa_key)
         source: Source
         if tape is None:
             names = symbol_names(symbols) if isinstance(symbols, int) else tuple(symbols)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from fastfeed._core.opend_cipher import OpendCipher
 from fastfeed.protocols.opend_codes import canonical
-from fastfeed.protocols.opend_frames import HEADER, pack
+from fastfeed.protocols.opend_frames import HEADER, body_sha1, pack
 from fastfeed.protocols.opend_messages import (
     GET_GLOBAL_STATE,
     INIT_CONNECT,
@@ -31,6 +31,7 @@ from fastfeed.protocols.opend_messages import (
     QOT_UPDATE_RT,
     message_class,
 )
+from fastfeed.protocols.opend_rsa import RsaKey
 from fastfeed.sim import opend_records as records
 from fastfeed.sim.faults import FaultyWire, Wire
 from fastfeed.sim.instruments import Instrument
@@ -49,6 +50,7 @@ SERVER_VERSION = 1011
 _BUILD = 7108
 _QUOTE, _BOOK, _TICKER, _RT, _BROKER, _ODD_BOOK = 1, 2, 4, 5, 14, 22  # SubType
 _TYPES = range(1, 23)
+_CIPHERS: dict[int, Literal["aes-cbc", "ftaes-ecb"]] = {2: "aes-cbc", 0: "ftaes-ecb"}
 _FORWARD = 1  # RehabType of bars that are registered without one
 _ROWS = 1000  # most ticks in a reply
 _CACHED_ROWS = 10  # ticks in a first push
@@ -85,6 +87,7 @@ class Client:
         self._pushed_for = np.zeros(0, np.int64)
         self._outage = 0  # the next one that this client has to live through
         self.behind = False
+        self._cipher: OpendCipher | None = None
         self._sends: set[asyncio.Task[None]] = set()
         self._wire = (
             FaultyWire(
@@ -113,10 +116,11 @@ class Client:
                         return self.drop("bad_packet")
                     body = await self._reader.readexactly(length)
                 # Outside of the timeout: a client that does not take its reply is slow, not silent.
-                if hashlib.sha1(body).digest() != sha1:
+                plain = self._decrypted(proto, body, sha1)
+                if plain is None or body_sha1(plain) != sha1:
                     return self.drop("bad_packet")
                 self._sim._counts["requests"] += 1
-                await self._answer(proto, serial, body)
+                await self._answer(proto, serial, plain)
         except TimeoutError:
             self.drop("idle")
         except DecodeError:
@@ -128,6 +132,21 @@ class Client:
             for task in self._sends:
                 task.cancel()
             self.close()
+
+    def _decrypted(self, proto: int, body: bytes, sha1: bytes) -> bytes | None:
+        """Return a body decrypted, None where that is not possible."""
+        try:
+            if self._cipher is not None:
+                return self._cipher.decrypt(body)
+            key = self._sim._rsa_key
+            if key is None or proto != INIT_CONNECT or self.initialised:
+                return body
+            if body_sha1(body) == sha1:  # by a client without the key
+                self._wire.cipher = _Handshake(key)
+                return body
+            return key.decrypt(body)
+        except ValueError:
+            return None
 
     def close(self) -> None:
         """End it when what was written is sent."""
@@ -356,6 +375,7 @@ class Client:
             reply = message_class("Reply")(retType=-1, retMsg=str(refused).encode(), errCode=0)
             packet = pack(proto, serial, reply.SerializeToString())
         await self._wire.reply(packet)
+        self._wire.cipher = self._cipher
         if first_pushes:
             await self._wire.push(first_pushes)
 
@@ -369,15 +389,25 @@ class Client:
 
     def _init_connect(self, body: bytes) -> Any:
         request = message_class("InitConnect.Request").FromString(body).c2s
+        # Absent, it is FTAES_ECB, where there is a key.
+        algorithm, rsa_key = request.packetEncAlgo, self._sim._rsa_key
+        if self._cipher is not None:
+            raise Refused("InitConnect was answered before")
+        if rsa_key is not None and algorithm in _CIPHERS:
+            self._wire.cipher = _Handshake(rsa_key)
         if self._sim._faults and self._sim._faults.refuse_init:
             raise Refused(self._sim._faults.refuse_init)
-        if request.packetEncAlgo not in {-1, 0}:
+        if rsa_key is None and algorithm > 0:
             raise Refused("encryption needs a key, and this gateway has none")
+        if algorithm not in {-1, *_CIPHERS}:
+            raise Refused(f"unknown encryption {algorithm}")
         if request.pushProtoFmt != 0:
             raise Refused("only protobuf is supported")
         self.initialised = True
         self.wants_notices = request.recvNotify
         key, iv = (f"{self._sim._random.getrandbits(64):016x}" for _ in range(2))
+        if rsa_key is not None and algorithm in _CIPHERS:
+            self._cipher = OpendCipher(_CIPHERS[algorithm], key.encode(), iv.encode())
         return _good(
             "InitConnect",
             serverVer=SERVER_VERSION,
@@ -547,6 +577,17 @@ class Client:
             optionUsedQuota=0,
             optionRemainQuota=sim._subscriptions.limit,
         )
+
+
+class _Handshake:
+    """Encrypts the reply to InitConnect."""
+
+    def __init__(self, key: RsaKey) -> None:
+        self._key = key
+
+    def encrypt_packets(self, packets: bytes) -> bytes:
+        _, proto, _, _, serial, _, _, _ = HEADER.unpack_from(packets)
+        return pack(proto, serial, packets[HEADER.size :], self._key.encrypt)
 
 
 _SESSION: dict[int, Callable[[Client, bytes], Any]] = {

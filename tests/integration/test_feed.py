@@ -342,8 +342,8 @@ def test_refused_symbols_are_named_and_the_others_subscribed(run):
             with pytest.raises(ff.SubscriptionError, match=r"unknown security: NONE\.US") as info:
                 await feed.subscribe([*sim.symbols, "NONE.US"], "ticks")
             assert info.value.code == -1
-            assert set(info.value.symbols) == {*sim.symbols[100:], "NONE.US"}
-            assert feed.subscribed("ticks") == sim.symbols[:100]
+            assert info.value.symbols == ("NONE.US",)
+            assert set(feed.subscribed("ticks")) == set(sim.symbols)
             assert feed.connected
 
     run(main())
@@ -409,8 +409,8 @@ def test_a_lost_stream_is_made_again_and_starts_clean(run, faults, reason):
                 assert 0 < events[3].start_ns <= events[3].end_ns
                 before = feed.ticks.count
                 await until(lambda: feed.ticks.count > before + 100)
-                flagged = feed.ticks.latest(feed.ticks.count)["flags"] & ff.Flags.GAP
-                assert np.count_nonzero(flagged) == 1
+                assert events[3].filled
+                assert not np.any(feed.ticks.latest(feed.ticks.count)["flags"] & ff.Flags.GAP)
                 prices = feed.ticks.latest(feed.ticks.count)["price"]
                 assert np.all((prices > 0) & (prices < 1e6))
 

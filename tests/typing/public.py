@@ -28,6 +28,21 @@ async def use() -> None:
         feed.on_event(lambda event: print(event.kind, event.symbols))
     async with ff.OpenD("127.0.0.1", 11111, session="ALL") as opend:
         assert_type(opend, ff.OpenD)
+        assert_type(await opend.get_ticks("700.HK", 100, subscribe=True), NDArray[np.void])
+        assert_type(await opend.get_book("700.HK", 40), np.void)
+        bars = opend.get_history_bars("700.HK", "1m", "2026-01-02", limit=5000)
+        assert_type(bars, ff.HistoryBars)
+        assert_type(await bars, NDArray[np.void])
+        async for page in bars:
+            assert_type(page, NDArray[np.void])
+        for snapshot in await opend.get_snapshots(["700.HK"]):
+            assert_type(snapshot, ff.Snapshot)
+            assert_type(snapshot.volume, float)
+            assert_type(snapshot.update_ns, int | None)
+            if snapshot.option is not None:
+                assert_type(snapshot.option.delta, float)
+        assert_type(await opend.get_watchlist("All"), list[ff.StaticInfo])
+        assert_type((await opend.get_global_state()).market_hk, str)
 
 
 def decode(data: bytes) -> None:

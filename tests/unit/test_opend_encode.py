@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fastfeed._core.opend_encode import (
     MAX_CHUNK_BYTES,
+    MAX_ROWS_PER_PACKET,
     MAX_ROWS_PER_PUSH,
     TICK_FIELDS,
     TickEncoder,
@@ -62,12 +63,13 @@ def test_a_captured_trade_comes_out_byte_for_byte():
     captured = message_class("QotUpdateTicker.Response").FromString(CAPTURED[44:])
     row = captured.s2c.tickerList[0]
     encoder = TickEncoder([(91, "BTC", "Bitcoin", [(0, NEW_YORK)])])
-    data, _, _ = encoder.encode_latest(
+    data = encoder.encode_picked(
         rows((round(row.timestamp * 1e3) * 1_000_000, row.price, row.hpVolume, 0, -1)),
-        row.sequence & 0xFFFFFFFF,
-        b"\1",
+        np.array([row.sequence & 0xFFFFFFFF]),
+        0,
         serial=HEADER.unpack_from(CAPTURED)[4],
         recv_time=row.recvTime,
+        push_data_type=3,
     )
     assert data == CAPTURED
 
@@ -184,19 +186,42 @@ def test_sequences_grow_when_a_tape_starts_again():
     assert sequences == [5 << 32, (9 << 32) + 1, (9 << 32) + 2, (9 << 32) + 3]
 
 
-def test_the_latest_rows_of_each_security_are_cached_data():
+def test_picked_rows_are_one_push():
     ticks = rows(*((10**18 + i, float(i), 1.0, [0, 1, 0, 0][i % 4], 0) for i in range(40)))
     encoder = TickEncoder(SECURITIES)
-    data, count, sent = encoder.encode_latest(
-        ticks, 0, b"\1\1\1", serial=5, recv_time=0.0, rows_per_push=3
+    # Positions count on while rows come round again; the last one is another symbol's.
+    picked = np.array([36, 38, 79, 41])
+    data = encoder.encode_picked(
+        ticks, picked, 0, serial=5, recv_time=2.5, push_data_type=2, floor_s=2**30, floor_from=79
     )
-    assert (count, sent) == (2, 6)
-    pushes = packets(data)
-    assert [serial for serial, _, _ in pushes] == [5, 6]
-    prices = [[row.price for row in push.s2c.tickerList] for _, _, push in pushes]
-    assert prices == [[36.0, 38.0, 39.0], [29.0, 33.0, 37.0]]
-    assert {row.pushDataType for _, _, push in pushes for row in push.s2c.tickerList} == {3}
-    assert encoder.encode_latest(ticks[:0], 0, b"\1\1\1", serial=0, recv_time=0.0) == (b"", 0, 0)
+    [(serial, _, push)] = packets(data)
+    assert serial == 5
+    assert [row.price for row in push.s2c.tickerList] == [36.0, 38.0, 39.0]
+    assert {row.pushDataType for row in push.s2c.tickerList} == {2}
+    assert [row.sequence for row in push.s2c.tickerList] == [
+        (10**9 << 32) + 36,
+        (10**9 << 32) + 38,
+        (2**30 << 32) + 79,
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 1, MAX_ROWS_PER_PACKET])
+def test_a_reply_is_what_protobuf_would_write(count):
+    ticks = rows(*((10**18 + i * 10**6, i / 7, i / 3, 1, i % 3 - 1) for i in range(1000)))
+    data = TickEncoder(SECURITIES).encode_picked(
+        ticks, np.arange(1000 - count, 1000), 1, serial=77, recv_time=1.5
+    )
+    magic, proto, _, _, serial, length, sha1, _ = HEADER.unpack_from(data)
+    body = data[HEADER.size :]
+    assert (magic, proto, serial, length) == (b"FT", 3010, 77, len(body))
+    assert hashlib.sha1(body).digest() == sha1
+    reply = message_class("QotGetTicker.Response").FromString(body)
+    assert reply.SerializeToString() == body
+    assert (reply.retType, reply.HasField("retMsg"), reply.errCode) == (0, True, 0)
+    assert (reply.s2c.security.code, reply.s2c.name) == ("00700", "Tencent 腾讯")
+    found = list(reply.s2c.tickerList)
+    assert [row.price for row in found] == ticks["price"][1000 - count :].tolist()
+    assert not any(row.HasField("pushDataType") for row in found)
 
 
 def test_wrong_arguments_are_named():
@@ -211,3 +236,13 @@ def test_wrong_arguments_are_named():
         TickEncoder([(11, "A" * 65, "A", [(0, 0)])])
     with pytest.raises(ValueError, match="at least one UTC offset"):
         TickEncoder([(11, "A", "A", [])])
+    encoder = TickEncoder(SECURITIES)
+    for store, positions, symbol, message in (
+        (rows(tick), [0], 3, "expected a symbol below 3, got 3"),
+        (rows(tick), range(1001), 0, "expected at most 1000 rows of a store, got 1001"),
+        (rows(), [0], 0, "rows of a store"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            encoder.encode_picked(
+                store, np.array(positions), symbol, serial=0, recv_time=0.0, push_data_type=1
+            )

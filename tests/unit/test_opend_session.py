@@ -4,7 +4,7 @@ import pytest
 
 import fastfeed as ff
 from fastfeed.feeds.opend_session import OpendSession, State
-from fastfeed.protocols.opend_frames import HEADER
+from fastfeed.protocols.opend_frames import HEADER, body_sha1
 from fastfeed.protocols.opend_messages import (
     INIT_CONNECT,
     KEEP_ALIVE,
@@ -207,3 +207,87 @@ def test_requests_before_the_handshake_are_refused():
     session.start(0.0)
     with pytest.raises(ff.LocalProtocolError):
         session.start(0.0)
+
+
+class Turned:
+    """Stands for an RSA key: turns bytes around."""
+
+    def encrypt(self, body):
+        return body[::-1]
+
+    def decrypt(self, body):
+        return body[::-1]
+
+
+def start_encrypted(encryption):
+    session = OpendSession(lambda *push: None, rsa_key=Turned(), encryption=encryption)
+    session.start(0.0)
+    [(_, serial, body)] = sent(session)
+    c2s = message_class("InitConnect.Request").FromString(body[::-1]).c2s
+    return session, serial, c2s.packetEncAlgo
+
+
+def encrypted_reply(key="k" * 16, iv="i" * 16):
+    response = message_class("InitConnect.Response").FromString(init_reply())
+    response.s2c.connAESKey, response.s2c.aesCBCiv = key, iv
+    body = response.SerializeToString()
+    return body[::-1], body_sha1(body)
+
+
+@pytest.mark.parametrize(
+    ("encryption", "number", "iv", "mode"),
+    [
+        ("aes-cbc", 2, "i" * 16, "aes-cbc"),
+        ("aes-cbc", 2, "", "ftaes-ecb"),
+        ("ftaes-ecb", 0, "i" * 16, "ftaes-ecb"),
+        ("none", -1, "i" * 16, None),
+    ],
+)
+def test_encryption_is_what_was_asked_for_and_the_reply_allows(encryption, number, iv, mode):
+    session, serial, asked = start_encrypted(encryption)
+    assert asked == number
+    assert session.cipher is None
+    body, digest = encrypted_reply(iv=iv)
+    session.receive([(INIT_CONNECT, serial, body)], 0.1, digest)
+    assert session.state is State.READY
+    if mode is None:
+        assert session.cipher is None
+    else:
+        assert session.cipher.mode == mode
+    request = message_class("QotSub.Request")()
+    request.c2s.isSubOrUnSub = True
+    session.request(QOT_SUB, request, 1.0, lambda outcome: None)
+    [(_, _, body)] = sent(session)
+    plain = session.cipher.decrypt(body) if mode else body
+    assert plain == request.SerializeToString()
+
+
+@pytest.mark.parametrize(("key", "iv"), [("", "i" * 16), ("k" * 15, "i" * 16), ("k" * 16, "i")])
+def test_a_reply_with_a_key_that_cannot_be(key, iv):
+    session, serial, _ = start_encrypted("aes-cbc")
+    body, digest = encrypted_reply(key, iv)
+    session.receive([(INIT_CONNECT, serial, body)], 0.1, digest)
+    assert session.state is State.CLOSED
+    assert isinstance(session.error, ff.RemoteProtocolError)
+    assert "no usable key" in str(session.error)
+    assert "kkk" not in str(session.error)
+
+
+def test_a_rejected_reply_fails_its_request_only():
+    session = ready_session()
+    outcomes = []
+    serial = ask(session, outcomes.append)
+    session.receive([(QOT_SUB, serial, "sha1"), (QOT_SUB, serial, "sha1")], 101.1)
+    assert [type(outcome) for outcome in outcomes] == [ff.RemoteProtocolError]
+    assert "was rejected: sha1" in str(outcomes[0])
+    assert session.unmatched_replies == 1
+    assert session.state is State.READY
+
+
+def test_a_rejected_handshake_ends_the_session():
+    session = OpendSession(lambda *push: None)
+    session.start(0.0)
+    [(proto_id, serial, _)] = sent(session)
+    session.receive([(proto_id, serial, "format")], 0.1)
+    assert session.state is State.CLOSED
+    assert "was rejected: format" in str(session.error)

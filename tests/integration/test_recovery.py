@@ -1,0 +1,347 @@
+"""After an interruption nothing is missing, nothing comes twice, and what could not be fetched is told."""
+
+import asyncio
+import random
+
+import numpy as np
+import pytest
+
+import fastfeed as ff
+from fastfeed.feeds.opend_recovery import in_order
+from fastfeed.schema import dtype
+from fastfeed.sim import Faults, OpenDSimulator, Tape
+from fastfeed.sim.tape import TICK
+
+START_NS = 1_381_152_600_000_000_000
+SYMBOLS = ("SPY.US", "700.HK", "BTCUSDT")
+NAMES = ("SPY.US", "700.HK", "BTCUSDT.CC")
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request):
+    return asyncio.run if request.param == "asyncio" else ff.run
+
+
+async def until(condition, timeout=15.0):
+    async with asyncio.timeout(timeout):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def tape(seconds=3.0, rate=2000, symbols=SYMBOLS):
+    n = int(seconds * rate)
+    rows = np.zeros(n, TICK)
+    at = np.arange(n)
+    rows["time_ns"] = START_NS + at * (1_000_000_000 // rate)
+    rows["price"] = 100 + at * 0.01
+    rows["volume"] = 1 + at % 50
+    rows["symbol"] = at % len(symbols)
+    rows["side"] = at % 3 - 1
+    return Tape(symbols, rows)
+
+
+class Watcher:
+    """Everything a feed delivered and told."""
+
+    def __init__(self, feed):
+        self.feed = feed
+        self.events = []
+        self.pieces = []
+        feed.on_event(self.events.append)
+        feed.ticks.on_batch(lambda rows: self.pieces.append(rows.copy()))
+
+    def rows(self, symbol=None):
+        rows = np.concatenate([np.empty(0, dtype("ticks")), *self.pieces])
+        return rows if symbol is None else rows[rows["symbol"] == self.feed.symbols[symbol]]
+
+    def of(self, kind):
+        return [event for event in self.events if event.kind == kind]
+
+    async def settled(self, gaps):
+        """Wait until so many symbols have been told of in gap events."""
+        await until(lambda: sum(len(event.symbols) for event in self.of("gap")) >= gaps)
+
+
+def quick(**options):
+    return {"backoff": ff.Backoff(0.01, 0.05, random.Random(0)), **options}
+
+
+def assert_complete(watcher, played):
+    """Every trade of the tape once, of each symbol in order."""
+    for i, name in enumerate(NAMES):
+        got = watcher.rows(name)
+        want = played.rows[played.rows["symbol"] == i]
+        assert got["price"].tolist() == want["price"].tolist()
+        assert np.all(np.diff(got["seq"]) > 0)
+
+
+async def interrupt(sim, seconds):
+    await sim.pause_listening()
+    await sim.disconnect_all()
+    await asyncio.sleep(seconds)
+    await sim.resume_listening()
+
+
+def test_what_was_missed_is_fetched_in_order_and_marked(run):
+    played = tape()
+
+    async def main():
+        async with OpenDSimulator(tape=played) as sim, ff.connect(sim.url, **quick()) as feed:
+            watcher = Watcher(feed)
+            await feed.subscribe(NAMES, "ticks")
+            await until(lambda: feed.ticks.count > 500)
+            before = feed.ticks.count
+            await interrupt(sim, 0.5)
+            await watcher.settled(3)
+            await until(lambda: feed.ticks.count == len(played))
+            await asyncio.sleep(0.1)
+            assert_complete(watcher, played)
+            flags = watcher.rows()["flags"]
+            (gap,) = watcher.of("gap")
+            assert gap.filled
+            assert set(gap.symbols) == set(NAMES)
+            assert gap.rows == np.count_nonzero(flags & ff.Flags.BACKFILLED) > 300
+            assert not np.any(flags & ff.Flags.GAP)
+            assert not np.any(flags[:before])
+            assert gap.start_ns < gap.end_ns
+
+    run(main())
+
+
+def test_a_hole_too_large_is_told_with_its_bounds(run):
+    played = tape(seconds=4, rate=6000)
+
+    async def main():
+        async with OpenDSimulator(tape=played) as sim, ff.connect(sim.url, **quick()) as feed:
+            watcher = Watcher(feed)
+            await feed.subscribe(NAMES, "ticks")
+            await until(lambda: feed.ticks.count > 500)
+            await interrupt(sim, 1.0)  # 2000 ticks of each symbol; OpenD knows the last 1000
+            await watcher.settled(3)
+            await until(lambda: watcher.rows()["price"].max() == played.rows["price"].max())
+            for name in NAMES:
+                rows = watcher.rows(name)
+                assert np.all(np.diff(rows["seq"]) > 0)
+                (at,) = np.flatnonzero(rows["flags"] & ff.Flags.GAP)
+                (gap,) = [event for event in watcher.of("gap") if event.symbols == (name,)]
+                assert not gap.filled
+                assert gap.start_ns == rows["time_ns"][at - 1]
+                assert gap.end_ns == rows["time_ns"][at]
+                assert "older ones are lost" in gap.text
+                assert 900 <= gap.rows <= 1000
+                assert np.all(rows["flags"][at : at + gap.rows] & ff.Flags.BACKFILLED)
+                # But for the hole there is everything.
+                prices = played.rows["price"][played.rows["symbol"] == NAMES.index(name)]
+                hole = (prices > rows["price"][at - 1]) & (prices < rows["price"][at])
+                assert rows["price"].tolist() == prices[~hole].tolist()
+
+    run(main())
+
+
+def test_a_connection_that_breaks_again_and_again_loses_nothing(run):
+    played = tape(seconds=3)
+
+    async def main():
+        async with OpenDSimulator(tape=played) as sim, ff.connect(sim.url, **quick()) as feed:
+            watcher = Watcher(feed)
+            await feed.subscribe(NAMES, "ticks")
+            chance = random.Random(5)
+            for _ in range(12):
+                await asyncio.sleep(chance.uniform(0.0, 0.15))  # also while it recovers
+                await sim.disconnect_all()
+            await until(lambda: feed.ticks.count == len(played))
+            await asyncio.sleep(0.1)
+            assert_complete(watcher, played)
+            assert not np.any(watcher.rows()["flags"] & ff.Flags.GAP)
+
+    run(main())
+
+
+def test_an_outage_upstream_is_filled_as_well(run):
+    played = tape()
+
+    async def main():
+        async with OpenDSimulator(tape=played) as sim, ff.connect(sim.url, **quick()) as feed:
+            watcher = Watcher(feed)
+            await feed.subscribe(NAMES, "ticks")
+            await until(lambda: feed.ticks.count > 500)
+            sim.lose_upstream()
+            await until(lambda: watcher.of("notice"))
+            assert "not logged in" in watcher.of("notice")[0].text
+            await asyncio.sleep(0.5)
+            sim.restore_upstream()
+            await watcher.settled(3)
+            await until(lambda: feed.ticks.count == len(played))
+            await asyncio.sleep(0.1)
+            assert_complete(watcher, played)
+            (gap,) = watcher.of("gap")
+            assert gap.filled
+            assert gap.rows > 100
+            assert feed.stats()["connections"] == 1
+
+    run(main())
+
+
+def test_ticks_that_come_although_upstream_is_said_to_be_lost(run):
+    """Nobody says that it is back: that ticks arrive says it."""
+    played = tape(seconds=2)
+
+    async def main():
+        async with OpenDSimulator(tape=played) as sim, ff.connect(sim.url, **quick()) as feed:
+            watcher = Watcher(feed)
+            await feed.subscribe(NAMES, "ticks")
+            await until(lambda: feed.ticks.count > 100)
+            await sim.notify(3, connectStatus={"qotLogined": False, "trdLogined": False})
+            await watcher.settled(3)
+            await until(lambda: feed.ticks.count == len(played))
+            assert_complete(watcher, played)
+
+    run(main())
+
+
+def test_a_pull_that_is_refused_is_a_gap_and_live_ticks_go_on(run):
+    faults = Faults(error_reply="3010:no data today")
+
+    async def main():
+        async with OpenDSimulator(symbols=2, rate=2000, faults=faults) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe(sim.symbols, "ticks")
+                await until(lambda: feed.ticks.count > 100)
+                await sim.disconnect_all()
+                await watcher.settled(2)
+                for event in watcher.of("gap"):
+                    assert not event.filled
+                    assert "no data today" in event.text
+                before = feed.ticks.count
+                await until(lambda: feed.ticks.count > before + 100)
+                for symbol in sim.symbols:
+                    flags = watcher.rows(symbol)["flags"]
+                    assert np.count_nonzero(flags & ff.Flags.GAP) == 1
+
+    run(main())
+
+
+def test_a_symbol_without_a_tick_has_no_hole(run):
+    played = tape(seconds=2, symbols=("SPY.US",))
+
+    async def main():
+        async with OpenDSimulator(symbols=["A.US", "B.US"], rate=0.001) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe(sim.symbols, "ticks")
+                await sim.disconnect_all()
+                await watcher.settled(2)
+                assert all(event.filled for event in watcher.of("gap"))
+                assert not np.any(watcher.rows()["flags"] & ff.Flags.GAP)
+
+    run(main())
+    assert len(played) > 0
+
+
+def test_states_are_refreshed_and_ended_bars_fetched(run):
+    async def main():
+        async with OpenDSimulator(symbols=["AAPL.US", "700.HK"], rate=500) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                kinds = ("ticks", "quotes", "books", "bars:1m", "timeshare")
+                await feed.subscribe(sim.symbols, *kinds)
+                await feed.subscribe("700.HK", "brokers")
+                streams = (feed.quotes, feed.books, feed.bars, feed.timeshare, feed.brokers)
+                await until(lambda: all(stream.count for stream in streams))
+                await sim.disconnect_all()
+                await until(lambda: watcher.of("disconnected"))
+                counts = [stream.count for stream in streams]
+                await watcher.settled(2)
+                await until(lambda: all(s.count > n for s, n in zip(streams, counts, strict=True)))
+                backfilled = feed.bars.latest(feed.bars.count)["flags"] & ff.Flags.BACKFILLED
+                assert np.any(backfilled)
+                assert feed.quotes.latest("AAPL.US")["last"] > 0
+                assert feed.books.latest("700.HK")["bids"] > 0
+                assert not watcher.of("error")
+
+    run(main())
+
+
+def test_a_subscription_that_opend_forgot_is_made_again(run, monkeypatch):
+    monkeypatch.setattr("fastfeed.feeds.feed._ASK_AGAIN_S", 0.05)
+
+    async def main():
+        async with OpenDSimulator(symbols=3, rate=1000) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe(sim.symbols, "ticks", "quotes")
+                missing = feed._missing_at_vendor
+
+                async def forgetful():
+                    monkeypatch.setattr(feed, "_missing_at_vendor", missing)
+                    (client,) = sim._clients
+                    for key in [k for k in client.subscribed if k[0] == sim.symbols[1]]:
+                        del client.subscribed[key]
+                        client._pushed.pop(key, None)
+                    return await missing()
+
+                monkeypatch.setattr(feed, "_missing_at_vendor", forgetful)
+                await sim.disconnect_all()
+                await until(lambda: len(watcher.of("resubscribed")) == 2)
+                (error,) = watcher.of("error")
+                assert error.symbols == (sim.symbols[1],)
+                assert "does not know" in error.text
+                assert watcher.of("resubscribed")[1].symbols == (sim.symbols[1],)
+                (client,) = sim._clients
+                assert len(client.subscribed) == 6
+
+    run(main())
+
+
+@pytest.mark.parametrize("quota", [0, 1, 5, 100, 157])
+def test_symbols_that_do_not_fit_the_quota_are_named(run, quota):
+    async def main():
+        async with OpenDSimulator(symbols=160, rate=1000, quota=quota) as sim:
+            async with ff.connect(sim.url) as feed:
+                with pytest.raises(ff.SubscriptionError, match="quota") as caught:
+                    await feed.subscribe(sim.symbols, "ticks")
+                granted = feed.subscribed("ticks")
+                assert len(granted) == quota
+                assert set(granted) | set(caught.value.symbols) == set(sim.symbols)
+                assert len(caught.value.symbols) == len(sim.symbols) - quota
+                assert sim.stats()["requests"] < 60
+
+    run(main())
+
+
+# the merge by itself
+
+
+def ticks(*sequences, flags=0):
+    rows = np.zeros(len(sequences), dtype("ticks"))
+    rows["seq"] = sequences
+    rows["flags"] = flags
+    return rows
+
+
+def test_merging():
+    rows, fetched = in_order(ticks(1, 2, 3, 4, 5), ticks(5, 4, 7, -1, 6, 6), 2)
+    assert rows["seq"].tolist() == [3, 4, 5, 6, 7, -1]
+    assert rows["flags"].tolist() == [ff.Flags.BACKFILLED, 0, 0, 0, 0, 0]
+    assert fetched == 1
+    cached, missed = in_order(ticks(3), ticks(3, flags=int(ff.Flags.CACHED)), 0)
+    assert cached["flags"].tolist() == [ff.Flags.CACHED | ff.Flags.BACKFILLED]
+    assert missed == 1
+    assert in_order(None, ticks(3, 1), 0)[0]["seq"].tolist() == [1, 3]
+    assert in_order(ticks(), ticks(), -1)[1] == 0
+    assert in_order(ticks(0, 1), ticks(), -1)[0]["seq"].tolist() == [0, 1]
+
+
+def test_merging_against_sets():
+    chance = random.Random(1)
+    for _ in range(300):
+        pulled = sorted(chance.sample(range(40), chance.randrange(20)))
+        waited = [chance.randrange(40) for _ in range(chance.randrange(20))]
+        last = chance.randrange(-1, 40)
+        rows, fetched = in_order(ticks(*pulled), ticks(*waited), last)
+        want = sorted({seq for seq in (*pulled, *waited) if seq > last})
+        assert rows["seq"].tolist() == want
+        only_pulled = {seq for seq in pulled if seq > last and seq not in waited}
+        assert fetched == len(only_pulled)
+        assert {r["seq"] for r in rows if r["flags"]} == only_pulled
