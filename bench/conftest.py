@@ -17,7 +17,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the benches' helpers, as the processes they start
 
-_PACKAGES = ("fastfeed", "futu-api", "protobuf", "pandas", "numpy", "uvloop", "pytest-benchmark")
+_PACKAGES = (
+    *("fastfeed", "futu-api", "protobuf", "pandas", "numpy", "uvloop", "pycryptodome"),
+    "pytest-benchmark",
+)
 
 #: What is aimed at: text, table, column, name, name of the peer to divide by, sign, limit.
 BARS: tuple[tuple[str, str, str, str, str | None, str, float], ...] = (
@@ -77,6 +80,15 @@ BARS: tuple[tuple[str, str, str, str, str | None, str, float], ...] = (
     ),
     ("1000 symbols / 1 symbol", "symbols", "ns/tick", "1000", "1", "at most", 1.15),
     ("10000 symbols / 1 symbol", "symbols", "ns/tick", "10000", "1", "at most", 1.6),
+    (
+        "AES-CBC, ns more a packet",
+        "encryption",
+        "more than plain",
+        "fastfeed, aes-cbc",
+        None,
+        "at most",
+        1500,
+    ),
     ("packets/s over TCP", "wire", "packets/s", "fastfeed, uvloop", None, "at least", 10e6),
     (
         "median latency / bare uvloop, 500/s",

@@ -14,6 +14,7 @@ cdef class OpendMachine:
     cdef list latest
     cdef dict held              # symbol id: bytearray of ticks that wait
     cdef readonly uint64_t held_rows
+    cdef uint64_t most_held
     cdef readonly object error  # RemoteProtocolError once framing is lost
     cdef size_t window_bytes    # of a read
     cdef bint busy              # `deliver` runs user code, which must not call in again

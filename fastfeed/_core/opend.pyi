@@ -23,6 +23,7 @@ class OpendMachine:
         depth: int = ...,
         ordered: bool = ...,
         brokers: SymbolTable | None = ...,
+        most_held: int = ...,
     ) -> None: ...
     def listen(
         self,

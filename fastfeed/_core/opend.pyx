@@ -70,10 +70,6 @@ cimport cython
 from fastfeed.errors import LocalProtocolError, RemoteProtocolError
 
 
-cdef enum:
-    MOST_HELD_ROWS = 1 << 16  # of all symbols together, 4 MiB
-
-
 cdef inline int64_t now_ns() noexcept nogil:
     cdef timespec now
     clock_gettime(CLOCK_REALTIME, &now)
@@ -110,6 +106,8 @@ cdef class OpendMachine:
         Levels of the books' rows.
     brokers : SymbolTable, optional
         Where names of brokers go; see `broker_name()`.
+    most_held : int
+        Ticks that wait during an interruption, see `hold()`.
     ordered : bool
         Ticks of a symbol whose sequence is not above that of its last one are dropped and counted: they have
         been delivered before.
@@ -117,7 +115,7 @@ cdef class OpendMachine:
 
     def __cinit__(self, SymbolTable symbols not None, *, size_t limit_bytes=1 << 26, bint check_sha1=False,
                   size_t window_bytes=1 << 18, size_t depth=10, bint ordered=False,
-                  SymbolTable brokers=None):
+                  SymbolTable brokers=None, uint64_t most_held=1 << 18):
         ff_order_init(&self.order)
         if not 4096 <= window_bytes <= 1 << 30:
             raise ValueError(f"expected window_bytes of 4096 to {1 << 30}, got {window_bytes}")
@@ -127,6 +125,7 @@ cdef class OpendMachine:
             raise ValueError(f"expected a depth of 1 to {FF_BOOK_MAX_DEPTH}, got {depth}")
         self.symbols = symbols
         self.brokers = brokers
+        self.most_held = most_held
         self.window_bytes = window_bytes
         self.rings = [None] * FF_STREAMS
         self.deliver = [None] * FF_STREAMS
@@ -297,7 +296,7 @@ cdef class OpendMachine:
     def hold(self, ids):
         """Let the live ticks of symbols wait from now on, until `release()`.
 
-        At most 65,536 rows wait, of all symbols together; a symbol for which there is no more room is
+        At most `most_held` rows wait, of all symbols together; a symbol for which there is no more room is
         released with a gap.
         """
         cdef ff_order_symbol *symbol
@@ -344,7 +343,7 @@ cdef class OpendMachine:
     cdef int hold_rows(self, const ff_opend_frame *frame) except -1:
         cdef uint32_t number = (<const ff_tick *>frame.body).symbol
         cdef bytearray rows = self.held.get(number)
-        if self.held_rows + frame.length > MOST_HELD_ROWS:
+        if self.held_rows + frame.length > self.most_held:
             waited = self.take_held(number)
             waited += PyBytes_FromStringAndSize(<const char *>frame.body, frame.length * sizeof(ff_tick))
             self.let_go(number, waited)

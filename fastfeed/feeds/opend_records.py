@@ -7,7 +7,8 @@ The same rules hold everywhere:
   OpenD wrote it, local to the market. Dates are text, ``"2026-11-24"``;
 - enumerations are the names of the official Python client (``"STOCK"``, ``"MORNING"``); a number that has no
   name here is its digits, ``"38"``;
-- what OpenD did not send is None, of a list an empty tuple; of a date also the empty text.
+- what OpenD did not send is None, of a list an empty tuple. So are a date that is empty, and a security without a
+  code.
 """
 
 from __future__ import annotations
@@ -293,14 +294,14 @@ class WarrantTerms(msgspec.Struct, frozen=True):
     """What belongs to a warrant only."""
 
     kind: Annotated[str, Of("type", enums.WARRANT_TYPE)]
-    underlying: Annotated[str, Of("owner")]
+    underlying: Annotated[str | None, Of("owner")]
 
 
 class OptionTerms(msgspec.Struct, frozen=True):
     """What belongs to an option only."""
 
     kind: Annotated[str, Of("type", enums.OPTION_TYPE)]
-    underlying: Annotated[str, Of("owner")]
+    underlying: Annotated[str | None, Of("owner")]
     expiry: Annotated[str | None, _date("strikeTime")]
     strike_price: Annotated[float, Of("strikePrice")]
     suspended: Annotated[bool, Of("suspend")]
@@ -489,7 +490,7 @@ class WarrantDetails(msgspec.Struct, frozen=True):
     """What belongs to a warrant only."""
 
     kind: Annotated[str, Of("warrantType", enums.WARRANT_TYPE)]
-    underlying: Annotated[str, Of("owner")]
+    underlying: Annotated[str | None, Of("owner")]
     conversion_ratio: Annotated[float, Of("conversionRate")]
     strike_price: Annotated[float, Of("strikePrice")]
     maturity: Annotated[str | None, _date("maturityTime")]
@@ -518,7 +519,7 @@ class OptionDetails(msgspec.Struct, frozen=True):
     """What belongs to an option only."""
 
     kind: Annotated[str, Of("type", enums.OPTION_TYPE)]
-    underlying: Annotated[str, Of("owner")]
+    underlying: Annotated[str | None, Of("owner")]
     expiry: Annotated[str | None, _date("strikeTime")]
     strike_price: Annotated[float, Of("strikePrice")]
     contract_size: Annotated[float, Of("contractSizeFloat", instead="contractSize")]
@@ -662,7 +663,7 @@ def _field(kind: Any, source: Of) -> Getter:
             return record(struct, message)
 
     elif convert is None and str in value_types:
-        convert = _text_or_symbol
+        convert = _text_or_maybe_symbol if type(None) in value_types else _text_or_symbol
     elif float in value_types:
         convert = float
     first = _getter(source.path, convert, is_list)
@@ -708,6 +709,11 @@ def symbol_of(security: Any) -> str:
 
 def _text_or_symbol(value: Any) -> str:
     return text_of(value) if isinstance(value, str | bytes) else symbol_of(value)
+
+
+def _text_or_maybe_symbol(value: Any) -> str | None:
+    is_nothing = not isinstance(value, str | bytes) and not value.code
+    return None if is_nothing else _text_or_symbol(value)
 
 
 def _is_struct(kind: Any) -> bool:

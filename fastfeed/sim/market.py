@@ -127,18 +127,17 @@ class Market:
         self.days["start_ns"] = 1 << 62
         self.days["prev_close"] = np.nan
         self._midnights: dict[str, npt.NDArray[np.int64]] = {}
-        parts, start = [], 0
-        by_region: dict[str, tuple[int, int]] = {}
-        for i, symbol in enumerate(self.symbols):
-            region = symbol.rpartition(".")[2]
-            if region not in by_region:
-                part = np.array(calendar.midnights_ns(region, *span_s), np.int64)
-                self._midnights[region] = part // 10**9
-                parts.append(part)
-                by_region[region] = (start, start + len(part))
-                start += len(part)
-            self.days["midnights_start"][i], self.days["midnights_end"][i] = by_region[region]
-        self._all_midnights = np.concatenate(parts)
+        regions = [symbol.rpartition(".")[2] for symbol in self.symbols]
+        parts: dict[str, npt.NDArray[np.int64]] = {}
+        where: dict[str, tuple[int, int]] = {}
+        for region in dict.fromkeys(regions):
+            parts[region] = np.array(calendar.midnights_ns(region, *span_s), np.int64)
+            self._midnights[region] = parts[region] // 10**9
+            start = max((end for _, end in where.values()), default=0)
+            where[region] = (start, start + len(parts[region]))
+        self._all_midnights = np.concatenate(list(parts.values()))
+        bounds = np.array([where[region] for region in regions])
+        self.days["midnights_start"], self.days["midnights_end"] = bounds.T
         self._bars: dict[str, tuple[Bars, int]] = {}
 
     # Ticks.
@@ -350,37 +349,35 @@ class Market:
         closes = np.concatenate((bars["open"][:1], bars["close"][:-1]))
         return bars[max(0, len(bars) - count) :], closes[max(0, len(bars) - count) :]
 
-    def minute_line(self, symbol: str) -> list[Point]:
-        """Return the day's line, minute by minute; minutes without a tick are blank."""
-        bars = self.bars(symbol)
-        minutes = bars.minutes
+    def minute_line(self, symbol: str, *, newest: bool = False) -> list[Point]:
+        """Return the day's line, minute by minute, or its end; minutes without a tick are blank."""
+        minutes = self.bars(symbol).minutes
         if not len(minutes):
             return []
-        number = self._numbers[symbol]
-        midnight = int(self.days["start_ns"][number]) // 10**9
+        midnight = int(self.days["start_ns"][self._numbers[symbol]]) // 10**9
+        minutes = minutes[minutes["start_s"] >= midnight]
+        volumes = minutes["volume"].cumsum()
+        averages = minutes["close"].copy()  # where nothing but empty trades was
+        np.divide(minutes["turnover"].cumsum(), volumes, out=averages, where=volumes > 0)
+        first = len(minutes) - 1 if newest else 0
         points: list[Point] = []
-        volume = turnover = price = 0.0
-        at = 0
-        for start, _, _, _, close, added, worth in minutes[minutes["start_s"] >= midnight].tolist():
-            while points and at < start:
-                at += 60
+        for (start, _, _, _, close, volume, turnover), average in zip(
+            minutes[first:].tolist(), averages[first:].tolist(), strict=True
+        ):
+            while points and points[-1].time_s < start:
                 points.append(
-                    Point(
-                        at,
-                        (at - midnight) // 60,
-                        True,
-                        price,
-                        turnover / volume if volume else price,
-                        0.0,
-                        0.0,
+                    points[-1]._replace(
+                        time_s=points[-1].time_s + 60,
+                        minute=points[-1].minute + 1,
+                        blank=True,
+                        volume=0.0,
+                        turnover=0.0,
                     )
                 )
-            at = start + 60
-            price = close
-            volume += added
-            turnover += worth
-            average = turnover / volume if volume else price
-            points.append(Point(at, (at - midnight) // 60, False, price, average, added, worth))
+            end = start + 60
+            points.append(
+                Point(end, (end - midnight) // 60, False, close, average, volume, turnover)
+            )
         return points
 
     # Made up around the price.
@@ -405,9 +402,11 @@ class Market:
                 draw = (tick * 0x85EBCA6B ^ mix) >> 5 & 0xFFFF
                 count = 1 + draw % 4
                 unit = float(1 + draw % max(lot - 1, 1) if odd_lots else lot * (1 + draw % 9))
+                sign = 1
                 if found.kind == "crypto":
                     unit = (1 + draw % 9999) / 1e4
-                orders = tuple((tick << 8 | k << 1 | side, unit) for k in range(count))
+                    sign = 1 - 2 * (draw & 1)
+                orders = tuple(((tick << 8 | k << 1 | side) * sign, unit) for k in range(count))
                 sides[side].append(
                     Level(round(tick * found.spread, digits), round(unit * count, 4), orders)
                 )

@@ -12,7 +12,7 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Literal
 
-from fastfeed._core.opend_encode import MAX_ROWS_PER_PUSH, TickEncoder
+from fastfeed._core.opend_encode import MAX_ROWS_PER_PACKET, MAX_ROWS_PER_PUSH, TickEncoder
 from fastfeed.errors import ConfigError
 from fastfeed.protocols.opend_codes import canonical, security
 from fastfeed.protocols.opend_frames import pack
@@ -154,7 +154,8 @@ class OpenDSimulator:
             span_s = (int(times[0]) // 10**9, int(times[-1]) // 10**9)
             # A tape that starts again has smaller times; sequences must not.
             self._floor_from, self._floor_s = len(tape), span_s[1]
-        self.symbols = _canonical(names)
+        securities = _securities(names)
+        self.symbols = tuple(securities)
         """What trades, in canonical form."""
         self._market = Market(self.symbols, source, span_s, seed=seed)
         self._playback = Playback(source, held=hold)
@@ -163,8 +164,8 @@ class OpenDSimulator:
             for region in {symbol.rpartition(".")[2] for symbol in self.symbols}
         }
         self._encoder = TickEncoder(
-            (*security(symbol), security(symbol)[1], offsets[symbol.rpartition(".")[2]])
-            for symbol in self.symbols
+            (market, code, code, offsets[symbol.rpartition(".")[2]])
+            for symbol, (market, code) in securities.items()
         )
         self._subscriptions = SubscriptionQuota(quota, unsubscribe_after_s)
         if watchlists is None:
@@ -176,7 +177,7 @@ class OpenDSimulator:
             HistoryQuota(history_quota),
             Watchlists(
                 watched,
-                {name: _canonical(group) for name, group in watchlists.items()},
+                {name: tuple(_securities(group)) for name, group in watchlists.items()},
                 {symbol: instrument(symbol).kind for symbol in watched},
             ),
             quota=quota,
@@ -343,6 +344,8 @@ class OpenDSimulator:
             How many of the missed ticks of each symbol are pushed, the last ones; the cache that
             GetTicker reads has all of them.
         """
+        if not 0 <= missed <= MAX_ROWS_PER_PACKET:
+            raise ValueError(f"expected 0 to {MAX_ROWS_PER_PACKET} missed ticks, got {missed}")
         if self.upstream:
             return
         self._outages[-1].missed = missed
@@ -433,15 +436,16 @@ class OpenDSimulator:
         return packet
 
 
-def _canonical(symbols: Sequence[str]) -> tuple[str, ...]:
-    """Return symbols in canonical form, each there once."""
-    found: dict[str, None] = {}
+def _securities(symbols: Sequence[str]) -> dict[str, tuple[int, str]]:
+    """Return OpenD's securities by their canonical symbols, each there once."""
+    found: dict[str, tuple[int, str]] = {}
     for symbol in symbols:
         try:
-            name = canonical(*security(symbol))
+            key = security(symbol)
         except ValueError as error:
             raise ConfigError(str(error)) from None
+        name = canonical(*key)
         if name in found:
             raise ConfigError(f"expected each security once, got {name} twice")
-        found[name] = None
-    return tuple(found)
+        found[name] = key
+    return found

@@ -55,6 +55,7 @@ _FORWARD = 1  # RehabType of bars that are registered without one
 _ROWS = 1000  # most ticks in a reply
 _CACHED_ROWS = 10  # ticks in a first push
 _SYMBOLS_AT_ONCE = 64  # how many are pushed between two batches of ticks
+_SENDS = 1000  # most notices that wait for a client to take them
 _MAX_REQUEST_BYTES = 1 << 20
 _WRITE_BUFFER_BYTES = 1 << 18
 
@@ -163,7 +164,9 @@ class Client:
         self.abort()
 
     def send_soon(self, data: bytes) -> None:
-        """Send pushes without waiting for the client to take them."""
+        """Send pushes without waiting for the client to take them, unless many wait already."""
+        if len(self._sends) >= _SENDS:
+            return
         task = asyncio.create_task(self._send(data))
         self._sends.add(task)
         task.add_done_callback(self._sends.discard)
@@ -182,6 +185,7 @@ class Client:
     def encode(self, rows: Rows, first: int) -> tuple[bytes, int]:
         """Encode what is wanted of `rows`, and of what follows from them."""
         sim = self._sim
+        self.behind = False
         if self._outage < len(sim._outages):
             outage = sim._outages[self._outage]
             if first < outage.start:
@@ -245,7 +249,6 @@ class Client:
 
     def _encode_derived(self) -> bytes:
         """Encode pushes for symbols that changed, of some of them when there are many."""
-        self.behind = False
         if not len(self._numbers):
             return b""
         counts = self._sim._market.days["count"][self._numbers]
@@ -280,7 +283,7 @@ class Client:
             )
             data = sim._pack_push(QOT_UPDATE_ORDER_BOOK, "QotUpdateOrderBook", s2c)
         elif kind == _RT:
-            if points := records.time_share(market, found, 1):
+            if points := records.time_share(market, found, newest=True):
                 data = sim._pack_push(QOT_UPDATE_RT, "QotUpdateRT", head | {"rtList": points})
         elif kind == _BROKER:
             s2c = records.broker_queues(market, found, details=details)

@@ -231,12 +231,12 @@ def kline_rows(
     return rows
 
 
-def time_share(market: Market, found: Instrument, newest: int | None = None) -> list[Fields]:
-    """Return TimeShare points of the day, or the newest of them."""
-    points = market.minute_line(found.symbol)
+def time_share(market: Market, found: Instrument, *, newest: bool = False) -> list[Fields]:
+    """Return TimeShare points of the day, or the newest one."""
+    points = market.minute_line(found.symbol, newest=newest)
     before = market.quote(found.symbol).prev_close
     rows = []
-    for point in points if newest is None else points[-newest:]:
+    for point in points:
         row = {
             "time": clock_text(found.region, point.time_s),
             "minute": point.minute,
@@ -260,6 +260,7 @@ def book(
     market: Market, found: Instrument, depth: int, *, odd_lots: bool = False, details: bool = False
 ) -> Fields:
     """Return the s2c of an order book, pushed or pulled."""
+    details = details or found.kind == "crypto"
     bids, asks = market.book(found.symbol, depth, odd_lots=odd_lots)
     time_ns = market.quote(found.symbol).time_ns
     text = _milliseconds_text(found.region, time_ns)

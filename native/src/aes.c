@@ -66,7 +66,8 @@ static inline uint32_t rotate_right(uint32_t v, unsigned n) {
 
 /* Each byte times x in GF(2^8). */
 static inline uint32_t times_x(uint32_t v) {
-    return (v & 0x7f7f7f7f) << 1 ^ (v >> 7 & 0x01010101) * 0x1b;
+    uint32_t carries = v >> 7 & 0x01010101;
+    return (v & 0x7f7f7f7f) << 1 ^ (((carries << 8) - carries) & 0x1b1b1b1b);
 }
 
 static inline uint32_t mix_column(uint32_t v) {
@@ -86,40 +87,39 @@ static inline uint32_t substitute(const uint8_t table[256], uint32_t row0, uint3
            (uint32_t)table[row2 >> 16 & 0xff] << 16 | (uint32_t)table[row3 >> 24] << 24;
 }
 
+static inline void add_key(uint32_t s[4], const uint8_t key[FF_AES_BLOCK]) {
+    for (size_t i = 0; i < 4; i++)
+        s[i] ^= ff_load_u32(key + 4 * i);
+}
+
 /* `in` and `out` may be the same. */
 static void encrypt_portable(const ff_aes *aes, const uint8_t *in, uint8_t *out) {
     uint32_t s[4], t[4];
-    for (size_t i = 0; i < 4; i++)
-        s[i] = ff_load_u32(in + 4 * i) ^ ff_load_u32(aes->encrypt_keys[0] + 4 * i);
+    memcpy(s, in, sizeof s);
+    add_key(s, aes->encrypt_keys[0]);
     for (size_t round = 1; round <= FF_AES_ROUNDS; round++) {
-        for (size_t i = 0; i < 4; i++) {
+        for (size_t i = 0; i < 4; i++)
             t[i] = substitute(box, s[i], s[(i + 1) % 4], s[(i + 2) % 4], s[(i + 3) % 4]);
-            if (round < FF_AES_ROUNDS)
-                t[i] = mix_column(t[i]);
-            t[i] ^= ff_load_u32(aes->encrypt_keys[round] + 4 * i);
-        }
-        memcpy(s, t, sizeof s);
+        for (size_t i = 0; i < 4; i++) /* a loop of its own: the compiler can do all at once */
+            s[i] = round < FF_AES_ROUNDS ? mix_column(t[i]) : t[i];
+        add_key(s, aes->encrypt_keys[round]);
     }
-    for (size_t i = 0; i < 4; i++)
-        store_column(out + 4 * i, s[i]);
+    memcpy(out, s, sizeof s);
 }
 
 static void decrypt_portable(const ff_aes *aes, const uint8_t *in, uint8_t *out) {
     uint32_t s[4], t[4];
-    for (size_t i = 0; i < 4; i++)
-        s[i] = ff_load_u32(in + 4 * i) ^ ff_load_u32(aes->decrypt_keys[0] + 4 * i);
+    memcpy(s, in, sizeof s);
+    add_key(s, aes->decrypt_keys[0]);
     for (size_t round = 1; round <= FF_AES_ROUNDS; round++) {
-        for (size_t i = 0; i < 4; i++) {
+        for (size_t i = 0; i < 4; i++)
             t[i] =
                 substitute(inverse_box, s[i], s[(i + 3) % 4], s[(i + 2) % 4], s[(i + 1) % 4]);
-            if (round < FF_AES_ROUNDS)
-                t[i] = unmix_column(t[i]);
-            t[i] ^= ff_load_u32(aes->decrypt_keys[round] + 4 * i);
-        }
-        memcpy(s, t, sizeof s);
+        for (size_t i = 0; i < 4; i++) /* a loop of its own: the compiler can do all at once */
+            s[i] = round < FF_AES_ROUNDS ? unmix_column(t[i]) : t[i];
+        add_key(s, aes->decrypt_keys[round]);
     }
-    for (size_t i = 0; i < 4; i++)
-        store_column(out + 4 * i, s[i]);
+    memcpy(out, s, sizeof s);
 }
 
 static inline void xor_block(uint8_t *out, const uint8_t *a, const uint8_t *b) {

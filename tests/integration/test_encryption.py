@@ -195,10 +195,15 @@ def pushes():
 
 
 def watched(url, **options):
-    """Return a feed and the list where the texts of its notices will be."""
-    feed, texts = ff.connect(url, **options), []
-    feed.on_event(lambda event: texts.append(event.text) if event.kind == "notice" else None)
-    return feed, texts
+    """Return a feed and the list where the words of its notices will be."""
+    feed, words = ff.connect(url, **options), []
+
+    def on_event(event):
+        if event.kind == "notice":
+            words.append(event.text.rpartition(": ")[2])  # behind the name of what happened
+
+    feed.on_event(on_event)
+    return feed, words
 
 
 NOTICES = [f"notice {i}" for i in range(5)]
