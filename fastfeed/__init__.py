@@ -46,10 +46,10 @@ from fastfeed.feeds.opend_records import (
     WatchlistGroup,
 )
 from fastfeed.hub import Hub
-from fastfeed.schema import Flags, dtype
+from fastfeed.schema import Flags, Session, dtype
 from fastfeed.stream import Reader, Stream
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AuthError",
@@ -80,6 +80,7 @@ __all__ = [
     "RemoteProtocolError",
     "RequestError",
     "RequestTimeout",
+    "Session",
     "Snapshot",
     "StaticInfo",
     "Stream",

@@ -156,7 +156,6 @@ cdef extern from "fastfeed/opend.h" nogil:
         ff_symbols *symbols
         ff_symbols *brokers
         int64_t recv_ns
-        uint8_t flags
         uint64_t *dropped
         uint64_t cut_levels
 

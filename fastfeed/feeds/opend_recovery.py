@@ -106,12 +106,13 @@ class OpendRecovery:
         last, last_ns = machine.last_tick(number)
         pulled: Rows | None = None
         error: FastfeedError | None = None
-        closed = False
+        closed = last < 0  # before the first tick ever seen there is nothing to miss
         try:
             for n in _PULLS:
                 pulled = await self._feed.get_ticks(symbol, n)
-                closed = len(pulled) < n or (last >= 0 and int(pulled["seq"][0]) <= last)
-                if closed:
+                # A short answer proves nothing: OpenD may have begun only now.
+                closed = closed or (len(pulled) > 0 and int(pulled["seq"][0]) <= last)
+                if closed or len(pulled) < n:
                     break
         except ConnectError:
             raise
@@ -124,13 +125,14 @@ class OpendRecovery:
             return None
         waited = np.frombuffer(bytes(machine.take_held(number)), self._feed.ticks.dtype)
         rows, fetched = in_order(pulled, waited, last)
-        # Before the first tick ever seen there is nothing to miss.
-        machine.release(number, rows.tobytes(), gap=not closed and last >= 0)
-        if closed or (last < 0 and error is None):
+        machine.release(number, rows.tobytes(), gap=not closed)
+        if closed and error is None:
             return fetched
         first_ns = int(rows["time_ns"][0]) if len(rows) else 0
         reason = (
-            f"{fetched} ticks were fetched, older ones are lost" if error is None else str(error)
+            f"{fetched} ticks were fetched, which do not reach back to the last one before"
+            if error is None
+            else str(error)
         )
         self._tell_hole(symbol, last_ns, first_ns, fetched, reason)
         return None

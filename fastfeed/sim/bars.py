@@ -148,6 +148,7 @@ class Bars:
         self._midnights_s = midnights_s
         self.minutes = np.zeros(0, BAR)  # of the ticks
         self._today: _Bars = self.minutes
+        self._begun: dict[str, tuple[date, _Bars]] = {}  # what of a period was before this day
 
     def add(
         self, time_ns: npt.NDArray[Any], price: npt.NDArray[Any], volume: npt.NDArray[Any]
@@ -301,10 +302,12 @@ class Bars:
             days[-1:] = self._today
         if interval == "1d":
             return days
-        # The running week has days before the first tick.
+        # The first week has days before the first tick.
         first = calendar.local(self._region, int(days["start_s"][0])).date()
-        before = self._past_days("1d", _period(interval, first), first - timedelta(1))
-        return self._periods(interval, np.r_[before, days])
+        if interval not in self._begun or self._begun[interval][0] != first:
+            before = self._past_days(interval, _period(interval, first), first - timedelta(1))
+            self._begun[interval] = (first, before)
+        return self._periods(interval, np.r_[self._begun[interval][1], days])
 
     def _periods(self, interval: str, days: _Bars) -> _Bars:
         labels = [

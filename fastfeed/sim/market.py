@@ -37,6 +37,7 @@ __all__ = ["Level", "Market", "Place", "Point", "Quote"]
 _DAY = np.dtype(DAY_FIELDS)
 _LEVELS = 60
 _PLACES = 40
+_OTHERS = 4096  # symbols that never trade, of which something is kept
 _BROKERS = tuple(
     (1000 + 57 * i, name)
     for i, name in enumerate(
@@ -139,6 +140,7 @@ class Market:
         bounds = np.array([where[region] for region in regions])
         self.days["midnights_start"], self.days["midnights_end"] = bounds.T
         self._bars: dict[str, tuple[Bars, int]] = {}
+        self._anchors: dict[str, float] = {}
 
     # Ticks.
 
@@ -250,8 +252,12 @@ class Market:
     def anchor(self, symbol: str) -> float:
         """Return the price where the past of a symbol meets its ticks."""
         number = self._numbers.get(symbol)
-        found = None if number is None else self._source.first_price(number)
-        return instrument(symbol).price if found is None else found
+        if number is None:
+            return instrument(symbol).price
+        if symbol not in self._anchors:
+            found = self._source.first_price(number)
+            self._anchors[symbol] = instrument(symbol).price if found is None else found
+        return self._anchors[symbol]
 
     def quote(self, symbol: str) -> Quote:
         """Return the state of a symbol."""
@@ -278,6 +284,8 @@ class Market:
     def _at_rest(self, symbol: str) -> tuple[Bars, float]:
         """Return the bars of a symbol, and the close of the day before its first tick."""
         if symbol not in self._bars:
+            if len(self._bars) >= len(self.symbols) + _OTHERS:
+                self._bars = {s: bars for s, bars in self._bars.items() if s in self._numbers}
             found = instrument(symbol)
             region = found.region
             price = self.anchor(symbol)
@@ -322,6 +330,11 @@ class Market:
         """Return the last bars of a symbol, and the close before each."""
         found = self.bars(symbol).last(interval, count + 1)
         return self._with_closes(symbol, found, adjust, count)
+
+    def newest_bar(self, symbol: str, interval: str, adjust: int = 0) -> npt.NDArray[Any]:
+        """Return the running bar of a symbol, as an array of one."""
+        bars = self.bars(symbol).last(interval, 1)
+        return adjusted(bars, self.rehabs(symbol), symbol.rpartition(".")[2], adjust)
 
     def bars_between(
         self,

@@ -46,6 +46,8 @@ _ROWS = 1000
 _SECURITIES = 400
 _FUTURES = 200
 _CHAIN_DAYS = 30
+_CALENDAR_DAYS = 3660
+_PAGE = 50_000  # most bars of a page, asked for or not
 _REGIONS = {number: region for region, number in MARKETS.items()}
 _TRADE_MARKETS = {
     1: "HK", 2: "US", 3: "SH", 4: "SH", 5: "HK", 6: "JP", 7: "SG", 8: "SG", 9: "MY", 10: "JP",
@@ -193,9 +195,9 @@ class Answers:
                 raise Refused("expected the nextReqKey of the page before")
             begin = int.from_bytes(c2s.nextReqKey[8:], "little")
         self._history.take(found.symbol)
-        limit = c2s.maxAckKLNum if c2s.HasField("maxAckKLNum") and c2s.maxAckKLNum > 0 else None
+        limit = min(c2s.maxAckKLNum, _PAGE) if c2s.maxAckKLNum > 0 else _PAGE
         bars, closes = self._market.bars_between(
-            found.symbol, interval, begin, end, None if limit is None else limit + 1, c2s.rehabType
+            found.symbol, interval, begin, end, limit + 1, c2s.rehabType
         )
         fields = c2s.needKLFieldsFlag if c2s.needKLFieldsFlag else 1023
         answer: Fields = {
@@ -209,7 +211,7 @@ class Answers:
             ),
             "name": found.name,
         }
-        if limit is not None and len(bars) > limit:
+        if len(bars) > limit:
             answer["nextReqKey"] = b"fastfeed" + int(bars["start_s"][limit]).to_bytes(8, "little")
         return answer
 
@@ -246,7 +248,8 @@ class Answers:
             if c2s.secType and c2s.secType not in self._kinds:
                 raise Refused(f"no securities of type {c2s.secType}")
             kind = self._kinds[c2s.secType] if c2s.secType else None
-            found = self._market.instruments(_REGIONS.get(c2s.market), kind)
+            region = _REGIONS.get(c2s.market, "none") if c2s.market else None
+            found = self._market.instruments(region, kind)
         return {"staticInfoList": [records.static_info(one) for one in found]}
 
     def _snapshot(self, asker: Asker, c2s: Any) -> Fields:
@@ -351,6 +354,8 @@ class Answers:
         else:
             raise Refused(f"no trading days of market {c2s.market}")
         first, last = _day(c2s.beginTime), _day(c2s.endTime)
+        if (last - first).days > _CALENDAR_DAYS:
+            raise Refused(f"expected at most {_CALENDAR_DAYS} days, got {(last - first).days}")
         days = calendar.trading_days(region, first, last) if first <= last else ()
         return {
             "tradeDateList": [
@@ -498,9 +503,12 @@ _ANSWERS: dict[int, tuple[str, Callable[[Answers, Asker, Any], Fields]]] = {
 
 def _day(text: str) -> date:
     try:
-        return datetime.fromisoformat(text.replace("/", "-")).date()
+        day = datetime.fromisoformat(text.replace("/", "-")).date()
     except ValueError:
-        raise Refused(f"expected a date, got {text!r}") from None
+        day = date.min
+    if not 1970 <= day.year < 9999:
+        raise Refused(f"expected a date from 1970 on, got {text!r}")
+    return day
 
 
 def _epoch_s(region: str, text: str, *, end: bool = False) -> int:

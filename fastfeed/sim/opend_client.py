@@ -297,7 +297,7 @@ class Client:
 
     def _push_bar(self, found: Instrument, interval: str, adjust: int) -> bytes:
         sim = self._sim
-        bars, _ = sim._market.last_bars(found.symbol, interval, 1, adjust)
+        bars = sim._market.newest_bar(found.symbol, interval, adjust)
         s2c = {
             "rehabType": adjust,
             "klType": records.KL_TYPES[interval],

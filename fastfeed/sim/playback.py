@@ -104,9 +104,15 @@ class TapeSource:
         return self.store[start : start + min(_BATCH, self.due - position)]
 
     def first_price(self, symbol: int) -> float | None:
-        found = self.store["symbol"] == symbol
-        at = int(found.argmax())
-        return float(self.store["price"][at]) if found[at] else None
+        symbols = self.store["symbol"]
+        start, size = 0, _BATCH
+        while start < len(symbols):  # most symbols are found early
+            found = symbols[start : start + size] == symbol
+            if found.any():
+                return float(self.store["price"][start + int(found.argmax())])
+            start += size
+            size *= 2
+        return None
 
 
 class GeneratorSource:

@@ -18,7 +18,7 @@ typedef struct side {
     int n;
 } side;
 
-static void run(side *s, opend_kind kind, uint8_t flags, size_t max_rows, const uint8_t *body,
+static void run(side *s, opend_kind kind, size_t max_rows, const uint8_t *body,
                 size_t length) {
     memset(s, 0, sizeof *s);
     CHECK(ff_symbols_init(&s->symbols, 100) == 0);
@@ -29,7 +29,6 @@ static void run(side *s, opend_kind kind, uint8_t flags, size_t max_rows, const 
     s->decoder.symbols = &s->symbols;
     s->decoder.brokers = &s->brokers;
     s->decoder.recv_ns = 42;
-    s->decoder.flags = flags;
     size_t rows = kind == KIND_BOOKS || kind == KIND_BROKERS ? 1 : max_rows;
     s->bytes = rows * opend_row_size(kind);
     s->rows = malloc(s->bytes + GUARD);
@@ -39,10 +38,6 @@ static void run(side *s, opend_kind kind, uint8_t flags, size_t max_rows, const 
     CHECK(s->n > -FF_REASONS && s->n <= (int)rows);
     for (size_t i = 0; i < GUARD; i++)
         CHECK(s->rows[s->bytes + i] == 0xa5);
-    if (s->n <= 0)
-        CHECK(s->decoder.flags == flags);
-    else
-        CHECK(s->decoder.flags == 0);
     if (s->n < 0) {
         for (int i = 0; i < FF_REASONS; i++)
             CHECK(s->decoder.dropped[i] == 0);
@@ -114,7 +109,7 @@ static void check_tick(const ff_tick *row) {
     CHECK(ff_is_finite(row->volume) || row->volume != row->volume);
     CHECK(ff_is_finite(row->turnover) || row->turnover != row->turnover);
     CHECK(row->side >= -1 && row->side <= 1);
-    CHECK((row->flags & ~0xb) == 0);
+    CHECK((row->flags & ~0x3) == 0);
 }
 
 static void check_rows(opend_kind kind, const side *s) {
@@ -146,16 +141,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
         return 0;
     opend_kind kind = (opend_kind)(data[0] % KINDS);
     size_t max_rows = data[1] < 0x80 ? (size_t)data[1] : MAX_ROWS;
-    uint8_t flags = data[1] & 1 ? FF_FLAG_GAP : 0;
     uint8_t *body = exact_copy(data + 2, length - 2);
     side plain;
-    run(&plain, kind, flags, max_rows, body, length - 2);
+    run(&plain, kind, max_rows, body, length - 2);
     CHECK(plain.symbols.count <= (kind == KIND_QUOTES ? 100 : KNOWN + 1));
     if (plain.n >= 0) {
         check_rows(kind, &plain);
         side rough;
         bytes other = roughen(kind, body, length - 2);
-        run(&rough, kind, flags, max_rows, other.data, other.length);
+        run(&rough, kind, max_rows, other.data, other.length);
         CHECK(rough.n == plain.n);
         CHECK(memcmp(plain.rows, rough.rows, (size_t)plain.n * opend_row_size(kind)) == 0);
         CHECK(memcmp(plain.decoder.dropped, rough.decoder.dropped,
@@ -169,45 +163,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     finish(&plain);
     free(body);
     return 0;
-}
-
-/* A body of a kind with all fields, as OpenD sends it. */
-static void put_seed(bytes *seed, opend_kind kind, bool reply, size_t elements) {
-    static const char *const codes[] = {"AAPL", "MSFT"};
-    bytes s2c = {0};
-    uint32_t field = 2;
-    if (kind == KIND_BARS) {
-        put_int(&s2c, 1, 1);
-        put_int(&s2c, 2, 6);
-        put_security(&s2c, 3, 11, "AAPL", 4);
-        field = 4;
-    } else if (kind != KIND_QUOTES) {
-        put_security(&s2c, 1, 11, "AAPL", 4);
-    }
-    for (size_t i = 0; i < elements; i++) {
-        bytes element = {0};
-        int64_t number = (int64_t)i;
-        if (kind == KIND_TICKS)
-            put_ticker_fields(&element, number);
-        else if (kind == KIND_QUOTES)
-            put_quote_fields(&element, 11, codes[i % 2], number, (unsigned)(i % 16));
-        else if (kind == KIND_BOOKS)
-            put_level_fields(&element, number, i % 3);
-        else if (kind == KIND_TIMESHARE)
-            put_point_fields(&element, number);
-        else if (kind == KIND_BROKERS)
-            put_broker_fields(&element, 150 * number, i % 2 == 1);
-        else
-            put_bar_fields(&element, number);
-        if (kind == KIND_BOOKS || kind == KIND_BROKERS)
-            field = i < elements / 2 ? 2 : 3;
-        put_message(&s2c, kind == KIND_QUOTES ? 1 : field, &element);
-    }
-    if (kind == KIND_BOOKS)
-        put_book_end(&s2c, 1);
-    else if (kind != KIND_QUOTES)
-        put_text(&s2c, field + 1, "a name", 6);
-    put_body(seed, reply, &s2c);
 }
 
 /* Seeds that only ticks have. */
@@ -269,7 +224,7 @@ bool fuzz_seed(size_t number, bytes *seed) {
     if (number < 3 * KINDS) {
         put_u8(seed, (unsigned)(number % KINDS));
         put_u8(seed, number % 2 == 0 ? 0x80 : 0x81);
-        put_seed(seed, (opend_kind)(number % KINDS), number / KINDS == 1,
+        put_kind(seed, (opend_kind)(number % KINDS), number / KINDS == 1,
                  elements[number / KINDS]);
         return true;
     }

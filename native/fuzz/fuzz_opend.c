@@ -1,23 +1,29 @@
-/* The whole machine. The first two bytes of an input say how it is set, and how the rest is
- * cut into reads: the rows, frames and counters are the same as in one piece. */
+/* The whole machine, listening to all streams. The first two bytes of an input say how it is
+ * set, and how the rest is cut into reads: the rows, frames and counters are the same as in
+ * one piece, and the latest row of each symbol is the last one of its stream. */
 
 #include "fastfeed/opend.h"
 
+#include "opend_decode.h"
+
 #include "fuzz.h"
 
-enum { CAPACITY = 64, WINDOW = 4096, LIMIT = 1 << 16 };
+enum { CAPACITY = 64, WINDOW = 4096, LIMIT = 1 << 16, DEPTH = 5 };
 
 typedef struct machine {
-    ff_symbols symbols;
-    ff_ring ring;
+    ff_symbols symbols, brokers;
+    ff_ring *rings;
+    ff_latest latest[FF_STREAMS];
+    ff_order order;
     ff_opend m;
-    bytes rows;
+    bytes rows[FF_STREAMS];
+    bytes held;
     bytes frames;
     int status;
 } machine;
 
 /* Bits of the second byte. */
-enum { CHECK_SHA1 = 0x80, ENCRYPTED = 0x40, ECB = 0x20 };
+enum { CHECK_SHA1 = 0x80, ENCRYPTED = 0x40, ECB = 0x20, ORDERED = 0x10 };
 
 static void set_cipher(ff_opend_cipher *cipher, unsigned options) {
     if ((options & ENCRYPTED) != 0)
@@ -26,32 +32,77 @@ static void set_cipher(ff_opend_cipher *cipher, unsigned options) {
                              (const uint8_t *)"fedcba9876543210", (options & 1) != 0);
 }
 
-static void open_machine(machine *x, unsigned options, ff_ring ring) {
-    memset(x, 0, sizeof *x);
-    CHECK(ff_symbols_init(&x->symbols, 50) == 0);
-    x->ring = ring;
-    CHECK(ff_opend_init(&x->m, WINDOW, LIMIT, &x->symbols) == 0);
-    x->m.rings[FF_STREAM_TICKS] = &x->ring;
-    x->m.check_sha1 = (options & CHECK_SHA1) != 0;
-    set_cipher(&x->m.cipher, options);
-    x->m.decoder.flags = FF_FLAG_GAP;
+static size_t row_size(int stream) {
+    return stream == FF_STREAM_BOOKS || stream == FF_STREAM_ODD_BOOKS
+               ? ff_book_size(DEPTH)
+               : ff_row_types[stream].size;
 }
 
-static ff_ring close_machine(machine *x) {
+static void open_machine(machine *x, unsigned options, ff_ring *rings) {
+    memset(x, 0, sizeof *x);
+    CHECK(ff_symbols_init(&x->symbols, 50) == 0);
+    CHECK(ff_symbols_init(&x->brokers, 50) == 0);
+    CHECK(ff_opend_init(&x->m, WINDOW, LIMIT, &x->symbols) == 0);
+    x->rings = rings;
+    for (int i = 0; i < FF_STREAMS; i++) {
+        ff_latest_init(&x->latest[i], row_size(i));
+        x->m.rings[i] = &rings[i];
+        x->m.latest[i] = &x->latest[i];
+    }
+    ff_order_init(&x->order);
+    if ((options & ORDERED) != 0) {
+        x->m.order = &x->order;
+        ff_order_of(&x->order, 1)->held = true; /* the second symbol that comes */
+    }
+    x->m.depth = DEPTH;
+    x->m.decoder.brokers = &x->brokers;
+    x->m.check_sha1 = (options & CHECK_SHA1) != 0;
+    set_cipher(&x->m.cipher, options);
+}
+
+static void close_machine(machine *x) {
     ff_opend_free(&x->m);
     ff_symbols_free(&x->symbols);
-    free(x->rows.data);
+    ff_symbols_free(&x->brokers);
+    ff_order_free(&x->order);
+    for (int i = 0; i < FF_STREAMS; i++) {
+        ff_latest_free(&x->latest[i]);
+        free(x->rows[i].data);
+    }
+    free(x->held.data);
     free(x->frames.data);
-    return x->ring;
 }
 
 static void publish(machine *x) {
-    uint64_t position = ff_ring_published(&x->ring), lost = 0;
-    ff_opend_publish(&x->m);
-    uint64_t n = ff_ring_poll(&x->ring, &position, &lost);
-    CHECK(lost == 0 && n < CAPACITY / 4 + CAPACITY / 2);
-    put(&x->rows, ff_ring_row(&x->ring, position), (size_t)n * sizeof(ff_tick));
-    CHECK(ff_ring_intact(&x->ring, position));
+    uint64_t positions[FF_STREAMS];
+    for (int i = 0; i < FF_STREAMS; i++)
+        positions[i] = ff_ring_published(&x->rings[i]);
+    unsigned dirty = ff_opend_publish(&x->m);
+    for (int i = 0; i < FF_STREAMS; i++) {
+        uint64_t lost = 0, n = ff_ring_poll(&x->rings[i], &positions[i], &lost);
+        CHECK(lost == 0 && n < CAPACITY / 4 + CAPACITY / 2);
+        CHECK((n > 0) == (dirty >> i & 1));
+        put(&x->rows[i], ff_ring_row(&x->rings[i], positions[i]), (size_t)n * row_size(i));
+        CHECK(ff_ring_intact(&x->rings[i], positions[i]));
+    }
+}
+
+/* The latest row of a symbol, and of a session, is the last one that was published. */
+static void check_latest(const machine *x) {
+    const bytes *quotes = &x->rows[FF_STREAM_QUOTES];
+    const size_t size = row_size(FF_STREAM_QUOTES);
+    for (size_t at = 0; at < quotes->length; at += size) {
+        ff_quote row, later;
+        memcpy(&row, quotes->data + at, size);
+        bool last = true;
+        for (size_t next = at + size; last && next < quotes->length; next += size) {
+            memcpy(&later, quotes->data + next, size);
+            last = later.symbol != row.symbol || later.session != row.session;
+        }
+        const uint8_t *kept = ff_latest_row(&x->latest[FF_STREAM_QUOTES],
+                                            (size_t)row.symbol * FF_SESSIONS + row.session);
+        CHECK(kept != NULL && (!last || memcmp(kept, &row, size) == 0));
+    }
 }
 
 /* True: call again. */
@@ -66,6 +117,9 @@ static bool handle(machine *x, const ff_opend_frame *frame) {
         put(&x->frames, "|", 1);
     } else if (x->status == FF_OPEND_ROWS_FULL) {
         publish(x);
+    } else if (x->status == FF_OPEND_HELD) {
+        CHECK(frame->length > 0);
+        put(&x->held, frame->body, frame->length * sizeof(ff_tick));
     }
     return x->status > 0;
 }
@@ -111,11 +165,12 @@ static void check_same(const bytes *a, const bytes *b) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
-    /* Mappings are slow to make: two rings for all inputs. */
-    static ff_ring rings[2];
-    for (int i = 0; i < 2; i++) {
-        if (rings[i].header == NULL)
-            CHECK(ff_ring_create(&rings[i], sizeof(ff_tick), CAPACITY) == 0);
+    /* Mappings are slow to make: the same rings for all inputs. */
+    static ff_ring rings[2][FF_STREAMS];
+    for (int i = 0; i < 2 * FF_STREAMS; i++) {
+        ff_ring *ring = &rings[i / FF_STREAMS][i % FF_STREAMS];
+        if (ring->header == NULL)
+            CHECK(ff_ring_create(ring, row_size(i % FF_STREAMS), CAPACITY) == 0);
     }
     if (length < 2)
         return 0;
@@ -127,7 +182,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     in_pieces(&pieces, data + 2, length - 2, cut);
 
     CHECK(whole.status == pieces.status);
-    check_same(&whole.rows, &pieces.rows);
+    for (int i = 0; i < FF_STREAMS; i++)
+        check_same(&whole.rows[i], &pieces.rows[i]);
+    check_same(&whole.held, &pieces.held);
+    check_latest(&whole);
     check_same(&whole.frames, &pieces.frames);
     CHECK(memcmp(&whole.m.counters, &pieces.m.counters, sizeof whole.m.counters) == 0);
     CHECK(memcmp(whole.m.decoder.dropped, pieces.m.decoder.dropped,
@@ -140,14 +198,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
         rejected += c->rejected[i];
     CHECK(c->bytes <= length - 2);
     CHECK(c->bytes >= c->packets * FF_OPEND_HEADER);
-    CHECK(c->rows[FF_STREAM_TICKS] * sizeof(ff_tick) == whole.rows.length);
+    for (int i = 0; i < FF_STREAMS; i++)
+        CHECK(c->rows[i] * row_size(i) == whole.rows[i].length);
     CHECK(rejected + c->ignored <= c->packets + (whole.status < 0));
     CHECK(c->frames <= c->packets);
     CHECK((whole.status < 0) == (c->rejected[FF_EMAGIC] + c->rejected[FF_ELENGTH] == 1));
-    rings[0] = close_machine(&whole);
-    rings[1] = close_machine(&pieces);
+    close_machine(&whole);
+    close_machine(&pieces);
     return 0;
 }
+
+enum { SEEDS = 9 };
+
+static const uint32_t push_of[KINDS] = {
+    [KIND_TICKS] = FF_OPEND_PUSH_TICKS,         [KIND_QUOTES] = FF_OPEND_PUSH_QUOTES,
+    [KIND_BOOKS] = FF_OPEND_PUSH_BOOK,          [KIND_BARS] = FF_OPEND_PUSH_BARS,
+    [KIND_BARS_REPLY] = FF_OPEND_PUSH_BARS,     [KIND_BROKERS] = FF_OPEND_PUSH_BROKERS,
+    [KIND_TIMESHARE] = FF_OPEND_PUSH_TIMESHARE,
+};
 
 static void put_seed(bytes *seed, size_t number) {
     bytes body = {0};
@@ -179,21 +247,32 @@ static void put_seed(bytes *seed, size_t number) {
         put_packet(seed, 1004, 2, "abc", 3);
         seed->data[seed->length - 44 - 3 + 15] = 0x7f;
         break;
+    case 6:
+    case 7:
+    case 8:
+        for (uint32_t i = 0; i < 2 * KINDS; i++) {
+            opend_kind kind = (opend_kind)(i % KINDS);
+            put_kind(&body, kind, false, number == 6 ? 1 : number == 7 ? 9 : i);
+            put_packet_of(seed, push_of[kind], i, &body);
+        }
+        break;
     default:
         break;
     }
 }
 
 bool fuzz_seed(size_t number, bytes *seed) {
-    if (number >= 12) /* 0 to 5 in clear, 6 to 11 encrypted */
+    if (number >= 2 * SEEDS) /* first in clear, then encrypted */
         return false;
     unsigned options = (number % 2 == 0 ? CHECK_SHA1 : 0) | 1;
-    if (number >= 6)
+    if (number % 3 == 0)
+        options |= ORDERED;
+    if (number >= SEEDS)
         options |= ENCRYPTED | (number % 4 < 2 ? ECB : 0);
     put_u8(seed, (unsigned)(number * 41));
     put_u8(seed, options);
     bytes plain = {0};
-    put_seed(&plain, number % 6);
+    put_seed(&plain, number % SEEDS);
     ff_opend_cipher cipher = {0};
     set_cipher(&cipher, options);
     size_t size = ff_opend_encrypted_packets_length(&cipher, plain.data, plain.length);

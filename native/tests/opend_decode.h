@@ -10,6 +10,9 @@
 #include "fastfeed/opend_ticks.h"
 #include "fastfeed/opend_timeshare.h"
 
+#include "check.h"
+#include "opend_bytes.h"
+
 typedef enum opend_kind {
     KIND_TICKS,
     KIND_QUOTES,
@@ -59,6 +62,45 @@ static inline int opend_decode(opend_kind kind, ff_opend_decoder *d, const uint8
     default:
         return ff_opend_decode_brokers(d, body, length, rows);
     }
+}
+
+/* A body of a kind with all fields, as OpenD sends it. */
+static inline void put_kind(bytes *b, opend_kind kind, bool reply, size_t elements) {
+    static const char *const codes[] = {"AAPL", "MSFT"};
+    bytes s2c = {0};
+    uint32_t field = 2;
+    if (kind == KIND_BARS) {
+        put_int(&s2c, 1, 1);
+        put_int(&s2c, 2, 6);
+        put_security(&s2c, 3, 11, "AAPL", 4);
+        field = 4;
+    } else if (kind != KIND_QUOTES) {
+        put_security(&s2c, 1, 11, "AAPL", 4);
+    }
+    for (size_t i = 0; i < elements; i++) {
+        bytes element = {0};
+        int64_t number = (int64_t)i;
+        if (kind == KIND_TICKS)
+            put_ticker_fields(&element, number);
+        else if (kind == KIND_QUOTES)
+            put_quote_fields(&element, 11, codes[i % 2], number, (unsigned)(i % 16));
+        else if (kind == KIND_BOOKS)
+            put_level_fields(&element, number, i % 3);
+        else if (kind == KIND_TIMESHARE)
+            put_point_fields(&element, number);
+        else if (kind == KIND_BROKERS)
+            put_broker_fields(&element, 150 * number, i % 2 == 1);
+        else
+            put_bar_fields(&element, number);
+        if (kind == KIND_BOOKS || kind == KIND_BROKERS)
+            field = i < elements / 2 ? 2 : 3;
+        put_message(&s2c, kind == KIND_QUOTES ? 1 : field, &element);
+    }
+    if (kind == KIND_BOOKS)
+        put_book_end(&s2c, 1);
+    else if (kind != KIND_QUOTES)
+        put_text(&s2c, field + 1, "a name", 6);
+    put_body(b, reply, &s2c);
 }
 
 #endif

@@ -587,37 +587,6 @@ static void test_values(void) {
     close_fixture(&f);
 }
 
-/* The flags asked for go into the next row, whatever is refused in between. */
-static void test_flags(void) {
-    fixture f;
-    bytes t = {0};
-    int reason;
-    open_fixture(&f);
-    f.machine.decoder.flags = FF_FLAG_GAP;
-    put_int(&t, 2, 5);
-    CHECK(one_row(&f, &t, &reason) == NULL); /* a row without a price */
-    put_ticker_fields(&t, 1);
-    put(&t, "\x98", 1);
-    CHECK(one_row(&f, &t, &reason) == NULL && reason == FF_ETRUNCATED);
-    bytes body = {0}, s2c = {0};
-    put_security(&s2c, 1, 11, "AAPL", 4);
-    for (int i = 0; i < 2; i++) { /* a good row and a bad one: neither counts */
-        put_ticker_fields(&t, 1);
-        put(&t, "\x98", i == 0 ? 0 : 1);
-        put_message(&s2c, 2, &t);
-    }
-    put_int(&body, 1, 0);
-    put_message(&body, 4, &s2c);
-    CHECK_EQ(reason_of(&body, &f), FF_ETRUNCATED);
-    free(body.data);
-    put_ticker_fields(&t, 1);
-    put_int(&t, 10, 3);
-    CHECK_EQ(one_row(&f, &t, &reason)->flags, FF_FLAG_GAP | FF_FLAG_CACHED);
-    put_ticker_fields(&t, 1);
-    CHECK_EQ(one_row(&f, &t, &reason)->flags, 0);
-    close_fixture(&f);
-}
-
 /* A ring of 64 rows: pushes of up to 32, publications of up to 16 - 1 + 32. */
 static void test_small_ring(void) {
     bytes body = {0};
@@ -894,7 +863,6 @@ int main(void) {
     test_ret_type();
     test_symbols();
     test_values();
-    test_flags();
     test_small_ring();
     test_any_shape();
     test_security_repeated();

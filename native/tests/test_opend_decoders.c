@@ -94,53 +94,6 @@ static size_t rows_of(opend_kind kind, size_t elements) {
     return kind == KIND_QUOTES ? 4 * elements : elements;
 }
 
-static uint8_t flags_of(opend_kind kind, const uint8_t *rows, size_t i) {
-    const void *row = rows + i * opend_row_size(kind);
-    switch (kind) {
-    case KIND_TICKS:
-        return ((const ff_tick *)row)->flags;
-    case KIND_QUOTES:
-        return ((const ff_quote *)row)->flags;
-    case KIND_BOOKS:
-        return ((const ff_book *)row)->flags;
-    case KIND_TIMESHARE:
-        return ((const ff_timeshare *)row)->flags;
-    case KIND_BROKERS:
-        return ((const ff_brokers *)row)->flags;
-    default:
-        return ((const ff_bar *)row)->flags;
-    }
-}
-
-/* The flags for the next row are used once, and only when there is a row. */
-static void test_flags(void) {
-    for (int kind = 0; kind < KINDS; kind++) {
-        for (int rough = 0; rough < 2; rough++) {
-            fixture f;
-            bytes body = {0};
-            open_fixture(&f);
-            f.decoder.flags = FF_FLAG_GAP;
-            put_text(&body, 9, "", 0);
-            CHECK_EQ(decode(&f, (opend_kind)kind, &body, ROOM), -FF_ERETTYPE);
-            CHECK_EQ(f.decoder.flags, FF_FLAG_GAP);
-            body.length = 0;
-            put_whole(&body, (opend_kind)kind, false, 3);
-            if (rough)
-                put_int(&body, 9, 0);
-            size_t rows = rows_of((opend_kind)kind, 3);
-            for (int again = 0; again < 2; again++) {
-                CHECK_EQ(decode(&f, (opend_kind)kind, &body, ROOM), rows);
-                for (size_t i = 0; i < rows; i++)
-                    CHECK_EQ(flags_of((opend_kind)kind, f.rows, i),
-                             i == 0 && !again ? FF_FLAG_GAP : 0);
-            }
-            CHECK_EQ(f.decoder.flags, 0);
-            close_fixture(&f);
-            free(body.data);
-        }
-    }
-}
-
 /* A push, a reply, and the same with more in it are the same. */
 static void test_replies(void) {
     for (int kind = 0; kind < KINDS; kind++) {
@@ -379,7 +332,6 @@ static void test_whole_rows(void) {
 }
 
 int main(void) {
-    test_flags();
     test_replies();
     test_room();
     test_all_or_nothing();

@@ -127,7 +127,7 @@ def test_a_hole_too_large_is_told_with_its_bounds(run):
                 assert not gap.filled
                 assert gap.start_ns == rows["time_ns"][at - 1]
                 assert gap.end_ns == rows["time_ns"][at]
-                assert "older ones are lost" in gap.text
+                assert "do not reach back" in gap.text
                 assert 900 <= gap.rows <= 1000
                 assert np.all(rows["flags"][at : at + gap.rows] & ff.Flags.BACKFILLED)
                 # But for the hole there is everything.
@@ -345,3 +345,30 @@ def test_merging_against_sets():
         only_pulled = {seq for seq in pulled if seq > last and seq not in waited}
         assert fetched == len(only_pulled)
         assert {r["seq"] for r in rows if r["flags"]} == only_pulled
+
+
+def test_a_gateway_that_begins_anew_cannot_fill_the_hole(run):
+    """Its cache is shorter than what was asked for, and does not reach back either."""
+
+    async def main():
+        async with OpenDSimulator(symbols=["A.US"], rate=200, seed=1) as first:
+            port = first.port
+            async with ff.connect(first.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe("A.US", "ticks")
+                await until(lambda: feed.ticks.count > 50)
+                await first.pause_listening()
+                await first.disconnect_all()
+                last_ns = int(feed.ticks.latest()["time_ns"][0])
+                async with OpenDSimulator(port=port, symbols=["A.US"], rate=200, seed=2):
+                    await watcher.settled(1)
+                    (gap,) = watcher.of("gap")
+                    assert not gap.filled
+                    assert gap.start_ns == last_ns
+                    before = feed.ticks.count
+                    await until(lambda: feed.ticks.count > before + 20)
+                    flags = watcher.rows()["flags"]
+                    assert np.count_nonzero(flags & ff.Flags.GAP) == 1
+                    await feed.close()
+
+    run(main())

@@ -497,6 +497,60 @@ def test_history_in_pages():
     run(main())
 
 
+def test_what_is_asked_wrongly_is_refused_in_words():
+    async def main():
+        sim = OpenDSimulator(tape=make_tape(3), speed="max", rate_limits=False)
+        async with sim, connect(sim) as client:
+            who, spy = one("700.HK"), one("SPY.US")
+            dates = {"beginTime": "2013-10-01", "endTime": "2013-10-31"}
+            for proto, name, c2s, text in (
+                (3202, "QotGetStaticInfo", {"secType": 99}, "no securities of type 99"),
+                (3203, "QotGetSecuritySnapshot", {}, "expected 1 to 400 securities, got 0"),
+                (3203, "QotGetSecuritySnapshot", {"securityList": [who] * 401}, "got 401"),
+                (3203, "QotGetSecuritySnapshot", {"securityList": [one("X.US")]}, "X.US"),
+                (3205, "QotGetPlateSecurity", {"plate": one("LIST9.US")}, "plate: LIST9.US"),
+                (
+                    3209,
+                    "QotGetOptionChain",
+                    {"owner": spy} | dates | {"endTime": "2013-12-31"},
+                    "30 days",
+                ),
+                (3213, "QotGetUserSecurity", {"groupName": "?"}, "unknown group: ?"),
+                (
+                    3214,
+                    "QotModifyUserSecurity",
+                    {"groupName": "Favorites", "op": 9, "securityList": [spy]},
+                    "9",
+                ),
+                (3218, "QotGetFutureInfo", {"securityList": [spy]}, "not a future: SPY.US"),
+                (3219, "QotRequestTradeDate", {"market": 99} | dates, "of market 99"),
+                (
+                    3219,
+                    "QotRequestTradeDate",
+                    {"market": 1} | dates | {"endTime": "2099-01-01"},
+                    "3660",
+                ),
+                (3219, "QotRequestTradeDate", {"market": 1} | dates | {"beginTime": "?"}, "a date"),
+                (3222, "QotGetUserSecurityGroup", {"groupType": 7}, "no groups of type 7"),
+            ):
+                reply = await ask(client, proto, name, **c2s)
+                assert (reply.retType, text in reply.retMsg) == (-1, True), reply.retMsg
+            reply = await ask(client, 3202, "QotGetStaticInfo", market=99)
+            assert (reply.retType, len(reply.s2c.staticInfoList)) == (0, 0)
+            reply = await ask(client, 3209, "QotGetOptionChain", owner=spy, type=1, **dates)
+            options = [o for chain in reply.s2c.optionChain for o in chain.option]
+            assert len(options) == 11
+            assert all(o.HasField("call") and not o.HasField("put") for o in options)
+            reply = await ask(
+                client, 3209, "QotGetOptionChain", owner=spy, dataFilter={"deltaMin": 0.0}, **dates
+            )
+            options = [o for chain in reply.s2c.optionChain for o in chain.option]
+            assert 0 < len(options) <= 11
+            assert not any(o.HasField("put") for o in options)  # theirs is negative
+
+    run(main())
+
+
 # The back end.
 
 

@@ -1,5 +1,6 @@
 """The version is told the same everywhere."""
 
+import ast
 import pathlib
 import re
 import tomllib
@@ -16,11 +17,11 @@ def test_version_is_the_newest_in_the_changelog():
     assert fastfeed.__version__ == project["version"] == newest[1]
 
 
-def test_readme_quick_start_compiles():
+def test_readme_examples_compile():
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     assert blocks
     for block in blocks:
-        compile(block, "README.md", "exec")
+        compile(block, "README.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         assert len([line for line in block.splitlines() if line.strip()]) <= 15
 
 

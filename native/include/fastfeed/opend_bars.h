@@ -35,7 +35,7 @@ static inline void ff_opend_bar_row(ff_opend_decoder *d, ff_opend_head *head, in
     row->kind = ff_opend_u8(head->kl_type);
     row->adjust = ff_opend_u8(head->rehab);
     row->session = 0;
-    row->flags = ff_opend_take_flags(d);
+    row->flags = 0;
     row->blank = blank;
     memset(row->_reserved, 0, sizeof row->_reserved);
     if (head->push && row->prev_close == 0) /* pushes send 0 when they mean nothing */

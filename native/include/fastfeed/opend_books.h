@@ -159,7 +159,7 @@ static inline int ff_opend_decode_book(ff_opend_decoder *d, const uint8_t *body,
     row->asks = ff_opend_book_side_end(d, &book, FF_SIDE_ASK);
     row->kind = ff_opend_u8(kind);
     row->session = 0;
-    row->flags = ff_opend_take_flags(d);
+    row->flags = 0;
     memset(row->_reserved, 0, sizeof row->_reserved);
     const size_t used = sizeof *row + depth * FF_BOOK_LEVEL_BYTES;
     memset((uint8_t *)row + used, 0, ff_book_size(depth) - used);

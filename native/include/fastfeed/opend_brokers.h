@@ -157,7 +157,7 @@ static inline int ff_opend_decode_brokers(ff_opend_decoder *d, const uint8_t *bo
     row->bids = ff_opend_queue_end(d, &queues, FF_SIDE_BID);
     row->asks = ff_opend_queue_end(d, &queues, FF_SIDE_ASK);
     row->session = 0;
-    row->flags = ff_opend_take_flags(d);
+    row->flags = 0;
     memset(row->_reserved, 0, sizeof row->_reserved);
     return 1;
 }

@@ -27,12 +27,11 @@
 
 enum { FF_OPEND_NAMED_BROKERS = 1 << 14 }; /* Hong Kong's have four digits */
 
-/* What the decoder keeps between bodies. The caller sets symbols, recv_ns and flags. */
+/* What the decoder keeps between bodies. The caller sets symbols and recv_ns. */
 typedef struct ff_opend_decoder {
     ff_symbols *symbols;
     ff_symbols *brokers; /* where names of brokers go, may be NULL; see opend_brokers.h */
     int64_t recv_ns;     /* goes into every row */
-    uint8_t flags;       /* FF_FLAG_* for the next row, cleared by it */
     ff_date_cache date;  /* of the time texts */
     uint64_t
         dropped[FF_REASONS]; /* rows left out, by reason, and rows whose time was unreadable */
@@ -239,13 +238,6 @@ static inline int64_t ff_opend_time(ff_opend_decoder *d, double seconds, ff_text
     if (FF_UNLIKELY(time_ns == 0))
         time_ns = ff_market_time(text.data, text.length, ff_opend_zone(market), &d->date);
     return time_ns;
-}
-
-/* The flags for the next row, which are used up by it. */
-static inline uint8_t ff_opend_take_flags(ff_opend_decoder *d) {
-    uint8_t flags = d->flags;
-    d->flags = 0;
-    return flags;
 }
 
 /* ---- a body and its security */
@@ -483,16 +475,11 @@ FF_STEP int ff_opend_list_canonical(ff_opend_decoder *d, const ff_opend_list *li
 FF_STEP int ff_opend_decode_list(ff_opend_decoder *d, const ff_opend_list *list,
                                  uint32_t kl_type, uint32_t rehab, const uint8_t *body,
                                  size_t length, void *rows, size_t max_rows) {
-    uint8_t flags = d->flags;
     int n =
         ff_opend_list_canonical(d, list, kl_type, rehab, body, body + length, rows, max_rows);
     if (FF_LIKELY(n >= 0))
         return n;
-    d->flags = flags;
-    n = ff_opend_list_any(d, list, kl_type, rehab, body, body + length, rows, max_rows);
-    if (n < 0)
-        d->flags = flags;
-    return n;
+    return ff_opend_list_any(d, list, kl_type, rehab, body, body + length, rows, max_rows);
 }
 
 /* ---- messages that are one row with two sides */

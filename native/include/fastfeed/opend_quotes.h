@@ -283,7 +283,7 @@ static inline int ff_opend_quote(ff_opend_decoder *d, ff_opend_head *head, const
             return 0;
         n++;
     }
-    row->flags = ff_opend_take_flags(d);
+    row->flags = 0;
     head->untimed += row->time_ns == 0 ? (uint64_t)n : 0;
     return n;
 }

@@ -27,8 +27,8 @@ typedef struct ff_opend_values {
 } ff_opend_values;
 
 /* Write a row whose time is known. */
-static inline void ff_opend_row(ff_opend_decoder *d, const ff_opend_values *v, int64_t time_ns,
-                                uint32_t symbol, ff_tick *row) {
+static inline void ff_opend_row(const ff_opend_decoder *d, const ff_opend_values *v,
+                                int64_t time_ns, uint32_t symbol, ff_tick *row) {
     row->recv_ns = d->recv_ns;
     row->time_ns = time_ns;
     row->gateway_ns = ff_seconds_to_ns(v->recv_time);
@@ -40,9 +40,8 @@ static inline void ff_opend_row(ff_opend_decoder *d, const ff_opend_values *v, i
     row->side = (int8_t)((v->dir == 1) - (v->dir == 2));
     row->kind = v->type < 0 || v->type > 255 ? 255 : (uint8_t)v->type;
     row->session = 0;
-    row->flags = (uint8_t)(d->flags | (v->push_data_type == 3) * FF_FLAG_CACHED |
+    row->flags = (uint8_t)((v->push_data_type == 3) * FF_FLAG_CACHED |
                            (v->push_data_type == 2) * FF_FLAG_BACKFILLED);
-    d->flags = 0;
 }
 
 /* A ticker as OpenD sends them today: every field once and in order, a sequence of nine bytes,

@@ -19,7 +19,7 @@ static inline void ff_opend_point_row(ff_opend_decoder *d, ff_opend_head *head,
     row->minute = minute;
     row->blank = blank;
     row->session = 0;
-    row->flags = ff_opend_take_flags(d);
+    row->flags = 0;
     memset(row->_reserved, 0, sizeof row->_reserved);
 }
 
