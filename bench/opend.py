@@ -60,7 +60,7 @@ class Process:
 
 
 class Sender(Process):
-    """A sender; `port` is where it listens."""
+    """A server; `port` is where it listens."""
 
     def __init__(self, *arguments: str) -> None:
         super().__init__(*arguments)
@@ -87,6 +87,23 @@ def _sender(*arguments: str) -> Iterator[Sender]:
         finally:
             sender.child.kill()
             sender.end()
+
+
+@contextmanager
+def answering() -> Iterator[Sender]:
+    """Run a sender that only answers, with ready-made replies."""
+    with _sender() as sender:
+        yield sender
+
+
+@contextmanager
+def simulator() -> Iterator[Sender]:
+    """Run a simulated OpenD."""
+    process = Sender(sys.executable, "-P", str(HERE / "simulator.py"))
+    try:
+        yield process
+    finally:
+        process.end()
 
 
 @contextmanager

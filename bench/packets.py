@@ -13,6 +13,8 @@ from typing import Any
 from fastfeed.protocols.opend_messages import (
     INIT_CONNECT,
     KEEP_ALIVE,
+    QOT_GET_KL,
+    QOT_GET_TICKER,
     QOT_SUB,
     QOT_UPDATE_BASIC_QOT,
     QOT_UPDATE_BROKER,
@@ -26,6 +28,7 @@ from fastfeed.protocols.opend_messages import (
 MARKET = 11  # US
 EPOCH_S = 1_700_060_400  # 2023-11-15 10:00:00 in New York
 HEADER = struct.Struct("<2sIBBII20s8s")
+PULLED = 1000  # rows of a pull, the most that OpenD gives
 MAX_CODE_BYTES = 8  # what the hand-written C decoder can
 
 _VOLUMES = (1, 5, 10, 50, 100, 100, 100, 100, 200, 300, 1000, 2500)
@@ -45,10 +48,16 @@ def codes(count: int) -> list[str]:
 
 
 def push(
-    code: str, ticks: int, number: int, rng: random.Random, sequence: int | None = None
+    code: str,
+    ticks: int,
+    number: int,
+    rng: random.Random,
+    sequence: int | None = None,
+    response: Any = None,
 ) -> bytes:
-    """Return the body of a push; `number` is that of its first tick."""
-    response = message_class("QotUpdateTicker.Response")()
+    """Return the body of a push, or of another response with ticks; `number` is that of the first one."""
+    if response is None:
+        response = message_class("QotUpdateTicker.Response")()
     response.retType = 0
     s2c = response.s2c
     s2c.security.market = MARKET
@@ -280,8 +289,25 @@ class Pushes(Packets):
         ]
 
 
+def pulled(code: str) -> tuple[bytes, bytes]:
+    """Return the bodies of replies with a security's last 1000 ticks and 1000 bars."""
+    rng = random.Random(code)
+    ticks: Any = message_class("QotGetTicker.Response")()
+    bars: Any = message_class("QotGetKL.Response")()
+    for response in (ticks, bars):
+        response.retType = 0
+        response.retMsg = ""
+        response.errCode = 0
+    body = push(code, PULLED, 0, rng, response=ticks)
+    bars.s2c.security.CopyFrom(ticks.s2c.security)
+    bars.s2c.name = ticks.s2c.name
+    for minute in range(PULLED):
+        fill_bar(bars.s2c.klList.add(), minute % 390, rng)
+    return body, bars.SerializeToString()
+
+
 def replies() -> bytes:
-    """Return the packets that answer a client's requests: InitConnect, KeepAlive, Qot_Sub."""
+    """Return the packets that answer a client's requests: pulls, InitConnect, KeepAlive, Qot_Sub."""
     init: Any = message_class("InitConnect.Response")()
     init.retType = 0
     init.retMsg = ""
@@ -294,8 +320,11 @@ def replies() -> bytes:
     alive: Any = message_class("KeepAlive.Response")()
     alive.retType = 0
     alive.s2c.time = EPOCH_S
+    ticks, bars = pulled(codes(1)[0])
     return b"".join(
         (
+            pack(QOT_GET_TICKER, 0, ticks),
+            pack(QOT_GET_KL, 0, bars),
             pack(INIT_CONNECT, 0, init.SerializeToString()),
             pack(KEEP_ALIVE, 0, alive.SerializeToString()),
             pack(QOT_SUB, 0, bytes.fromhex("080012001800")),

@@ -263,7 +263,7 @@ def ran(candidate: Candidate) -> float:
 def test_push(kind: str, benchmark: Any, report: Any) -> None:
     assert_agreed(kind)
     described: Kind = KINDS[kind]
-    packets = {name: PACKETS[kind] for name in ("fastfeed", "C loop")}
+    packets = dict.fromkeys(("fastfeed", "C loop"), PACKETS[kind])
     packets |= {"protobuf": PACKETS[kind] // PARSED, "futu-api": OFFICIAL}
     samples = {count: Pushes(described, SYMBOLS, count) for count in set(packets.values())}
     made = {name: make(name, kind, samples[count]) for name, count in packets.items()}

@@ -2,11 +2,13 @@
 /* Just enough of OpenD to measure its clients: answers requests with ready-made packets, and
  * after a subscription (3001) sends ready-made pushes.
  *
+ *   sender REPLIES                      nothing but answers
  *   sender REPLIES blast BLOCK REPEAT   the bytes of the file BLOCK, REPEAT times, as fast as
  *                                       the client reads
  *   sender REPLIES paced                a schedule that comes over stdin after "subscribed"
  * was printed: records of i64 time (CLOCK_REALTIME ns), i64 length, bytes; time 0 ends it.
- * Open loop: a late packet does not delay the times of those after it.
+ * Open loop: a late packet does not delay the times of those after it. In between, requests
+ * are answered.
  *
  * REPLIES holds whole packets; the one with the request's protocol id is sent with its serial
  * number. Requests without one are passed over. Prints its port, serves one client after the
@@ -16,6 +18,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,16 +115,22 @@ static int answer(int fd, bytes replies, const uint8_t *request) {
     return 0;
 }
 
+/* Read a request and answer it. Returns its protocol id, or -1. */
+static int64_t serve(int fd, bytes replies) {
+    uint8_t request[HEADER + 65536];
+    if (read_all(fd, request, HEADER) < 0 || u32(request + 12) > 65536 ||
+        read_all(fd, request + HEADER, u32(request + 12)) < 0 ||
+        answer(fd, replies, request) < 0)
+        return -1;
+    return u32(request + 2);
+}
+
 /* Serve requests until a subscription was answered. */
 static int until_subscribed(int fd, bytes replies) {
     for (;;) {
-        uint8_t request[HEADER + 65536];
-        if (read_all(fd, request, HEADER) < 0 || u32(request + 12) > 65536 ||
-            read_all(fd, request + HEADER, u32(request + 12)) < 0 ||
-            answer(fd, replies, request) < 0)
-            return -1;
-        if (u32(request + 2) == QOT_SUB)
-            return 0;
+        int64_t id = serve(fd, replies);
+        if (id < 0 || id == QOT_SUB)
+            return id < 0 ? -1 : 0;
     }
 }
 
@@ -131,22 +140,28 @@ static int64_t now_ns(void) {
     return now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void wait_until(int64_t at_ns) {
-    int64_t sleep_to = at_ns - SPIN_NS;
-    if (now_ns() < sleep_to) {
-        struct timespec to = {sleep_to / 1000000000, sleep_to % 1000000000};
-        while (clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &to, NULL) == EINTR)
-            ;
+/* Answer requests until shortly before a time, and wait for it. Returns 0, or -1 when the peer
+ * is gone. */
+static int serve_until(int fd, bytes replies, int64_t at_ns) {
+    for (;;) {
+        int64_t left = at_ns - SPIN_NS - now_ns();
+        if (left <= 0)
+            break;
+        struct pollfd request = {fd, POLLIN, 0};
+        struct timespec timeout = {left / 1000000000, left % 1000000000};
+        if (ppoll(&request, 1, &timeout, NULL) > 0 && serve(fd, replies) < 0)
+            return -1;
     }
     while (now_ns() < at_ns)
         ;
+    return 0;
 }
 
 static int read_number(int64_t *value) {
     return read_all(0, (uint8_t *)value, sizeof *value);
 }
 
-static int paced(int fd) {
+static int paced(int fd, bytes replies) {
     size_t used = 0, size = 1 << 20;
     uint8_t *schedule = malloc(size);
     int64_t at_ns, length;
@@ -173,8 +188,9 @@ static int paced(int fd) {
     for (size_t at = 0; at < used && rc == 0; at += 16 + (size_t)length) {
         memcpy(&at_ns, schedule + at, 8);
         memcpy(&length, schedule + at + 8, 8);
-        wait_until(at_ns);
-        rc = send_all(fd, schedule + at + 16, (size_t)length);
+        rc = serve_until(fd, replies, at_ns);
+        if (rc == 0)
+            rc = send_all(fd, schedule + at + 16, (size_t)length);
     }
     free(schedule);
     return rc;
@@ -183,7 +199,7 @@ static int paced(int fd) {
 int main(int argc, char **argv) {
     prctl(PR_SET_PDEATHSIG, 9);
     prctl(PR_SET_TIMERSLACK, 1);
-    if (argc < 3)
+    if (argc < 2)
         return 2;
     bytes replies = load(argv[1]), block = {NULL, 0};
     long repeat = 0;
@@ -210,12 +226,15 @@ int main(int argc, char **argv) {
         if (fd < 0)
             die("accept");
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        if (until_subscribed(fd, replies) == 0) {
+        if (argc == 2) {
+            while (serve(fd, replies) >= 0)
+                ;
+        } else if (until_subscribed(fd, replies) == 0) {
             if (argc == 5) {
                 for (long i = 0; i < repeat && send_file(fd, file, block.length) == 0; i++)
                     ;
             } else {
-                paced(fd);
+                paced(fd, replies);
             }
         }
         /* Whatever the client still says, until it hangs up. */
