@@ -133,9 +133,45 @@ static const ff_opend_list ff_opend_reply_bars = {
     .row_size = sizeof(ff_bar),
 };
 
+/* A push as OpenD sends them: one bar with all its fields, and the name. Returns false, having
+ * done nothing that counts, when it is of another shape, or the security is new. */
+static inline bool ff_opend_bar_alone(ff_opend_decoder *d, const uint8_t *body, size_t length,
+                                      ff_bar *row) {
+    const uint8_t *end = body + length;
+    /* 0: 08 00 retType, 2: 22 S2C, 3: its length in two bytes, 5: 08 rehabType, 7: 10 klType,
+     * 9: 1a security, 11: 08 market, 13: 12 code, 14: its length */
+    if (FF_UNLIKELY(length < 17 || (ff_load_u32(body) & 0x80ffffffu) != 0x80220008u ||
+                    (ff_load_u64(body + 4) & 0xff80ff80ff80ff80u) != 0x08001a0010000800u ||
+                    (ff_load_u32(body + 11) & 0x80ff80ffu) != 0x00120008u))
+        return false;
+    const size_t s2c = (size_t)(body[3] & 0x7f) | (size_t)body[4] << 7, code = body[14];
+    if (FF_UNLIKELY(s2c != length - 5 || body[10] != code + 4 || length < 17 + code))
+        return false;
+    /* 0: 22 bar, 1: its length */
+    const uint8_t *bar = body + 15 + code, *bar_end = bar + 2 + bar[1];
+    if (FF_UNLIKELY(bar[0] != 0x22 || bar[1] >= 0x80 || end - bar < 4 + bar[1]))
+        return false;
+    /* 0: 2a name, 1: its length */
+    if (FF_UNLIKELY(bar_end[0] != 0x2a || bar_end[1] >= 0x80 ||
+                    end - bar_end != 2 + bar_end[1]))
+        return false;
+    int64_t symbol =
+        ff_symbols_find(d->symbols, ff_opend_key_space(body[12]), body + 15, code, end);
+    if (FF_UNLIKELY(symbol < 0))
+        return false;
+    ff_opend_head head = {.symbol = (uint32_t)symbol,
+                          .market = body[12],
+                          .rehab = body[6],
+                          .kl_type = body[8],
+                          .push = true};
+    return ff_opend_bar_full(d, &head, bar + 2, bar_end, row);
+}
+
 /* Decode a push; see ff_opend_decode_list(). */
 static inline int ff_opend_decode_bars(ff_opend_decoder *d, const uint8_t *body, size_t length,
                                        ff_bar *rows, size_t max_rows) {
+    if (FF_LIKELY(max_rows > 0 && ff_opend_bar_alone(d, body, length, rows)))
+        return 1;
     return ff_opend_decode_list(d, &ff_opend_push_bars, 0, 0, body, length, rows, max_rows);
 }
 

@@ -52,17 +52,20 @@ static inline const uint8_t *ff_opend_run_levels(void *state, unsigned side, con
     const size_t depth = book->depth;
     const uint8_t tag = ff_opend_side_tag(side);
     size_t level = book->sides[side].levels;
-    while (level < depth && end - p >= 2 + OTHERS + 1) {
+    /* With so many bytes there is room for the longest one. */
+    while (level < depth && end - p >= 2 + OTHERS + 8) {
+        /* 0: tag, 1: length, 2: 09 price, 11: 10 volume, 12: its bytes */
         const size_t length = p[1], volume = length - OTHERS;
-        if (FF_UNLIKELY(p[0] != tag || volume - 1 >= 8 || (size_t)(end - p) < 2 + length))
+        if (FF_UNLIKELY((ff_load_u32(p) & 0xff00ffu) != (tag | 0x090000u) || p[11] != 0x10 ||
+                        volume - 1 >= 8))
             break;
-        /* 2: 09 price, 11: 10 volume; -11: 18 orders, -9: 29 hpVolume */
+        /* -11: 18 orders, -9: 29 hpVolume */
         const uint8_t *e = p + 2 + length;
-        if (FF_UNLIKELY(p[2] != 0x09 || p[11] != 0x10 || e[-11] != 0x18 || e[-10] >= 0x80 ||
-                        e[-9] != 0x29 || !ff_full_varint(p + 12, volume)))
+        if (FF_UNLIKELY((ff_load_u32(e - 12) & 0xff80ff80u) != 0x29001800u ||
+                        !ff_full_varint(p + 12, volume)))
             break;
         const double price = ff_load_f64(p + 3), precise = ff_load_f64(e - 8);
-        if (FF_UNLIKELY(!ff_is_finite(price) || precise != precise))
+        if (FF_UNLIKELY(__builtin_isunordered(price - price, precise))) /* infinite, NaN */
             break;
         prices[level] = price;
         volumes[level] = precise;
