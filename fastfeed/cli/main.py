@@ -8,6 +8,8 @@ import click
 
 from fastfeed import __version__
 from fastfeed.cli.demo import demo
+from fastfeed.cli.doctor import doctor
+from fastfeed.cli.get import get
 from fastfeed.cli.group import Group
 from fastfeed.cli.sim import sim
 from fastfeed.cli.watch import watch
@@ -26,6 +28,7 @@ def cli() -> None:
     A first look, with nothing to configure:
       fastfeed demo
     A running OpenD (Futu's or moomoo's gateway):
+      fastfeed doctor opend://127.0.0.1:11111
       fastfeed watch opend://127.0.0.1:11111 700.HK AAPL.US
     """
     # Commands tell what happens in their own words; what the library logs is for programs.
@@ -33,6 +36,8 @@ def cli() -> None:
 
 
 cli.add_command(watch)
+cli.add_command(get)
+cli.add_command(doctor)
 cli.add_command(demo)
 cli.add_command(sim)
 

@@ -1,4 +1,4 @@
-"""Ticks as text on standard output: CSV and JSON lines, complete and in order.
+"""Rows as text on standard output: CSV and JSON lines, complete and in order.
 
 The loop formats whatever the ring holds, and reads from the network again only after that: a producer that is too
 fast is held back by TCP and loses nothing. A reader of the pipe that is too slow is waited for while the loop goes
@@ -13,34 +13,18 @@ import os
 import select
 import stat
 import time
-from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
-import numpy as np
 
 from fastfeed._core.symbols import SymbolTable
+from fastfeed.cli.columns import FIELDS, texts_of, values_of
 from fastfeed.cli.stop import Stop
-from fastfeed.schema import Flags
+from fastfeed.schema import BOOK_DEPTH, dtype
 from fastfeed.stream import Reader, Rows, Stream
 
-__all__ = ["FIELDS", "Csv", "Format", "JsonLines", "Output", "Stalled", "write_all"]
-
-#: The fields of a tick, in the order of the columns.
-FIELDS = (
-    "symbol",
-    "time",
-    "price",
-    "volume",
-    "turnover",
-    "side",
-    "seq",
-    "kind",
-    "flags",
-    "recv_ns",
-    "time_ns",
-    "gateway_ns",
-)
+__all__ = ["Csv", "Format", "JsonLines", "Output", "Source", "Stalled", "write_all"]
 
 _CHUNK = 2048  # rows formatted at once: some 5 ms, 300 kB of text
 _PIPE_PIECE = select.PIPE_BUF  # a pipe that polls as writable takes so much without blocking
@@ -50,136 +34,81 @@ _BLOCK_MS = 50
 _IDLE_S = 0.5  # between two looks at a quiet pipe: is anybody there?
 _PATIENCE_S = 2.0  # after the request to end
 
-_SIDES: dict[int, str] = {1: "buy", -1: "sell"}
-_FLAG_WORDS = tuple(
-    "|".join(flag.name.lower() for flag in Flags if value & flag and flag.name)
-    for value in range(256)
-)
-
 
 class Format(Protocol):
     """Rows to text."""
 
-    header: ClassVar[bytes]
+    header: bytes
 
     def __call__(self, rows: Rows) -> bytes:
         """Return the lines of some rows."""
 
 
-class _Columns:
-    """What both formats need of the columns."""
+class Csv:
+    """Comma-separated values, a line a row; what is unknown is empty.
 
-    def __init__(self, symbols: SymbolTable) -> None:
-        self._symbols = symbols
-        self._names: list[str] = []
+    Parameters
+    ----------
+    symbols : SymbolTable
+    stream : str
+    depth : int
+        Of books.
+    """
 
-    def _name(self, symbol: str) -> str:
-        return symbol
+    header: bytes = (",".join(FIELDS) + "\n").encode()
 
-    def names(self, rows: Rows) -> list[str]:
-        ids = rows["symbol"].tolist()
-        names = self._names
-        if len(names) < len(self._symbols):
-            names += [self._name(self._symbols[i]) for i in range(len(names), len(self._symbols))]
-        return [names[i] for i in ids]
-
-    @staticmethod
-    def times(rows: Rows, unknown: Any) -> list[Any]:
-        time_ns = rows["time_ns"]
-        texts: list[Any] = np.datetime_as_string(
-            (time_ns // 1000).view("M8[us]"), timezone="UTC"
-        ).tolist()
-        if not time_ns.all():
-            for i in np.flatnonzero(time_ns == 0).tolist():
-                texts[i] = unknown
-        return texts
-
-
-class Csv(_Columns):
-    """Comma-separated values, a line a tick; what is unknown is empty."""
-
-    header: ClassVar[bytes] = (",".join(FIELDS) + "\n").encode()
-
-    def _name(self, symbol: str) -> str:
-        if any(c in symbol for c in ',"\r\n'):
-            return '"' + symbol.replace('"', '""') + '"'
-        return symbol
+    def __init__(
+        self, symbols: SymbolTable, stream: str = "ticks", depth: int = BOOK_DEPTH
+    ) -> None:
+        columns = texts_of(stream, dtype(stream, depth), symbols)
+        self.header = (",".join(columns) + "\n").encode()
+        self._columns = tuple(columns.values())
 
     def __call__(self, rows: Rows) -> bytes:
         """Return the lines of some rows; floats in their shortest form that reads back as the same double."""
-        columns = (
-            self.names(rows),
-            self.times(rows, ""),
-            _reprs(rows["price"]),
-            _reprs(rows["volume"]),
-            _reprs(rows["turnover"]),
-            [_SIDES.get(side, "") for side in rows["side"].tolist()],
-            map(str, rows["seq"].tolist()),
-            map(str, rows["kind"].tolist()),
-            [_FLAG_WORDS[flags] for flags in rows["flags"].tolist()],
-            map(str, rows["recv_ns"].tolist()),
-            map(str, rows["time_ns"].tolist()),
-            map(str, rows["gateway_ns"].tolist()),
-        )
+        columns = [column(rows) for column in self._columns]
         lines = list(map(",".join, zip(*columns, strict=True)))
         lines.append("")
         return "\n".join(lines).encode()
 
 
-class Line(msgspec.Struct, gc=False):
-    """A tick as one JSON object."""
+class JsonLines:
+    """JSON, an object a line; what is empty in CSV is null.
 
-    symbol: str
-    time: str | None
-    price: float
-    volume: float
-    turnover: float
-    side: str | None
-    seq: int
-    kind: int
-    flags: str | None
-    recv_ns: int
-    time_ns: int
-    gateway_ns: int
+    Parameters
+    ----------
+    symbols : SymbolTable
+    stream : str
+    depth : int
+        Of books.
+    tagged : bool
+        Each object begins with the name of its stream.
+    """
 
+    header: bytes = b""
 
-class JsonLines(_Columns):
-    """JSON, an object a line; what is empty in CSV is null."""
-
-    header: ClassVar[bytes] = b""
-
-    def __init__(self, symbols: SymbolTable) -> None:
-        super().__init__(symbols)
+    def __init__(
+        self,
+        symbols: SymbolTable,
+        stream: str = "ticks",
+        depth: int = BOOK_DEPTH,
+        *,
+        tagged: bool = False,
+    ) -> None:
+        columns = values_of(stream, dtype(stream, depth), symbols)
+        self._columns = tuple(columns.values())
+        self._line = msgspec.defstruct(
+            "Line",
+            [(name, Any) for name in columns],
+            gc=False,
+            tag_field="stream" if tagged else None,
+            tag=stream if tagged else None,
+        )
         self._encode = msgspec.json.Encoder().encode_lines
 
     def __call__(self, rows: Rows) -> bytes:
         """Return the lines of some rows."""
-        return self._encode(
-            map(
-                Line,
-                self.names(rows),
-                self.times(rows, None),
-                rows["price"].tolist(),
-                rows["volume"].tolist(),
-                rows["turnover"].tolist(),
-                [_SIDES.get(side) for side in rows["side"].tolist()],
-                rows["seq"].tolist(),
-                rows["kind"].tolist(),
-                [_FLAG_WORDS[flags] or None for flags in rows["flags"].tolist()],
-                rows["recv_ns"].tolist(),
-                rows["time_ns"].tolist(),
-                rows["gateway_ns"].tolist(),
-            )
-        )
-
-
-def _reprs(values: Any) -> list[str]:
-    texts = list(map(repr, values.tolist()))
-    missing = np.isnan(values)
-    if missing.any():
-        for i in np.flatnonzero(missing).tolist():
-            texts[i] = ""
-    return texts
+        return self._encode(map(self._line, *[column(rows) for column in self._columns]))
 
 
 class Stalled(Exception):
@@ -245,16 +174,25 @@ class Output:
                 await asyncio.sleep(_RETRY_S)
 
 
+class Source(NamedTuple):
+    """A stream that is written: its own reader, and how its rows become text."""
+
+    stream: Stream
+    reader: Reader
+    form: Format
+
+    @property
+    def behind(self) -> bool:
+        """Whether the reader is so far behind that it might lose rows."""
+        return self.reader.ready > self.stream.capacity // 2
+
+
 async def write_all(
-    stream: Stream,
-    reader: Reader,
-    form: Format,
-    output: Output,
-    *,
-    stop: Stop,
-    limit: int | None = None,
+    sources: Sequence[Source], output: Output, *, stop: Stop, limit: int | None = None
 ) -> int:
-    """Write every tick of a stream until the end is requested or so many are written.
+    """Write every row of some streams until the end is requested or so many are written.
+
+    Rows of one stream stay in their order; those of several come by turns, some at a time.
 
     Returns
     -------
@@ -263,26 +201,44 @@ async def write_all(
     """
 
     def behind() -> bool:
-        return reader.ready > stream.capacity // 2
+        return any(source.behind for source in sources)
 
-    await output.write(form.header, behind)
+    for source in sources:
+        await output.write(source.form.header, behind)
     written = 0
-    end: int | None = None
+    ends: list[int] | None = None
     while limit is None or written < limit:
-        if end is None and stop.requested:
-            end = stream.count
-        most = _CHUNK if limit is None else min(_CHUNK, limit - written)
-        if end is not None:
-            most = min(most, max(0, end - reader.position))
-        rows = reader.read(most)
-        if len(rows):
-            text = form(rows)
-            await output.write(text, behind)
-            written += len(rows)
-        elif end is not None or stream.ended:
+        if ends is None and stop.requested:
+            ends = [source.stream.count for source in sources]
+        before = written
+        for i, (_, reader, form) in enumerate(sources):
+            most = _CHUNK if limit is None else min(_CHUNK, limit - written)
+            if ends is not None:
+                most = min(most, max(0, ends[i] - reader.position))
+            rows = reader.read(most)
+            if len(rows):
+                text = form(rows)
+                await output.write(text, behind)
+                written += len(rows)
+        if written > before:
+            continue
+        if ends is not None or any(source.stream.ended for source in sources):
             break
-        elif output.closed:
+        if output.closed:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-        else:
-            await reader.wait(_IDLE_S)
+        await _wait([source.reader for source in sources], _IDLE_S)
     return written
+
+
+async def _wait(readers: Sequence[Reader], timeout: float) -> None:
+    """Wait until one of the readers has rows."""
+    if len(readers) == 1:
+        await readers[0].wait(timeout)
+        return
+    tasks = [asyncio.ensure_future(reader.wait(timeout)) for reader in readers]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -21,28 +21,53 @@ from fastfeed.cli import words
 from fastfeed.cli.board import Board
 from fastfeed.feeds.events import Event
 
-__all__ = ["Picture", "Screen", "readable"]
+__all__ = [
+    "BOLD",
+    "DIM",
+    "DOWN",
+    "FLASHES",
+    "HEADING",
+    "NARROWEST",
+    "PLAIN",
+    "STYLES",
+    "SYMBOL",
+    "UP",
+    "URL",
+    "WAIT",
+    "Cell",
+    "ColumnSpec",
+    "Frame",
+    "Layout",
+    "Picture",
+    "Screen",
+    "crop",
+    "length",
+    "pad",
+    "readable",
+    "rule",
+    "sign",
+    "spread",
+]
 
 _FRAME_LINES = 6  # title, headings, two rules, totals, event
 _SORT_AGAIN_S = 2.0
 _MOST_SUMMARY_ROWS = 40  # in a terminal
-_NARROWEST = 40
+NARROWEST = 40
 _FEWEST_PLACES = 2
 _WIDEST_TREND = 36
 
-_PLAIN = Style()
-_DIM = Style(dim=True)
-_BOLD = Style(bold=True)
-_HEADING = Style(dim=True)
-_SYMBOL = Style(bold=True)
-_URL = Style(color="cyan")
-_UP = Style(color="green")
-_DOWN = Style(color="red")
-_WAIT = Style(color="yellow", bold=True)
-_STYLES = {1: _UP, -1: _DOWN, 0: _PLAIN}
-_FLASHES = {1: _UP + _BOLD, -1: _DOWN + _BOLD, 0: _BOLD}
+PLAIN = Style()
+DIM = Style(dim=True)
+BOLD = Style(bold=True)
+HEADING = Style(dim=True)
+SYMBOL = Style(bold=True)
+URL = Style(color="cyan")
+UP = Style(color="green")
+DOWN = Style(color="red")
+WAIT = Style(color="yellow", bold=True)
+STYLES = {1: UP, -1: DOWN, 0: PLAIN}
+FLASHES = {1: UP + BOLD, -1: DOWN + BOLD, 0: BOLD}
 
-_ASCII = str.maketrans({"─": "-", "–": "-", "●": "*", "…": ".", "µ": "u"})
 _BARS = "▁▂▃▄▅▆▇█"
 
 _GOOD_NEWS = ("connected", "resubscribed", "notice")
@@ -51,7 +76,9 @@ Cell = tuple[str, Style]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Column:
+class ColumnSpec:
+    """A column of a live table."""
+
     title: str
     width: int  # at least; a column never shrinks, so that the table stands still
     importance: int  # the smallest goes first when the terminal is narrow
@@ -59,16 +86,16 @@ class _Column:
 
 
 _COLUMNS = {
-    "symbol": _Column("Symbol", 8, 100, left=True),
-    "last": _Column("Last", 8, 99),
-    "change": _Column("Change", 7, 2),
-    "percent": _Column("%", 7, 9),
-    "volume": _Column("Volume", 7, 3),
-    "ticks": _Column("Ticks", 6, 8),
-    "rate": _Column("Ticks/s", 7, 7),
-    "age": _Column("Age", 5, 5),
-    "latency": _Column("Latency", 7, 6),
-    "trend": _Column("Trend", 12, 1, left=True),
+    "symbol": ColumnSpec("Symbol", 8, 100, left=True),
+    "last": ColumnSpec("Last", 8, 99),
+    "change": ColumnSpec("Change", 7, 2),
+    "percent": ColumnSpec("%", 7, 9),
+    "volume": ColumnSpec("Volume", 7, 3),
+    "ticks": ColumnSpec("Ticks", 6, 8),
+    "rate": ColumnSpec("Ticks/s", 7, 7),
+    "age": ColumnSpec("Age", 5, 5),
+    "latency": ColumnSpec("Latency", 7, 6),
+    "trend": ColumnSpec("Trend", 12, 1, left=True),
 }
 _LIVE = ("symbol", "last", "change", "percent", "volume", "rate", "age", "latency", "trend")
 _SUMMARY = ("symbol", "last", "change", "percent", "volume", "ticks", "rate", "latency")
@@ -76,7 +103,7 @@ _SUMMARY = ("symbol", "last", "change", "percent", "volume", "ticks", "rate", "l
 
 def readable(text: str, console: Console) -> str:
     """Return a text without the characters that the terminal's encoding does not have."""
-    return text if console.encoding.lower().startswith("utf") else text.translate(_ASCII)
+    return text if console.encoding.lower().startswith("utf") else text.translate(words.ASCII)
 
 
 class Picture:
@@ -90,6 +117,53 @@ class Picture:
             for text, style in line:
                 yield Segment(readable(text, console), style)
             yield Segment.line()
+
+
+class Frame:
+    """What stands around a live view: the title with the state of the connection, totals, the last event.
+
+    Parameters
+    ----------
+    url : str
+    title : str
+    """
+
+    def __init__(self, url: str, title: str = "fastfeed") -> None:
+        self._url = url
+        self._title = title
+        self._event = ""
+        self._event_is_bad = False
+        self._event_at = ""
+
+    def tell(self, event: Event) -> None:
+        """Show an event until the next one."""
+        self._event = words.event_words(event)
+        self._event_is_bad = event.kind not in _GOOD_NEWS
+        self._event_at = time.strftime("%H:%M:%S", time.localtime(event.time_ns / 1e9))
+
+    def draw(
+        self,
+        body: Sequence[list[Cell]],
+        totals: Sequence[list[Cell]],
+        *,
+        size: tuple[int, int],
+        across: int,
+        connected: bool,
+        elapsed_s: float,
+    ) -> Picture:
+        """Return the picture: a line above the body, some below it, so many places across."""
+        width, height = size
+        margin = [(" " * min(1, width - across), PLAIN)]
+        state = ("connected", UP) if connected else ("reconnecting", WAIT)
+        left = [(self._title, BOLD), ("  ", PLAIN), (self._url, URL)]
+        right = [(f"● {state[0]}", state[1]), (f"  {words.clock(elapsed_s)}", PLAIN)]
+        if length(left) + 2 + length(right) > across:
+            del right[1]
+        lines = [spread(left, right, across), *body, rule(across), *totals]
+        event = [(f"{self._event_at}  {self._event}", WAIT if self._event_is_bad else DIM)]
+        hint = [("Ctrl-C ends", DIM)]
+        lines.append(spread(event, hint if length(event) + 13 <= across else [], across))
+        return Picture([crop([*margin, *line], width) for line in lines[:height]])
 
 
 class Screen:
@@ -112,61 +186,54 @@ class Screen:
         self._console = console
         self._board = board
         self._symbols = symbols
-        self._url = url
-        self._title = title
+        self._frame = Frame(url, title)
         self._unicode = console.encoding.lower().startswith("utf")
         self._places: dict[int, int] = {}
-        self._widths: dict[str, int] = {}
+        self._layout = Layout(_COLUMNS)
         self._chosen: list[int] = []
         self._chosen_at = -math.inf
-        self._event = ""
-        self._event_is_bad = False
-        self._event_at = ""
 
     def tell(self, event: Event) -> None:
         """Show an event until the next one."""
-        self._event = words.event_words(event)
-        self._event_is_bad = event.kind not in _GOOD_NEWS
-        self._event_at = time.strftime("%H:%M:%S", time.localtime(event.time_ns / 1e9))
+        self._frame.tell(event)
 
     def live(self, *, connected: bool, lost: int, now_s: float) -> Picture:
         """Return the picture of this moment, for the whole terminal."""
         width, height = self._console.size
-        shown = self._most_active(max(1, height - _FRAME_LINES), now_s)
-        cells = self._cells(shown, _LIVE, now_s)
-        columns = self._fit(_LIVE, cells, width)
-        self._draw_trends(cells, columns, shown, width)
-        body = self._body(cells, columns)
-        across = min(width, max(self._across(columns), _NARROWEST))
-        margin = [(" " * min(1, width - across), _PLAIN)]
-        rule = ("─" * across, _DIM)
+        body, columns = self.body(width, max(1, height - _FRAME_LINES), now_s)
+        across = min(width, max(self._layout.across(columns), NARROWEST))
         board = self._board
-        state = ("connected", _UP) if connected else ("reconnecting", _WAIT)
-        left = [(self._title, _BOLD), ("  ", _PLAIN), (self._url, _URL)]
-        right = [(f"● {state[0]}", state[1]), (f"  {words.clock(board.elapsed_s)}", _PLAIN)]
-        if _length(left) + 2 + _length(right) > across:
-            del right[1]
         totals = [
-            (f"{board.total:,}", _BOLD),
-            (" ticks  ", _DIM),
-            (words.rate(float(board.rates().sum())), _BOLD),
-            ("/s  ", _DIM),
-            (words.latency(board.recent_latency_ns()), _BOLD),
-            (" latency", _DIM),
+            (f"{board.total:,}", BOLD),
+            (" ticks  ", DIM),
+            (words.rate(float(board.rates().sum())), BOLD),
+            ("/s  ", DIM),
+            (words.latency(board.recent_latency_ns()), BOLD),
+            (" latency", DIM),
         ]
-        hidden = len(self._symbols) - len(shown)
+        hidden = len(self._symbols) - (len(body) - 1)
         if lost:
-            note = [(f"{lost:,} not seen here", _WAIT)]
+            note = [(f"{lost:,} not seen here", WAIT)]
         elif hidden > 0:
-            note = [(f"busiest {len(shown)} of {len(self._symbols)}", _DIM)]
+            note = [(f"busiest {len(body) - 1} of {len(self._symbols)}", DIM)]
         else:
             note = []
-        event = [(f"{self._event_at}  {self._event}", _WAIT if self._event_is_bad else _DIM)]
-        lines = [_spread(left, right, across), body[0], [rule], *body[1:], [rule]]
-        lines.append(_spread(totals, note, across))
-        hint = [("Ctrl-C ends", _DIM)]
-        lines.append(_spread(event, hint if _length(event) + 13 <= across else [], across))
-        return Picture([_crop([*margin, *line], width) for line in lines[:height]])
+        return self._frame.draw(
+            [body[0], rule(across), *body[1:]],
+            [spread(totals, note, across)],
+            size=(width, height),
+            across=across,
+            connected=connected,
+            elapsed_s=board.elapsed_s,
+        )
+
+    def body(self, width: int, room: int, now_s: float) -> tuple[list[list[Cell]], list[str]]:
+        """Return the lines of the live table, headings and so many symbols, and the names of its columns."""
+        shown = self._most_active(room, now_s)
+        cells = self._cells(shown, _LIVE, now_s)
+        columns = self._layout.fit(cells, width)
+        self._draw_trends(cells, columns, shown, width)
+        return self._layout.body(cells, columns), columns
 
     def summary(self) -> Picture:
         """Return the table of the whole time, for a terminal's scrollback or a file."""
@@ -179,14 +246,13 @@ class Screen:
             shown = sorted(busiest.tolist())
         cells = self._cells(shown, _SUMMARY, time.monotonic())
         width = console.width if console.is_terminal else 1 << 16
-        self._widths.clear()
-        columns = self._fit(_SUMMARY, cells, width)
-        body = self._body(cells, columns)
-        rule = ("─" * min(self._across(columns), width), _DIM)
-        lines = [body[0], [rule], *body[1:]]
+        self._layout.widths.clear()
+        columns = self._layout.fit(cells, width)
+        body = self._layout.body(cells, columns)
+        lines = [body[0], rule(min(self._layout.across(columns), width)), *body[1:]]
         if size > len(shown):
-            lines.append([(f"and {size - len(shown)} less active symbols", _DIM)])
-        return Picture([_crop(line, width) for line in lines])
+            lines.append([(f"and {size - len(shown)} less active symbols", DIM)])
+        return Picture([crop(line, width) for line in lines])
 
     # ---- which symbols
 
@@ -224,34 +290,34 @@ class Screen:
         places = [self._places[i] for i in shown]
         most = max(places, default=0)
         room = most + (most > 0)
-        cells: dict[str, list[Cell]] = {"symbol": [(self._symbols[i], _SYMBOL) for i in shown]}
+        cells: dict[str, list[Cell]] = {"symbol": [(self._symbols[i], SYMBOL) for i in shown]}
         cells["last"] = [
             (
-                _pad(words.price(price, p), p, room),
-                (_FLASHES if flash else _STYLES)[move],
+                pad(words.price(price, p), p, room),
+                (FLASHES if flash else STYLES)[move],
             )
             for price, p, flash, move in zip(last, places, flashing, moves, strict=True)
         ]
         cells["change"] = [
-            (_pad(words.price(value, p, sign=True), p, room), _sign(value))
+            (pad(words.price(value, p, sign=True), p, room), sign(value))
             for value, p in zip(change, places, strict=True)
         ]
-        cells["percent"] = [(words.percent(value), _sign(value)) for value in part.tolist()]
-        cells["volume"] = [(words.count(value), _PLAIN) for value in board.volume[ids].tolist()]
-        cells["ticks"] = [(f"{n:,}", _PLAIN) for n in board.ticks[ids].tolist()]
+        cells["percent"] = [(words.percent(value), sign(value)) for value in part.tolist()]
+        cells["volume"] = [(words.count(value), PLAIN) for value in board.volume[ids].tolist()]
+        cells["ticks"] = [(f"{n:,}", PLAIN) for n in board.ticks[ids].tolist()]
         rates = (
             board.rates()[ids] if "age" in names else board.ticks[ids] / max(board.elapsed_s, 1e-3)
         )
         cells["rate"] = [
-            (words.rate(value), _PLAIN if value >= 0.05 else _DIM) for value in rates.tolist()
+            (words.rate(value), PLAIN if value >= 0.05 else DIM) for value in rates.tolist()
         ]
-        cells["age"] = [(words.age(value), _DIM if value > 10 else _PLAIN) for value in ages]
+        cells["age"] = [(words.age(value), DIM if value > 10 else PLAIN) for value in ages]
         cells["latency"] = [
-            (words.latency(value), _PLAIN) for value in board.latency_ns(ids).tolist()
+            (words.latency(value), PLAIN) for value in board.latency_ns(ids).tolist()
         ]
         if self._unicode:
             cells["trend"] = [
-                ("", _sign(value)) for value in change
+                ("", sign(value)) for value in change
             ]  # drawn when its width is known
         return {name: cells[name] for name in names if name in cells}
 
@@ -262,9 +328,9 @@ class Screen:
         if "trend" not in columns:
             return
         least = _COLUMNS["trend"].width
-        self._widths["trend"] = least
-        room = min(_WIDEST_TREND, width - 1 - self._across(columns) + least)
-        self._widths["trend"] = max(least, room)
+        self._layout.widths["trend"] = least
+        room = min(_WIDEST_TREND, width - 1 - self._layout.across(columns) + least)
+        self._layout.widths["trend"] = max(least, room)
         cells["trend"] = [
             (self._bars(symbol, room), style)
             for symbol, (_, style) in zip(shown, cells["trend"], strict=True)
@@ -281,23 +347,38 @@ class Screen:
         steps = ((known - low) * ((len(_BARS) - 1) / (high - low)) + 0.5).astype(int)
         return "".join(_BARS[i] for i in steps.tolist())
 
-    def _fit(self, names: Sequence[str], cells: dict[str, list[Cell]], width: int) -> list[str]:
-        """Measure the columns, and leave the least important out until the others fit."""
+
+class Layout:
+    """The columns of a table: as wide as they ever were, the least important ones left out in a narrow terminal.
+
+    Parameters
+    ----------
+    columns : dict
+    """
+
+    def __init__(self, columns: dict[str, ColumnSpec]) -> None:
+        self._columns = columns
+        self.widths: dict[str, int] = {}
+
+    def fit(self, cells: dict[str, list[Cell]], width: int) -> list[str]:
+        """Measure the columns, and return those that fit."""
         for name, column in cells.items():
-            spec = _COLUMNS[name]
+            spec = self._columns[name]
             longest = max((len(text) for text, _ in column), default=0)
-            before = 0 if name == "trend" else self._widths.get(name, 0)
-            self._widths[name] = max(spec.width, before, longest)
-        columns = [name for name in names if name in cells]
-        while len(columns) > 2 and self._across(columns) > width:
-            columns.remove(min(columns, key=lambda name: _COLUMNS[name].importance))
+            before = 0 if name == "trend" else self.widths.get(name, 0)
+            self.widths[name] = max(spec.width, before, longest)
+        columns = list(cells)
+        while len(columns) > 2 and self.across(columns) > width:
+            columns.remove(min(columns, key=lambda name: self._columns[name].importance))
         return columns
 
-    def _across(self, columns: Sequence[str]) -> int:
-        return sum(self._widths[name] for name in columns) + 2 * (len(columns) - 1)
+    def across(self, columns: Sequence[str]) -> int:
+        """Return how wide the columns are together."""
+        return sum(self.widths[name] for name in columns) + 2 * (len(columns) - 1)
 
-    def _body(self, cells: dict[str, list[Cell]], columns: list[str]) -> list[list[Cell]]:
-        head = [self._cell(name, (_COLUMNS[name].title, _HEADING)) for name in columns]
+    def body(self, cells: dict[str, list[Cell]], columns: list[str]) -> list[list[Cell]]:
+        """Return the lines, the headings first."""
+        head = [self._cell(name, (self._columns[name].title, HEADING)) for name in columns]
         lines = [list(_joined(head))]
         for row in zip(*(cells[name] for name in columns), strict=True):
             padded = [self._cell(name, cell) for name, cell in zip(columns, row, strict=True)]
@@ -306,43 +387,51 @@ class Screen:
 
     def _cell(self, name: str, cell: Cell) -> Cell:
         text, style = cell
-        width = self._widths[name]
-        return (text.ljust(width) if _COLUMNS[name].left else text.rjust(width), style)
+        width = self.widths[name]
+        return (text.ljust(width) if self._columns[name].left else text.rjust(width), style)
 
 
-def _pad(text: str, places: int, room: int) -> str:
+def pad(text: str, places: int, room: int) -> str:
     """Fill up on the right, so that decimal points stand below each other."""
     return text + " " * (room - places - (places > 0)) if text != "–" else text
 
 
-def _sign(value: float) -> Style:
-    return _UP if value > 0 else _DOWN if value < 0 else _DIM
+def sign(value: float) -> Style:
+    """Return the style of a change."""
+    return UP if value > 0 else DOWN if value < 0 else DIM
+
+
+def rule(width: int) -> list[Cell]:
+    """Return a horizontal line."""
+    return [("─" * width, DIM)]
 
 
 def _joined(cells: Sequence[Cell]) -> Iterator[Cell]:
     for i, cell in enumerate(cells):
         if i:
-            yield ("  ", _PLAIN)
+            yield ("  ", PLAIN)
         yield cell
 
 
-def _length(cells: Sequence[Cell]) -> int:
+def length(cells: Sequence[Cell]) -> int:
+    """Return how wide some cells are."""
     return sum(len(text) for text, _ in cells)
 
 
-def _spread(left: list[Cell], right: list[Cell], width: int) -> list[Cell]:
+def spread(left: list[Cell], right: list[Cell], width: int) -> list[Cell]:
     """Put one part at each end of the line; the left one gives way."""
     if not right:
-        return _crop(left, width)
-    room = width - _length(right) - 2
+        return crop(left, width)
+    room = width - length(right) - 2
     if room < 0:
-        return _crop(left, width)
-    left = _crop(left, room)
-    return [*left, (" " * (width - _length(left) - _length(right)), _PLAIN), *right]
+        return crop(left, width)
+    left = crop(left, room)
+    return [*left, (" " * (width - length(left) - length(right)), PLAIN), *right]
 
 
-def _crop(cells: Sequence[Cell], width: int) -> list[Cell]:
-    if _length(cells) <= width:
+def crop(cells: Sequence[Cell], width: int) -> list[Cell]:
+    """Return cells that are no wider."""
+    if length(cells) <= width:
         return list(cells)
     result: list[Cell] = []
     for text, style in cells:

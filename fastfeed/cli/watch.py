@@ -1,4 +1,4 @@
-"""`fastfeed watch`: the ticks of a running feed, as a live table or as text."""
+"""`fastfeed watch`: what a running feed delivers, as a live view or as text."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import click
 
 from fastfeed.cli import words
 from fastfeed.cli.board import Board
+from fastfeed.cli.connection import connection_options, feed_of
 from fastfeed.cli.group import complain
-from fastfeed.cli.output import Csv, JsonLines, Output, Stalled, write_all
+from fastfeed.cli.output import Csv, JsonLines, Output, Source, Stalled, write_all
 from fastfeed.cli.stop import Stop
-from fastfeed.connect import connect, run
+from fastfeed.connect import run
 from fastfeed.feeds.events import Event
 from fastfeed.feeds.feed import Feed
 
@@ -52,11 +53,15 @@ def _number(value: str | None) -> float | None:
         return math.nan
 
 
-@click.command(short_help="Show live ticks, as a table, CSV or JSON lines.")
+@click.command(short_help="Show live ticks, quotes, books, bars: a table, CSV or JSON lines.")
 @click.argument("url")
 @click.argument("symbols", metavar="SYMBOL...", nargs=-1, required=True)
 @click.option(
-    "--kinds", default="ticks", show_default=True, metavar="KIND,...", help="What to watch."
+    "--kinds",
+    default="ticks",
+    show_default=True,
+    metavar="KIND,...",
+    help="What to watch, see below.",
 )
 @click.option(
     "--format",
@@ -66,7 +71,13 @@ def _number(value: str | None) -> float | None:
     show_default=True,
     help="What to write.",
 )
-@click.option("--limit", type=int, metavar="N", help="End after N ticks.")
+@click.option(
+    "--depth",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="Levels of a side of books.  [default: 10]",
+)
+@click.option("--limit", type=int, metavar="N", help="End after N ticks, or rows of other kinds.")
 @click.option("--duration", callback=seconds, metavar="S", help="End after S seconds.")
 @click.option(
     "--wait",
@@ -74,35 +85,46 @@ def _number(value: str | None) -> float | None:
     metavar="S",
     help="Keep trying for S seconds if nothing listens there yet.",
 )
+@connection_options
 def watch(
     *,
     url: str,
     symbols: tuple[str, ...],
     kinds: str,
     form: Literal["table", "csv", "jsonl"],
+    depth: int | None,
     limit: int | None,
     duration: float | None,
     wait: float | None,
+    rsa_key: str | None,
+    encryption: str | None,
 ) -> None:
-    """Show the live ticks of SYMBOLs from a server.
+    """Show the live data of SYMBOLs from a server.
 
     URL is where the server listens, such as opend://127.0.0.1:11111; a SYMBOL is written 700.HK,
     AAPL.US, BTCUSDT.CC, or the way OpenD does, HK.00700. It ends with Ctrl-C, --limit or --duration,
     and comes back by itself when the connection is lost.
 
     \b
-    Formats:
-      table  a live table, a line a symbol; where standard output is no
-             terminal, one plain table at the end
-      csv    every tick as a line below a header line; unknown is empty
-      jsonl  every tick as a JSON object; unknown is null
-
-    csv and jsonl write ticks and nothing else to standard output, messages go to standard error. Numbers
-    are complete: they read back as the very same doubles. Times are UTC, those in _ns nanoseconds since
-    1970. A slow reader of the output is waited for, and ticks lost all the same make the exit code 1.
+    Kinds:
+      ticks, quotes, books, odd_books, timeshare, brokers (Hong Kong), and
+      bars:LENGTH, with 1m 3m 5m 10m 15m 30m 1h 2h 3h 4h 1d 1w 1M 3M 1y
 
     \b
-    Columns of the table:
+    Formats:
+      table  a live view: a line a symbol, books as ladders; where standard
+             output is no terminal, once and plain at the end
+      csv    every row as a line below a header line; unknown is empty.
+             One kind only: columns differ
+      jsonl  every row as a JSON object; unknown is null. Of several kinds,
+             each begins with the name of its "stream"
+
+    csv and jsonl write rows and nothing else to standard output, messages go to standard error. Numbers
+    are complete: they read back as the very same doubles. Times are UTC, those in _ns nanoseconds since
+    1970. A slow reader of the output is waited for, and rows lost all the same make the exit code 1.
+
+    \b
+    Columns of the table of ticks:
       change   since the first tick seen here, absolute and in percent
       volume   sum of the ticks seen here
       ticks/s  smoothed over some two seconds
@@ -113,22 +135,36 @@ def watch(
     \b
     Examples:
       fastfeed watch opend://127.0.0.1:11111 700.HK AAPL.US
+      fastfeed watch opend://127.0.0.1:11111 700.HK --kinds quotes,books
       fastfeed watch opend://127.0.0.1:11111 700.HK --format csv --duration 60 >ticks.csv
     """
     if limit is not None and limit < 1:
         raise click.BadParameter(f"expected 1 or more ticks, got {limit}", param_hint="'--limit'")
-    chosen = tuple(kind.strip() for kind in kinds.split(",") if kind.strip())
-    feed = connect(url, **({} if wait is None else {"wait_s": wait}))
+    chosen = tuple(dict.fromkeys(kind.strip() for kind in kinds.split(",") if kind.strip()))
+    feed = feed_of(url, rsa_key, encryption, wait_s=wait, book_depth=depth)
     try:
         names = feed.check(symbols, *chosen)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    if form == "table":
-        console = console_for_table()
-        code = run(watch_table(feed, names, console, limit=limit, duration=duration, kinds=chosen))
-    else:
+    streams = streams_of(chosen)
+    if form == "csv" and len(streams) > 1:
+        raise click.UsageError(
+            f"csv has the columns of one kind, got {', '.join(streams)}: choose one, or --format jsonl"
+        )
+    if form != "table":
         code = run(watch_text(feed, names, form, limit=limit, duration=duration, kinds=chosen))
+    elif streams == ("ticks",):
+        console = console_for_table()
+        code = run(watch_table(feed, names, console, limit=limit, duration=duration))
+    else:
+        console = console_for_table()
+        code = run(watch_panels(feed, names, console, limit=limit, duration=duration, kinds=chosen))
     click.get_current_context().exit(code)
+
+
+def streams_of(kinds: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the streams of kinds."""
+    return tuple(dict.fromkeys(kind.partition(":")[0] for kind in kinds))
 
 
 def console_for_table() -> Any:
@@ -156,7 +192,7 @@ async def watch_text(
     duration: float | None = None,
     kinds: Sequence[str] = ("ticks",),
 ) -> int:
-    """Write a feed's ticks to standard output.
+    """Write a feed's rows to standard output.
 
     Returns
     -------
@@ -164,28 +200,37 @@ async def watch_text(
         The exit code.
     """
     feed.on_event(_tell())
-    reader = feed.ticks.reader()  # before anything is subscribed: nothing is missed
+    streams = streams_of(kinds)
+    noun = "ticks" if streams == ("ticks",) else "rows"
+    sources = [_source(feed, name, form, len(streams) > 1) for name in streams]
     with Stop(feed.hub.end) as stop:
         try:
             if not await _begin(feed, symbols, kinds, stop):
                 return 0
             stop.after(duration)
             output = Output(sys.stdout.fileno(), stop)
-            formatter = Csv(feed.symbols) if form == "csv" else JsonLines(feed.symbols)
-            await write_all(feed.ticks, reader, formatter, output, stop=stop, limit=limit)
+            await write_all(sources, output, stop=stop, limit=limit)
         except Stalled:
-            complain(
-                f"nobody takes the output: {feed.ticks.count - reader.position} ticks or more were not written"
-            )
+            left = sum(source.stream.count - source.reader.position for source in sources)
+            complain(f"nobody takes the output: {left} {noun} or more were not written")
             return 1
         except BrokenPipeError:
             return 0  # whoever read has had enough
         finally:
             await feed.close()
-    if reader.lost:
-        complain(f"{reader.lost} ticks were lost because the output was taken too slowly")
+    if lost := sum(source.reader.lost for source in sources):
+        complain(f"{lost} {noun} were lost because the output was taken too slowly")
         return 1
     return 0
+
+
+def _source(feed: Feed, name: str, form: Literal["csv", "jsonl"], tagged: bool) -> Source:
+    """Return what is to be written of a stream, from now on: made before anything is subscribed."""
+    stream = feed.stream(name)
+    depth = feed.hub.book_depth
+    if form == "csv":
+        return Source(stream, stream.reader(), Csv(feed.symbols, name, depth))
+    return Source(stream, stream.reader(), JsonLines(feed.symbols, name, depth, tagged=tagged))
 
 
 async def watch_table(
@@ -195,7 +240,6 @@ async def watch_table(
     *,
     limit: int | None = None,
     duration: float | None = None,
-    kinds: Sequence[str] = ("ticks",),
     title: str = "fastfeed",
 ) -> int:
     """Show a feed's ticks as a live table, or in the end where there is no terminal.
@@ -228,46 +272,129 @@ async def watch_table(
             if not len(rows) or (limit is not None and board.total >= limit):
                 return
 
-    def done() -> bool:
-        return stop.requested or (limit is not None and board.total >= limit)
+    def picture() -> Any:
+        return screen.live(connected=feed.connected, lost=reader.lost, now_s=time.monotonic())
 
+    def full() -> bool:
+        return limit is not None and board.total >= limit
+
+    begun = await _show(feed, symbols, ("ticks",), console, take, picture, full, duration, limit)
+    if begun:
+        console.print(screen.summary(), end="")
+        console.print(Picture([[]]), end="")
+        sentence = readable(_sentence(board, len(symbols), reader.lost), console)
+        console.print(sentence, soft_wrap=not live)
+    return 0
+
+
+async def watch_panels(
+    feed: Feed,
+    symbols: Sequence[str],
+    console: Any,
+    *,
+    limit: int | None = None,
+    duration: float | None = None,
+    kinds: Sequence[str],
+) -> int:
+    """Show what a feed delivers of any kinds, a panel for each stream.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    from fastfeed.cli.panels import Panels, panel_of
+    from fastfeed.cli.screen import Picture
+
+    live = console.is_terminal
+    parts = [
+        (feed.stream(name).reader(), panel_of(name, feed, console)) for name in streams_of(kinds)
+    ]
+    panels = Panels(console, [panel for _, panel in parts], feed.url)
+    tell = _tell()
+
+    def on_event(event: Event) -> None:
+        panels.tell(event)
+        if not live:
+            tell(event)
+
+    feed.on_event(on_event)
+
+    def take() -> None:
+        now_s = time.monotonic()
+        for reader, panel in parts:
+            count = -1
+            while count:
+                left = _CHUNK if limit is None else min(_CHUNK, limit - panels.total)
+                rows = reader.read(left)
+                panel.take(rows, now_s)
+                count = len(rows)
+                panels.update(count, now_s)
+
+    def lost() -> int:
+        return sum(reader.lost for reader, _ in parts)
+
+    def picture() -> Any:
+        return panels.live(connected=feed.connected, lost=lost(), now_s=time.monotonic())
+
+    def full() -> bool:
+        return limit is not None and panels.total >= limit
+
+    if await _show(feed, symbols, kinds, console, take, picture, full, duration, limit):
+        console.print(panels.summary(), end="")
+        console.print(Picture([[]]), end="")
+        took = max(panels.elapsed_s, 1e-3)
+        text = (
+            f"{panels.total:,} rows of {_counted(len(symbols))} in {took:.1f} s, "
+            f"{words.rate(panels.total / took)} rows/s"
+        )
+        text += f"; {lost():,} more were not seen here." if lost() else "."
+        console.print(text, soft_wrap=not live)
+    return 0
+
+
+async def _show(
+    feed: Feed,
+    symbols: Sequence[str],
+    kinds: Sequence[str],
+    console: Any,
+    take: Callable[[], None],
+    picture: Callable[[], Any],
+    full: Callable[[], bool],
+    duration: float | None,
+    limit: int | None,
+) -> bool:
+    """Subscribe, and take rows until the end; False when the end was requested before there was anything."""
     with Stop() as stop:
         try:
             if not await _begin(feed, symbols, kinds, stop):
-                return 0
+                return False
             stop.after(duration)
             take()
-            if live:
+            if console.is_terminal:
                 with console.screen() as window:
-                    while not done():
-                        window.update(
-                            screen.live(
-                                connected=feed.connected, lost=reader.lost, now_s=time.monotonic()
-                            )
-                        )
+                    while not (stop.requested or full()):
+                        window.update(picture())
                         await stop.sleep(_REFRESH_S)
                         take()
             else:
                 if limit is None and duration is None:
                     complain("standard output is no terminal: one table follows at the end")
-                while not done():
+                while not (stop.requested or full()):
                     await stop.sleep(_REFRESH_S)
                     take()
         finally:
             await feed.close()
-    console.print(screen.summary(), end="")
-    console.print(Picture([[]]), end="")
-    sentence = readable(_sentence(board, len(symbols), reader.lost), console)
-    console.print(sentence, soft_wrap=not live)
-    return 0
+    return True
+
+
+def _counted(symbols: int) -> str:
+    return f"{symbols} {'symbol' if symbols == 1 else 'symbols'}"
 
 
 def _sentence(board: Board, symbols: int, lost: int) -> str:
     took = max(board.elapsed_s, 1e-3)
-    text = (
-        f"{board.total:,} ticks of {symbols} {'symbol' if symbols == 1 else 'symbols'} "
-        f"in {took:.1f} s, {words.rate(board.total / took)} ticks/s"
-    )
+    text = f"{board.total:,} ticks of {_counted(symbols)} in {took:.1f} s, {words.rate(board.total / took)} ticks/s"
     latency = board.median_latency_ns()
     if not math.isnan(latency):
         text += f", median latency {words.latency(latency)}"

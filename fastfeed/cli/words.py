@@ -7,6 +7,8 @@ import math
 from fastfeed.feeds.events import Event
 
 __all__ = [
+    "ASCII",
+    "NONE",
     "age",
     "clock",
     "count",
@@ -18,7 +20,24 @@ __all__ = [
     "rate",
 ]
 
-_NONE = "–"
+#: What stands in the place of a number that is not known.
+NONE = "–"
+
+#: For terminals whose encoding has no other characters.
+ASCII = str.maketrans(
+    {
+        "─": "-",
+        "–": "-",
+        "●": "*",
+        "…": ".",
+        "µ": "u",
+        "│": "|",
+        "█": "#",
+        "▐": "#",
+        "▌": "#",
+        "·": ".",
+    }
+)
 
 
 def decimals(value: float) -> int:
@@ -35,7 +54,7 @@ def decimals(value: float) -> int:
 def price(value: float, places: int, *, sign: bool = False) -> str:
     """Return a price with so many decimals."""
     if math.isnan(value):
-        return _NONE
+        return NONE
     text = f"{value:+,.{places}f}" if sign else f"{value:,.{places}f}"
     if sign and not any(digit in text for digit in "123456789"):
         return text[1:]
@@ -44,7 +63,7 @@ def price(value: float, places: int, *, sign: bool = False) -> str:
 
 def percent(part: float) -> str:
     """Return a change in percent, two decimals and a sign."""
-    return _NONE if math.isnan(part) else f"{price(part * 100, 2, sign=True)}%"
+    return NONE if math.isnan(part) else f"{price(part * 100, 2, sign=True)}%"
 
 
 def count(value: float) -> str:
@@ -67,7 +86,7 @@ def rate(value: float) -> str:
 def age(seconds: float) -> str:
     """Return how long ago something was."""
     if math.isnan(seconds):
-        return _NONE
+        return NONE
     seconds = max(seconds, 0.0)
     if seconds < 9.95:
         return f"{seconds:.1f}s"
@@ -84,7 +103,7 @@ def age(seconds: float) -> str:
 def latency(nanoseconds: float) -> str:
     """Return a latency with two or three digits and its unit."""
     if math.isnan(nanoseconds):
-        return _NONE
+        return NONE
     for size, unit in ((1e3, "ns"), (1e6, "µs"), (1e9, "ms")):
         if abs(nanoseconds) < 0.9995 * size:
             value = nanoseconds * 1000 / size

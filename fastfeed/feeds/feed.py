@@ -26,6 +26,7 @@ from fastfeed.errors import (
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.events import Event
 from fastfeed.hub import Hub, Streams
+from fastfeed.schema import BOOK_DEPTH
 from fastfeed.stream import Stream
 
 __all__ = ["Feed"]
@@ -65,9 +66,10 @@ class Feed(Streams):
         wait_s: float,
         up_timeout_s: float,
         backoff: Backoff | None,
+        book_depth: int = BOOK_DEPTH,
     ) -> None:
         self.url = url
-        self.hub = hub if hub is not None else Hub()
+        self.hub = hub if hub is not None else Hub(book_depth=book_depth)
         self._owns_hub = hub is None
         self._wait_s = wait_s
         self._up_timeout_s = up_timeout_s

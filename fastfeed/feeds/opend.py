@@ -39,7 +39,7 @@ from fastfeed.protocols.opend_messages import (
     message_class,
 )
 from fastfeed.protocols.opend_rsa import load_rsa_key
-from fastfeed.schema import STREAMS
+from fastfeed.schema import BOOK_DEPTH, STREAMS
 
 __all__ = ["OpenD"]
 
@@ -97,6 +97,8 @@ class OpenD(OpendPulls):
         Where OpenD listens.
     hub : Hub, optional
         Where rows and symbols go; one of its own by default.
+    book_depth : int, optional
+        Levels of each side that rows of books keep, 1 to 1000; with a hub, the hub says it. Default: 10.
     client_id : str
         A label for OpenD's log.
     session : {"RTH", "ETH", "ALL"}, optional
@@ -126,6 +128,11 @@ class OpenD(OpendPulls):
     backoff : Backoff, optional
         Pauses between attempts to come back: by default 0.1 s at first, doubling up to 6 s, with jitter.
 
+    Attributes
+    ----------
+    encryption : str
+        How this feed encrypts; "none" where it does not.
+
     Notes
     -----
     OpenD keeps a subscription for at least a minute. `unsubscribe()` stops the delivery at once, and gives the
@@ -140,6 +147,7 @@ class OpenD(OpendPulls):
         port: int = 11111,
         *,
         hub: Hub | None = None,
+        book_depth: int | None = None,
         client_id: str = "fastfeed",
         session: Literal["RTH", "ETH", "ALL"] | None = None,
         adjust: Literal["forward", "none", "backward"] = "forward",
@@ -179,6 +187,8 @@ class OpenD(OpendPulls):
                 raise ValueError(f"expected {name} in seconds, more than 0, got {seconds!r}")
         if hub is not None and not isinstance(hub, Hub):
             raise TypeError(f"expected a Hub, got {hub!r}")
+        if hub is not None and book_depth is not None:
+            raise ValueError("expected either a hub or a book_depth: the hub has its own")
         if backoff is not None and not isinstance(backoff, Backoff):
             raise TypeError(f"expected a Backoff, got {backoff!r}")
         url_host = f"[{host}]" if ":" in host else host
@@ -188,6 +198,7 @@ class OpenD(OpendPulls):
             wait_s=wait_s,
             up_timeout_s=request_timeout_s,
             backoff=backoff,
+            book_depth=BOOK_DEPTH if book_depth is None else book_depth,
         )
         self._prepare_pulls(rate_limit_wait_s)
         self._host = host
@@ -196,7 +207,7 @@ class OpenD(OpendPulls):
         self._session_number = _SESSIONS[session] if session else None
         self._check_sha1 = check_sha1
         self._rsa_key = load_rsa_key(rsa_key) if rsa_key else None
-        self._encryption: Encryption = encryption or ("aes-cbc" if rsa_key else "none")
+        self.encryption: Encryption = encryption or ("aes-cbc" if rsa_key else "none")
         self._connect_timeout_s = connect_timeout_s
         self._request_timeout_s = request_timeout_s
         self.adjust = adjust
@@ -226,7 +237,7 @@ class OpenD(OpendPulls):
             handshake_timeout_s=self._connect_timeout_s,
             request_timeout_s=self._request_timeout_s,
             rsa_key=self._rsa_key,
-            encryption=self._encryption,
+            encryption=self.encryption,
         )
         link = _Link(session, loop.create_future(), loop.create_future())
 

@@ -88,7 +88,10 @@ def test_help(command: list[str]) -> None:
         (["http://x", "700.HK"], "expected a URL"),
         (["opend://h:99999", "700.HK"], "expected a URL"),
         (["opend://h?wait_s=x", "700.HK"], "wait_s"),
-        ([NOBODY, "700.HK", "--kinds", "tocks"], "expected a kind (ticks), got 'tocks'"),
+        (
+            [NOBODY, "700.HK", "--kinds", "tocks"],
+            "expected a kind (ticks, quotes, books, odd_books, bars, timeshare, brokers), got 'tocks'",
+        ),
         ([NOBODY, "700.HK", "--kinds", ","], "expected at least one kind"),
         ([NOBODY, "700.HK", "--format", "xml"], "'xml'"),
         ([NOBODY, "700.HK", "--limit", "-1"], "expected 1 or more ticks, got -1"),

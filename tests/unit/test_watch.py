@@ -20,8 +20,9 @@ import fastfeed as ff
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.cli import words
 from fastfeed.cli.board import Board, _nanmedian
-from fastfeed.cli.output import FIELDS, Csv, JsonLines, Output, Stalled, write_all
-from fastfeed.cli.screen import Screen, _crop, _length
+from fastfeed.cli.columns import FIELDS
+from fastfeed.cli.output import Csv, JsonLines, Output, Source, Stalled, write_all
+from fastfeed.cli.screen import Screen, crop, length
 from fastfeed.cli.stop import Stop
 from fastfeed.stream import Stream
 
@@ -289,12 +290,12 @@ def test_ascii_terminal() -> None:
     assert all(line.isascii() for line in picture(100, 24, 3, encoding="ascii"))
 
 
-def test_crop() -> None:
+def testcrop() -> None:
     from rich.style import Style
 
     cells = [("abc", Style()), ("def", Style())]
-    assert [_length(_crop(cells, n)) for n in range(8)] == [0, 1, 2, 3, 4, 5, 6, 6]
-    assert _crop(cells, 5)[-1][0] == "d…"
+    assert [length(crop(cells, n)) for n in range(8)] == [0, 1, 2, 3, 4, 5, 6, 6]
+    assert crop(cells, 5)[-1][0] == "d…"
 
 
 # text
@@ -379,7 +380,9 @@ def test_write_all_writes_every_tick_to_a_slow_pipe() -> None:
         with Stop() as stop:
             reader = stream.reader("oldest")
             output = Output(write_end, stop)
-            return await write_all(stream, reader, Csv(table("A.US")), output, stop=stop, limit=990)
+            return await write_all(
+                [Source(stream, reader, Csv(table("A.US")))], output, stop=stop, limit=990
+            )
 
     assert asyncio.run(main()) == 990
     os.close(write_end)
@@ -398,7 +401,9 @@ def test_write_all_ends_with_what_is_there() -> None:
             stop.after(0.05)
             output = Output(write_end, stop)
             reader = stream.reader("oldest")
-            return await write_all(stream, reader, JsonLines(table("A.US")), output, stop=stop)
+            return await write_all(
+                [Source(stream, reader, JsonLines(table("A.US")))], output, stop=stop
+            )
 
     assert asyncio.run(main()) == 5
     os.close(write_end)
@@ -414,7 +419,7 @@ def test_write_all_notices_that_nobody_reads_even_when_nothing_comes() -> None:
         with Stop() as stop:
             asyncio.get_running_loop().call_later(0.05, os.close, read_end)
             output = Output(write_end, stop)
-            await write_all(stream, stream.reader(), Csv(table()), output, stop=stop)
+            await write_all([Source(stream, stream.reader(), Csv(table()))], output, stop=stop)
 
     with pytest.raises(BrokenPipeError):
         asyncio.run(main())
@@ -433,7 +438,9 @@ def test_the_end_does_not_wait_for_a_stalled_reader(
         with Stop() as stop:
             stop.after(0.05)
             output = Output(write_end, stop)
-            await write_all(stream, stream.reader("oldest"), Csv(table("A.US")), output, stop=stop)
+            await write_all(
+                [Source(stream, stream.reader("oldest"), Csv(table("A.US")))], output, stop=stop
+            )
 
     with pytest.raises(Stalled):
         asyncio.run(main())
