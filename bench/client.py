@@ -231,10 +231,10 @@ async def bare_count(port: int, packets: int, options: dict[str, int]) -> Result
 class BareStamps(asyncio.BufferedProtocol):
     """Take the time at the beginning of each read, and read each packet's stamp."""
 
-    #: From a packet's beginning to the sequence's value; all packets of the latency bench are built alike.
-    STAMP_AT = 44 + 3 + 1 + 2 + 2 + 2 + 6 + 2 + 2 + 23 + 1
-
     def __init__(self, packets: int, done: asyncio.Future[None]) -> None:
+        from packets import SEQUENCE_AT
+
+        self.stamp_at = SEQUENCE_AT
         self.room = memoryview(bytearray(1 << 18))
         self.packets = packets
         self.done = done
@@ -254,7 +254,7 @@ class BareStamps(asyncio.BufferedProtocol):
             if proto_id == 3011:
                 stamp = 0
                 for i in range(9):  # a varint of nine bytes
-                    stamp |= (room[at + self.STAMP_AT + i] & 0x7F) << 7 * i
+                    stamp |= (room[at + self.stamp_at + i] & 0x7F) << 7 * i
                 self.late.append(now - stamp)
             at += 44 + length
         assert at == nbytes

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from compiled import built
-from packets import replies
+from packets import SEQUENCE_AT, replies
 
 HERE = Path(__file__).parent
 
@@ -108,11 +108,11 @@ def simulator() -> Iterator[Sender]:
 
 @contextmanager
 def blasting(block: bytes, repeat: int) -> Iterator[Sender]:
-    """Run a sender that sends a block so many times to every client."""
+    """Run a sender that sends a block so many times to every client, with sequences that grow."""
     with tempfile.NamedTemporaryFile(prefix="fastfeed-bench-") as file:
         file.write(block)
         file.flush()
-        with _sender("blast", file.name, str(repeat)) as sender:
+        with _sender("blast", file.name, str(repeat), str(SEQUENCE_AT)) as sender:
             yield sender
 
 

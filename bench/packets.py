@@ -29,6 +29,8 @@ MARKET = 11  # US
 EPOCH_S = 1_700_060_400  # 2023-11-15 10:00:00 in New York
 HEADER = struct.Struct("<2sIBBII20s8s")
 PULLED = 1000  # rows of a pull, the most that OpenD gives
+#: From the beginning of a packet with one tick to the value of its sequence; of any, with these codes and times.
+SEQUENCE_AT = HEADER.size + 3 + 1 + 2 + 2 + 2 + 6 + 2 + 2 + 23 + 1
 MAX_CODE_BYTES = 8  # what the hand-written C decoder can
 
 _VOLUMES = (1, 5, 10, 50, 100, 100, 100, 100, 200, 300, 1000, 2500)

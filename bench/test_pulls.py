@@ -27,7 +27,8 @@ SERVERS: dict[str, Callable[[], AbstractContextManager[Sender]]] = {
 CLIENTS = {"fastfeed": "fastfeed-pulls", "futu-api": "futu-pulls"}
 
 RATE = 500  # ticks a second
-PULLS_PER_SECOND = 97  # not in step with the ticks
+JITTER_NS = 1_800_000  # of a tick's time: ticks and pulls are not in step
+PULLS_PER_SECOND = 100
 SECONDS = 1.5
 LATENCY_ROUNDS = 5  # pairs of rounds with and without pulls
 
@@ -74,7 +75,7 @@ def test_pull(server: str, benchmark: Any, report: Any) -> None:
 def one_round(receiver: Process, sender: Sender, count: int) -> tuple[np.ndarray, dict[str, Any]]:
     """Return the latencies of a round in microseconds without its beginning, and what else was told."""
     receiver.send(b"\n")
-    sender.schedule(schedule(RATE, count))
+    sender.schedule(schedule(RATE, count, JITTER_NS))
     outcome = receiver.result()
     late = np.array(outcome["late_ns"]) / 1e3
     assert len(late) == count

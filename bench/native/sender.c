@@ -2,13 +2,16 @@
 /* Just enough of OpenD to measure its clients: answers requests with ready-made packets, and
  * after a subscription (3001) sends ready-made pushes.
  *
- *   sender REPLIES                      nothing but answers
- *   sender REPLIES blast BLOCK REPEAT   the bytes of the file BLOCK, REPEAT times, as fast as
- *                                       the client reads
- *   sender REPLIES paced                a schedule that comes over stdin after "subscribed"
- * was printed: records of i64 time (CLOCK_REALTIME ns), i64 length, bytes; time 0 ends it.
- * Open loop: a late packet does not delay the times of those after it. In between, requests
- * are answered.
+ *   sender REPLIES         nothing but answers
+ *   sender REPLIES blast BLOCK REPEAT AT
+ *                          the packets of the file BLOCK, REPEAT times, as fast as the
+ *                          client reads; AT is where in a packet the sequence is
+ *   sender REPLIES paced   a schedule that comes over stdin after "subscribed" was printed:
+ *                          records of i64 time (CLOCK_REALTIME ns), i64 length, bytes;
+ *                          time 0 ends it
+ *
+ * The schedule is an open loop: a late packet does not delay the times of those after it. In
+ * between, requests are answered.
  *
  * REPLIES holds whole packets; the one with the request's protocol id is sent with its serial
  * number. Requests without one are passed over. Prints its port, serves one client after the
@@ -23,9 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -77,15 +78,27 @@ static int send_all(int fd, const uint8_t *p, size_t length) {
     return 0;
 }
 
-/* The bytes of a file in memory, without copying them: this end must not be the slower one. */
-static int send_file(int fd, int file, size_t length) {
-    off_t at = 0;
-    while ((size_t)at < length) {
-        ssize_t n = sendfile(fd, file, &at, length - (size_t)at);
-        if (n <= 0 && !(n < 0 && errno == EINTR))
-            return -1;
+/* Send the packets of a block again and again.
+ *
+ * Whoever keeps ticks in order drops those that come twice, so every repetition adds one to
+ * bits 42 to 55 of the sequences, which are equal in all packets; the digest is right in the
+ * first one only. Pieces are sent while they are in the cache. */
+static void blast(int fd, bytes block, long repeat, size_t sequence_at) {
+    enum { PIECE = 1 << 17 };
+    uint8_t *end = block.at + block.length, *high = block.at + sequence_at + 6;
+    const long first = (high[0] & 0x7f) | (high[1] & 0x7f) << 7;
+    for (long i = first; i < first + repeat; i++) {
+        for (uint8_t *p = block.at, *from = p; p < end;) {
+            p[sequence_at + 6] = (uint8_t)(i | 0x80);
+            p[sequence_at + 7] = (uint8_t)(i >> 7 | 0x80);
+            p += HEADER + u32(p + 12);
+            if (p - from < PIECE && p < end)
+                continue;
+            if (send_all(fd, from, (size_t)(p - from)) < 0)
+                return;
+            from = p;
+        }
     }
-    return 0;
 }
 
 static int read_all(int fd, uint8_t *p, size_t length) {
@@ -201,15 +214,10 @@ int main(int argc, char **argv) {
     prctl(PR_SET_TIMERSLACK, 1);
     if (argc < 2)
         return 2;
-    bytes replies = load(argv[1]), block = {NULL, 0};
-    long repeat = 0;
-    int file = -1;
-    if (argc == 5) {
+    bytes replies = load(argv[1]), block = {NULL, 0}, original = block;
+    if (argc == 6) {
         block = load(argv[3]);
-        repeat = atol(argv[4]);
-        file = memfd_create("block", MFD_CLOEXEC);
-        if (file < 0 || write(file, block.at, block.length) != (ssize_t)block.length)
-            die("block");
+        original = load(argv[3]);
     }
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -230,9 +238,9 @@ int main(int argc, char **argv) {
             while (serve(fd, replies) >= 0)
                 ;
         } else if (until_subscribed(fd, replies) == 0) {
-            if (argc == 5) {
-                for (long i = 0; i < repeat && send_file(fd, file, block.length) == 0; i++)
-                    ;
+            if (argc == 6) {
+                blast(fd, block, atol(argv[4]), (size_t)atol(argv[5]));
+                memcpy(block.at, original.at, block.length);
             } else {
                 paced(fd, replies);
             }

@@ -173,6 +173,7 @@ static inline const uint8_t *ff_opend_quote_full(const uint8_t *p, const uint8_t
                     c[40] != 0x01))
         return NULL;
     v->suspended = p[1];
+    v->list_time = (ff_text){p + 4, p[3]};
     row->price_spread = ff_load_f64(a + 1);
     v->time = (ff_text){a + 11, a[10]};
     row->high = ff_load_f64(b + 1);
@@ -218,7 +219,7 @@ FF_NOINLINE static const uint8_t *ff_opend_quote_steps(const uint8_t *p, const u
 static inline int ff_opend_quote(ff_opend_decoder *d, ff_opend_head *head, const uint8_t *p,
                                  const uint8_t *end, void *rows, size_t room) {
     ff_quote *row = rows;
-    ff_opend_quote_values v = {0};
+    ff_opend_quote_values v;
     uint64_t status = 0;
     if (FF_UNLIKELY(!ff_opend_step_security(d, head, &p, end, 1))) {
         if (!head->gathered)
