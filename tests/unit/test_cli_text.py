@@ -100,12 +100,12 @@ def test_json_of_every_stream_reads_back(stream: str) -> None:
         field = rows[name]
         if field.ndim == 2:
             expected = [
-                [None if v != v else v for v in values.tolist()[:n]]
+                [None if math.isnan(v) else v for v in values.tolist()[:n]]
                 for values, n in zip(field, rows[f"{name[:3]}s"].tolist(), strict=True)
             ]
             assert [row[name] for row in found] == expected, name
         elif field.dtype.kind == "f":
-            expected = [None if v != v else v for v in field.tolist()]
+            expected = [None if math.isnan(v) else v for v in field.tolist()]
             assert [row[name] for row in found] == expected, name
     if stream != "ticks":
         names = [None, "regular", "pre", "post", "overnight"]
@@ -136,7 +136,8 @@ INFO = records.StaticInfo(
 
 
 def test_records_are_flattened_in_csv() -> None:
-    found = list(csv.DictReader(io.StringIO(csv_lines(records.StaticInfo, [INFO]).decode())))[0]
+    text = csv_lines(records.StaticInfo, [INFO]).decode()
+    found = next(csv.DictReader(io.StringIO(text)))
     assert found["name"] == INFO.name
     assert (found["lot_size"], found["delisted"], found["listed"]) == ("100", "false", "")
     assert (found["future.last_trading_day"], found["future.main_contract"]) == (
@@ -287,7 +288,7 @@ def view(width: int, height: int, streams: tuple[str, ...], count: int = 5) -> l
     screen = Panels(console, panels, feed.url)
     for step in range(3):
         for name, panel in zip(streams, panels, strict=True):
-            rows = filled(name, step, count)
+            rows = filled(name, step)[:count]
             rows["recv_ns"] = NOW_NS
             panel.take(rows, float(step))
             screen.update(count, float(step))
