@@ -70,7 +70,7 @@ class _GetGroup(click.Group):
 @click.group(
     cls=_GetGroup,
     subcommand_metavar="WHAT [ARGS]...",
-    short_help="Ask a gateway for something once: ticks, bars, a book, a watchlist ...",
+    short_help="Ask a gateway once: ticks, bars, a book, a watchlist and more.",
 )
 @click.argument("url")
 def get(url: str) -> None:

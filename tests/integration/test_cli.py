@@ -361,6 +361,24 @@ def test_table_in_a_terminal(url: str, number: signal.Signals) -> None:
     assert "Traceback" not in text
 
 
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (140, 40), (50, 12)])
+def test_panels_in_a_terminal(url: str, width: int, height: int) -> None:
+    kinds = "ticks,quotes,books,bars:1m"
+    with terminal("watch", url, "700.HK", "--kinds", kinds, width=width, height=height) as (
+        child,
+        screen,
+    ):
+        until(screen, "│")  # a book
+        until(screen, "Ctrl-C ends")
+        child.send_signal(signal.SIGINT)
+        text = until(screen, "")
+        assert child.wait(timeout=10) == 0
+    after = text.rpartition("\x1b[?1049l")[2]
+    assert "spread" in after
+    assert re.search(r"\d rows of 1 symbol in ", after)
+    assert "Traceback" not in text
+
+
 # the demo
 
 
