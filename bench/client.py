@@ -87,6 +87,71 @@ async def fastfeed_stamps(port: int, packets: int, options: dict[str, int]) -> R
     return {"late_ns": late}
 
 
+async def fastfeed_pulls(port: int, calls: int, options: dict[str, int]) -> Result:
+    """Time pulls of ticks, one after the other."""
+    from packets import PULLED, codes
+
+    import fastfeed as ff
+
+    name = f"{codes(1)[0]}.US"
+    seconds: list[float] = []
+    async with ff.connect(f"opend://127.0.0.1:{port}") as feed:
+        await feed.subscribe(name, "ticks")
+        while len(await feed.get_ticks(name, PULLED)) < PULLED:  # the simulator's tape is playing
+            await asyncio.sleep(0.05)
+        for _ in range(calls):
+            started = time.perf_counter()
+            rows = await feed.get_ticks(name, PULLED)
+            seconds.append(time.perf_counter() - started)
+        assert len(rows) == PULLED
+        assert set(rows["symbol"].tolist()) == {feed.symbols[name]}
+    return {"seconds": seconds, "checksum": float(rows["price"].sum())}
+
+
+async def fastfeed_stamps_and_pulls(port: int, packets: int, options: dict[str, int]) -> Result:
+    """Take the time at the beginning of each callback, while bars are pulled so many times a second."""
+    from packets import PULLED, codes
+
+    import fastfeed as ff
+
+    names = [f"{code}.US" for code in codes(CODES)]
+    pulled = f"{codes(1)[0]}.US"
+    pulls_per_second = options["pulls_per_second"]
+    loop = asyncio.get_running_loop()
+    async with ff.connect(f"opend://127.0.0.1:{port}") as feed:
+        done = loop.create_future()
+        late: list[int] = []
+        meanwhile: list[bool] = []  # a pull was under way
+        under_way = False
+        clock = time.time_ns
+
+        def on_batch(rows: Any) -> None:
+            now = clock()
+            for sent in rows["seq"].tolist():
+                late.append(now - sent)
+                meanwhile.append(under_way)
+            if len(late) >= packets:
+                done.set_result(None)
+
+        feed.ticks.on_batch(on_batch)
+        await feed.subscribe(names, "ticks")
+        pulls = 0
+        following = loop.time()
+        while pulls_per_second and not done.done():
+            if not late:  # the first push has not come
+                await asyncio.sleep(0.01)
+                following = loop.time()
+                continue
+            under_way = True
+            assert len(await feed.get_bars(pulled, "1m", PULLED)) == PULLED
+            under_way = False
+            pulls += 1
+            following += 1 / pulls_per_second
+            await asyncio.wait((done,), timeout=max(0.0, following - loop.time()))
+        await done
+    return {"late_ns": late, "meanwhile": meanwhile, "pulls": pulls}
+
+
 # ---- bare protocols
 
 
@@ -166,10 +231,10 @@ async def bare_count(port: int, packets: int, options: dict[str, int]) -> Result
 class BareStamps(asyncio.BufferedProtocol):
     """Take the time at the beginning of each read, and read each packet's stamp."""
 
-    #: From a packet's beginning to the sequence's value; all packets of the latency bench are built alike.
-    STAMP_AT = 44 + 3 + 1 + 2 + 2 + 2 + 6 + 2 + 2 + 23 + 1
-
     def __init__(self, packets: int, done: asyncio.Future[None]) -> None:
+        from packets import SEQUENCE_AT
+
+        self.stamp_at = SEQUENCE_AT
         self.room = memoryview(bytearray(1 << 18))
         self.packets = packets
         self.done = done
@@ -189,7 +254,7 @@ class BareStamps(asyncio.BufferedProtocol):
             if proto_id == 3011:
                 stamp = 0
                 for i in range(9):  # a varint of nine bytes
-                    stamp |= (room[at + self.STAMP_AT + i] & 0x7F) << 7 * i
+                    stamp |= (room[at + self.stamp_at + i] & 0x7F) << 7 * i
                 self.late.append(now - stamp)
             at += 44 + length
         assert at == nbytes
@@ -305,6 +370,34 @@ def futu_raw_count(port: int, packets: int, options: dict[str, int]) -> Result:
     return futu_count(port, packets, options, raw=True)
 
 
+def futu_pulls(port: int, calls: int, options: dict[str, int]) -> Result:
+    """Time pulls of ticks, one after the other."""
+    import futu
+    from packets import PULLED, codes
+
+    name = f"US.{codes(1)[0]}"
+    seconds: list[float] = []
+    context = futu.OpenQuoteContext("127.0.0.1", port)
+    try:
+        status, message = context.subscribe([name], [futu.SubType.TICKER], subscribe_push=False)
+        assert status == futu.RET_OK, message
+        while True:
+            status, table = context.get_rt_ticker(name, num=PULLED)
+            assert status == futu.RET_OK, table
+            if len(table) == PULLED:
+                break
+            time.sleep(0.05)
+        for _ in range(calls):
+            started = time.perf_counter()
+            status, table = context.get_rt_ticker(name, num=PULLED)
+            seconds.append(time.perf_counter() - started)
+            assert status == futu.RET_OK, table
+        assert len(table) == PULLED
+    finally:
+        context.close()
+    return {"seconds": seconds, "checksum": float(table["price"].sum())}
+
+
 def futu_stamps(port: int, packets: int, options: dict[str, int]) -> Result:
     """Take the time when the DataFrame is there."""
     import threading
@@ -370,6 +463,9 @@ CLIENTS: dict[str, Callable[[int, int, dict[str, int]], Result]] = {
     "futu": futu_count,
     "futu-raw": futu_raw_count,
     "fastfeed-stamps": on_uvloop(fastfeed_stamps),
+    "fastfeed-stamps-and-pulls": on_uvloop(fastfeed_stamps_and_pulls),
+    "fastfeed-pulls": on_uvloop(fastfeed_pulls),
+    "futu-pulls": futu_pulls,
     "bare-stamps": on_uvloop(bare_stamps),
     "futu-stamps": futu_stamps,
 }

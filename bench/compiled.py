@@ -17,8 +17,8 @@ import numpy as np
 import fastfeed as ff
 
 NATIVE = Path(__file__).parent / "native"
-LOOP_FLAGS = ("-O3", "-shared", "-fPIC")
-ROW_BITS = 18  # as a hub's default capacity
+HEADERS = NATIVE.parents[1] / "native" / "include"  # only the rows' layout comes from there
+LOOP_FLAGS = ("-O3", "-shared", "-fPIC", f"-I{HEADERS}")
 
 
 class NoCompiler(Exception):
@@ -53,26 +53,27 @@ def folder() -> Path:
 
 
 @cache
-def built(name: str, *flags: str) -> Path:
-    """Compile native/<name>.c, unless this run did already."""
+def built(name: str, *flags: str, also: str = "") -> Path:
+    """Compile native/<name>.c, and another file with it, unless this run did already."""
     target = folder() / name
     if not target.exists():
-        source = NATIVE / f"{name}.c"
-        subprocess.run([compiler(), *flags, "-o", str(target), str(source)], check=True)
+        sources = [str(NATIVE / f"{each}.c") for each in (name, also) if each]
+        subprocess.run([compiler(), *flags, "-o", str(target), *sources], check=True)
     return target
 
 
 @cache
 def _library() -> Any:
-    library = ctypes.CDLL(str(built("loop", *LOOP_FLAGS)))
+    library = ctypes.CDLL(str(built("loop", *LOOP_FLAGS, also="pushes")))
     pointer, size, i64, u64 = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64, ctypes.c_uint64)
     for name, result, arguments in (
-        ("loop_new", pointer, (ctypes.c_uint, ctypes.c_uint)),
+        ("loop_new", pointer, (ctypes.c_uint, ctypes.c_uint, size)),
         ("loop_free", None, (pointer,)),
         ("loop_add", None, (pointer, ctypes.c_char_p, size, ctypes.c_uint32)),
         ("loop_rows", pointer, (pointer,)),
         ("loop_head", u64, (pointer,)),
         ("loop_decode", i64, (pointer, ctypes.c_char_p, size, i64)),
+        ("pushes_decode", i64, (pointer, ctypes.c_char_p, size, ctypes.c_uint32, i64)),
         ("loop_drain", i64, (ctypes.c_int, size, u64)),
         ("loop_receive", i64, (pointer, ctypes.c_int, size, u64)),
     ):
@@ -82,19 +83,21 @@ def _library() -> Any:
 
 
 class Loop:
-    """The hand-written decoder in native/loop.c."""
+    """The hand-written decoders in native/loop.c and native/pushes.c, with as many rows as a hub has."""
 
-    def __init__(self, codes: list[str]) -> None:
+    def __init__(self, codes: list[str], stream: str = "ticks") -> None:
         self._library = _library()
         bits = max(8, (len(codes) * 8 - 1).bit_length())
-        self._loop = self._library.loop_new(bits, ROW_BITS)
+        dtype = ff.dtype(stream)
+        capacity = ff.Hub().stream(stream).ring.capacity
+        self._loop = self._library.loop_new(bits, capacity.bit_length() - 1, dtype.itemsize)
         if not self._loop:
             raise MemoryError
         for i, code in enumerate(codes):
             self._library.loop_add(self._loop, code.encode().ljust(8, b"\0"), len(code), i)
-        size = ff.dtype("ticks").itemsize << ROW_BITS
+        size = dtype.itemsize * capacity
         memory = (ctypes.c_uint8 * size).from_address(self._library.loop_rows(self._loop))
-        self.rows = np.frombuffer(memory, ff.dtype("ticks"))
+        self.rows = np.frombuffer(memory, dtype)
 
     def __del__(self) -> None:
         if getattr(self, "_loop", None):
@@ -108,6 +111,10 @@ class Loop:
     def decode(self, data: bytes, recv_ns: int = 0) -> int:
         """Decode a stream; returns the bytes used."""
         return int(self._library.loop_decode(self._loop, data, len(data), recv_ns))
+
+    def decode_pushes(self, data: bytes, proto_id: int, recv_ns: int = 0) -> int:
+        """The same for pushes of another kind than ticks."""
+        return int(self._library.pushes_decode(self._loop, data, len(data), proto_id, recv_ns))
 
     def receive(self, fd: int, window: int, n: int) -> int:
         """Read n bytes from a blocking socket and decode them; returns the number of reads."""

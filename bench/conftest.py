@@ -62,6 +62,22 @@ BARS: tuple[tuple[str, str, str, str, str | None, str, float], ...] = (
         "at least",
         5,
     ),
+    *(
+        (f"a {kind} push, times the C loop", kind, "ns/push", "fastfeed", "C loop", "at most", 2)
+        for kind in ("quote", "bar", "book")
+    ),
+    *(
+        (
+            f"a {kind} push, protobuf / fastfeed",
+            kind,
+            "ns/push",
+            "protobuf",
+            "fastfeed",
+            "at least",
+            4,
+        )
+        for kind in ("quote", "bar", "book", "timeshare", "brokers")
+    ),
     ("1000 symbols / 1 symbol", "symbols", "ns/tick", "1000", "1", "at most", 1.15),
     ("10000 symbols / 1 symbol", "symbols", "ns/tick", "10000", "1", "at most", 1.6),
     (
@@ -72,6 +88,24 @@ BARS: tuple[tuple[str, str, str, str, str | None, str, float], ...] = (
         None,
         "at most",
         1500,
+    ),
+    (
+        "a pull of 1000 ticks, futu-api / fastfeed",
+        "pull, simulator",
+        "ms/pull",
+        "futu-api",
+        "fastfeed",
+        "at least",
+        20,
+    ),
+    (
+        "median latency with pulls / without",
+        "latency and pulls",
+        "x without",
+        "with",
+        None,
+        "at most",
+        1.1,
     ),
     ("packets/s over TCP", "wire", "packets/s", "fastfeed, uvloop", None, "at least", 10e6),
     (

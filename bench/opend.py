@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from compiled import built
-from packets import replies
+from packets import SEQUENCE_AT, replies
 
 HERE = Path(__file__).parent
 
@@ -60,7 +60,7 @@ class Process:
 
 
 class Sender(Process):
-    """A sender; `port` is where it listens."""
+    """A server; `port` is where it listens."""
 
     def __init__(self, *arguments: str) -> None:
         super().__init__(*arguments)
@@ -90,12 +90,29 @@ def _sender(*arguments: str) -> Iterator[Sender]:
 
 
 @contextmanager
+def answering() -> Iterator[Sender]:
+    """Run a sender that only answers, with ready-made replies."""
+    with _sender() as sender:
+        yield sender
+
+
+@contextmanager
+def simulator() -> Iterator[Sender]:
+    """Run a simulated OpenD."""
+    process = Sender(sys.executable, "-P", str(HERE / "simulator.py"))
+    try:
+        yield process
+    finally:
+        process.end()
+
+
+@contextmanager
 def blasting(block: bytes, repeat: int) -> Iterator[Sender]:
-    """Run a sender that sends a block so many times to every client."""
+    """Run a sender that sends a block so many times to every client, with sequences that grow."""
     with tempfile.NamedTemporaryFile(prefix="fastfeed-bench-") as file:
         file.write(block)
         file.flush()
-        with _sender("blast", file.name, str(repeat)) as sender:
+        with _sender("blast", file.name, str(repeat), str(SEQUENCE_AT)) as sender:
             yield sender
 
 

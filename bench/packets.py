@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha1
@@ -12,7 +13,14 @@ from typing import Any
 from fastfeed.protocols.opend_messages import (
     INIT_CONNECT,
     KEEP_ALIVE,
+    QOT_GET_KL,
+    QOT_GET_TICKER,
     QOT_SUB,
+    QOT_UPDATE_BASIC_QOT,
+    QOT_UPDATE_BROKER,
+    QOT_UPDATE_KL,
+    QOT_UPDATE_ORDER_BOOK,
+    QOT_UPDATE_RT,
     QOT_UPDATE_TICKER,
     message_class,
 )
@@ -20,6 +28,9 @@ from fastfeed.protocols.opend_messages import (
 MARKET = 11  # US
 EPOCH_S = 1_700_060_400  # 2023-11-15 10:00:00 in New York
 HEADER = struct.Struct("<2sIBBII20s8s")
+PULLED = 1000  # rows of a pull, the most that OpenD gives
+#: From the beginning of a packet with one tick to the value of its sequence; of any, with these codes and times.
+SEQUENCE_AT = HEADER.size + 3 + 1 + 2 + 2 + 2 + 6 + 2 + 2 + 23 + 1
 MAX_CODE_BYTES = 8  # what the hand-written C decoder can
 
 _VOLUMES = (1, 5, 10, 50, 100, 100, 100, 100, 200, 300, 1000, 2500)
@@ -39,10 +50,16 @@ def codes(count: int) -> list[str]:
 
 
 def push(
-    code: str, ticks: int, number: int, rng: random.Random, sequence: int | None = None
+    code: str,
+    ticks: int,
+    number: int,
+    rng: random.Random,
+    sequence: int | None = None,
+    response: Any = None,
 ) -> bytes:
-    """Return the body of a push; `number` is that of its first tick."""
-    response = message_class("QotUpdateTicker.Response")()
+    """Return the body of a push, or of another response with ticks; `number` is that of the first one."""
+    if response is None:
+        response = message_class("QotUpdateTicker.Response")()
     response.retType = 0
     s2c = response.s2c
     s2c.security.market = MARKET
@@ -68,8 +85,170 @@ def push(
     return body
 
 
+def _clock(number: int) -> tuple[float, str]:
+    """Return epoch seconds with milliseconds, and their text in New York."""
+    s, ms = divmod(number % 36_000_000, 1000)
+    text = f"2023-11-15 {10 + s // 3600:02}:{s // 60 % 60:02}:{s % 60:02}.{ms:03}"
+    return EPOCH_S + s + ms / 1000, text
+
+
+def _price(rng: random.Random) -> float:
+    return round(rng.uniform(5, 500), 2)
+
+
+def _secured(message: str, code: str) -> Any:
+    """Return the response of a push that begins with its security and tells its name."""
+    response = message_class(message)()
+    response.retType = 0
+    response.s2c.security.market = MARKET
+    response.s2c.security.code = code
+    response.s2c.name = f"{code} Inc"
+    return response
+
+
+def _quote(code: str, number: int, rng: random.Random) -> Any:
+    """A quote of a US stock with the blocks of pre-market and after-hours."""
+    response = message_class("QotUpdateBasicQot.Response")()
+    response.retType = 0
+    quote = response.s2c.basicQotList.add()
+    quote.security.market = MARKET
+    quote.security.code = code
+    quote.name = f"{code} Inc"
+    quote.isSuspended = False
+    quote.listTime = "2004-08-19"
+    quote.listTimestamp = 1_092_888_000
+    quote.updateTimestamp, quote.updateTime = _clock(number)
+    quote.priceSpread = 0.01
+    quote.highPrice, quote.openPrice, quote.lowPrice = _price(rng), _price(rng), _price(rng)
+    quote.curPrice, quote.lastClosePrice = _price(rng), _price(rng)
+    quote.volume = rng.randrange(1, 80_000_000)
+    quote.hpVolume = float(quote.volume)
+    quote.turnover = round(quote.curPrice * quote.volume, 2)
+    quote.turnoverRate = round(rng.uniform(0, 3), 3)
+    quote.amplitude = round(rng.uniform(0, 5), 3)
+    quote.darkStatus = 0
+    quote.secStatus = 1
+    for block in (quote.preMarket, quote.afterMarket):
+        block.price, block.highPrice, block.lowPrice = _price(rng), _price(rng), _price(rng)
+        block.volume = rng.randrange(1, 2_000_000)
+        block.turnover = round(block.price * block.volume, 2)
+        block.changeVal = round(rng.uniform(-5, 5), 2)
+        block.changeRate = round(rng.uniform(-3, 3), 3)
+        block.amplitude = round(rng.uniform(0, 5), 3)
+    return response
+
+
+def _bar(code: str, number: int, rng: random.Random) -> Any:
+    """The running bar of a minute."""
+    response = _secured("QotUpdateKL.Response", code)
+    response.s2c.rehabType = 1
+    response.s2c.klType = 1
+    fill_bar(response.s2c.klList.add(), number // 60_000, rng)
+    return response
+
+
+def fill_bar(bar: Any, minute: int, rng: random.Random) -> None:
+    """Give a KLine all its fields."""
+    bar.timestamp, text = _clock((minute + 1) * 60_000)
+    bar.time = text[:19]
+    bar.isBlank = False
+    bar.highPrice, bar.openPrice, bar.lowPrice = _price(rng), _price(rng), _price(rng)
+    bar.closePrice = _price(rng)
+    bar.lastClosePrice = 0
+    bar.volume = rng.randrange(1, 200_000)
+    bar.hpVolume = float(bar.volume)
+    bar.turnover = round(bar.closePrice * bar.volume, 2)
+    bar.turnoverRate = round(rng.uniform(0, 0.01), 5)
+    bar.pe = round(rng.uniform(5, 50), 3)
+    bar.changeRate = round(rng.uniform(-3, 3), 3)
+
+
+def _book(code: str, number: int, rng: random.Random) -> Any:
+    """A book with ten levels a side."""
+    response = _secured("QotUpdateOrderBook.Response", code)
+    s2c = response.s2c
+    middle = _price(rng)
+    for side, step in ((s2c.orderBookAskList, 1), (s2c.orderBookBidList, -1)):
+        for i in range(10):
+            level = side.add()
+            level.price = round(middle + step * (i + 1) / 100, 2)
+            level.volume = rng.randrange(1, 5000)
+            level.orederCount = rng.randrange(1, 50)
+            level.hpVolume = float(level.volume)
+    s2c.svrRecvTimeBidTimestamp, s2c.svrRecvTimeBid = _clock(number)
+    s2c.svrRecvTimeAskTimestamp, s2c.svrRecvTimeAsk = _clock(number + rng.randrange(20))
+    s2c.orderBookType = 0
+    return response
+
+
+def _point(code: str, number: int, rng: random.Random) -> Any:
+    """The point of the running minute."""
+    response = _secured("QotUpdateRT.Response", code)
+    point = response.s2c.rtList.add()
+    minute = number // 60_000 % 390
+    point.timestamp, text = _clock(minute * 60_000)
+    point.time = text[:19]
+    point.minute = 600 + minute
+    point.isBlank = False
+    point.price, point.lastClosePrice, point.avgPrice = _price(rng), _price(rng), _price(rng)
+    point.volume = rng.randrange(1, 200_000)
+    point.hpVolume = float(point.volume)
+    point.turnover = round(point.price * point.volume, 2)
+    return response
+
+
+def _brokers(code: str, number: int, rng: random.Random) -> Any:
+    """Queues of 40 brokers a side, four on a level."""
+    response = _secured("QotUpdateBroker.Response", code)
+    for side in (response.s2c.brokerAskList, response.s2c.brokerBidList):
+        for i in range(40):
+            broker = side.add()
+            broker.id = rng.randrange(200, 9800, 16)
+            broker.name = f"Broker {broker.id % 40} Securities"
+            broker.pos = 1 + i // 4
+    return response
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of push, which makes `rows` rows of a stream."""
+
+    proto_id: int
+    message: str
+    stream: str
+    rows: int
+    make: Callable[[str, int, random.Random], Any]
+
+
+#: The kinds besides ticks.
+KINDS = {
+    "quote": Kind(QOT_UPDATE_BASIC_QOT, "QotUpdateBasicQot.Response", "quotes", 3, _quote),
+    "bar": Kind(QOT_UPDATE_KL, "QotUpdateKL.Response", "bars", 1, _bar),
+    "book": Kind(QOT_UPDATE_ORDER_BOOK, "QotUpdateOrderBook.Response", "books", 1, _book),
+    "timeshare": Kind(QOT_UPDATE_RT, "QotUpdateRT.Response", "timeshare", 1, _point),
+    "brokers": Kind(QOT_UPDATE_BROKER, "QotUpdateBroker.Response", "brokers", 1, _brokers),
+}
+
+
+class Packets:
+    """Packets of a kind, one after the other; `bodies` are theirs."""
+
+    proto_id: int
+    bodies: list[bytes]
+
+    @cached_property
+    def stream(self) -> bytes:
+        """All packets, one after the other."""
+        return b"".join(pack(self.proto_id, i, body) for i, body in enumerate(self.bodies))
+
+    def pieces(self, size: int) -> list[memoryview]:
+        """The stream, cut as a socket would."""
+        view = memoryview(self.stream)
+        return [view[at : at + size] for at in range(0, len(view), size)]
+
+
 @dataclass
-class Sample:
+class Sample(Packets):
     """A stream of pushes: `packets` of them with `ticks` ticks each, of `symbols` symbols in random order."""
 
     symbols: int
@@ -77,6 +256,7 @@ class Sample:
     ticks: int = 1
     codes: list[str] = field(init=False)
     bodies: list[bytes] = field(init=False)
+    proto_id = QOT_UPDATE_TICKER
 
     def __post_init__(self) -> None:
         rng = random.Random(self.symbols)
@@ -94,19 +274,42 @@ class Sample:
         """Ticks in all."""
         return self.packets * self.ticks
 
-    @cached_property
-    def stream(self) -> bytes:
-        """All packets, one after the other."""
-        return b"".join(pack(QOT_UPDATE_TICKER, i, body) for i, body in enumerate(self.bodies))
 
-    def pieces(self, size: int) -> list[memoryview]:
-        """The stream, cut as a socket would."""
-        view = memoryview(self.stream)
-        return [view[at : at + size] for at in range(0, len(view), size)]
+class Pushes(Packets):
+    """The same of another kind than ticks; what each body says is in `messages`, in fastfeed's classes."""
+
+    def __init__(self, kind: Kind, symbols: int, packets: int) -> None:
+        rng = random.Random(kind.proto_id)
+        self.kind = kind
+        self.proto_id = kind.proto_id
+        self.codes = codes(symbols)
+        self.packets = packets
+        self.rows = packets * kind.rows
+        self.bodies = [
+            kind.make(rng.choice(self.codes), i * 37, rng).SerializeToString()
+            for i in range(packets)
+        ]
+
+
+def pulled(code: str) -> tuple[bytes, bytes]:
+    """Return the bodies of replies with a security's last 1000 ticks and 1000 bars."""
+    rng = random.Random(code)
+    ticks: Any = message_class("QotGetTicker.Response")()
+    bars: Any = message_class("QotGetKL.Response")()
+    for response in (ticks, bars):
+        response.retType = 0
+        response.retMsg = ""
+        response.errCode = 0
+    body = push(code, PULLED, 0, rng, response=ticks)
+    bars.s2c.security.CopyFrom(ticks.s2c.security)
+    bars.s2c.name = ticks.s2c.name
+    for minute in range(PULLED):
+        fill_bar(bars.s2c.klList.add(), minute % 390, rng)
+    return body, bars.SerializeToString()
 
 
 def replies() -> bytes:
-    """Return the packets that answer a client's requests: InitConnect, KeepAlive, Qot_Sub."""
+    """Return the packets that answer a client's requests: pulls, InitConnect, KeepAlive, Qot_Sub."""
     init: Any = message_class("InitConnect.Response")()
     init.retType = 0
     init.retMsg = ""
@@ -119,8 +322,11 @@ def replies() -> bytes:
     alive: Any = message_class("KeepAlive.Response")()
     alive.retType = 0
     alive.s2c.time = EPOCH_S
+    ticks, bars = pulled(codes(1)[0])
     return b"".join(
         (
+            pack(QOT_GET_TICKER, 0, ticks),
+            pack(QOT_GET_KL, 0, bars),
             pack(INIT_CONNECT, 0, init.SerializeToString()),
             pack(KEEP_ALIVE, 0, alive.SerializeToString()),
             pack(QOT_SUB, 0, bytes.fromhex("080012001800")),

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from compiled import Loop
 from google.protobuf.internal import api_implementation
-from packets import Sample
+from packets import Packets, Pushes, Sample
 
 import fastfeed as ff
 from fastfeed.protocols.opend_messages import message_class
@@ -39,8 +39,9 @@ class Candidate(Protocol):
 class Fastfeed:
     """`fastfeed.Decoder` on pieces of 256 KiB."""
 
-    def __init__(self, sample: Sample) -> None:
+    def __init__(self, sample: Sample | Pushes, stream: str = "ticks") -> None:
         self._decoder = ff.Decoder("opend", check_sha1=False)
+        self._stream = self._decoder.stream(stream)
         self._pieces = sample.pieces(PIECE_BYTES)
         self._count = sample.rows
 
@@ -50,7 +51,7 @@ class Fastfeed:
             feed(piece)
 
     def rows(self) -> tuple[list[str], Rows]:
-        rows = self._decoder.ticks.latest(self._count).copy()
+        rows = self._stream.latest(self._count).copy()
         symbols = self._decoder.symbols
         return [symbols[i].removesuffix(".US") for i in rows["symbol"]], rows
 
@@ -58,14 +59,18 @@ class Fastfeed:
 class HandWritten:
     """The C loop."""
 
-    def __init__(self, sample: Sample) -> None:
+    def __init__(self, sample: Sample | Pushes, stream: str = "ticks") -> None:
         self._codes = sample.codes
-        self._loop = Loop(sample.codes)
+        self._loop = Loop(sample.codes, stream)
         self._stream = sample.stream
         self._count = sample.rows
 
+    def decode(self) -> int:
+        """Decode the stream; returns the bytes used."""
+        return self._loop.decode(self._stream)
+
     def run(self) -> None:
-        if self._loop.decode(self._stream) != len(self._stream):
+        if self.decode() != len(self._stream):
             raise AssertionError("the C loop did not come to the end")
 
     def rows(self) -> tuple[list[str], Rows]:
@@ -75,14 +80,26 @@ class HandWritten:
         return [self._codes[i] for i in rows["symbol"]], rows
 
 
+class HandWrittenPushes(HandWritten):
+    """The C loops of the other kinds."""
+
+    def __init__(self, sample: Pushes) -> None:
+        super().__init__(sample, sample.kind.stream)
+        self._proto_id = sample.proto_id
+
+    def decode(self) -> int:
+        """Decode the stream; returns the bytes used."""
+        return self._loop.decode_pushes(self._stream, self._proto_id)
+
+
 class ProtobufParse:
     """protobuf's parser (upb) on the bodies; nothing is read from the messages."""
 
-    def __init__(self, sample: Sample) -> None:
+    def __init__(self, sample: Packets, message: str = "QotUpdateTicker.Response") -> None:
         if api_implementation.Type() != "upb":
             raise RuntimeError(f"expected protobuf's upb, got {api_implementation.Type()}")
         self._bodies = sample.bodies
-        self._parse = message_class("QotUpdateTicker.Response").FromString
+        self._parse = message_class(message).FromString
 
     def run(self) -> None:
         parse = self._parse
@@ -145,18 +162,18 @@ class Futu:
     As its receiving thread does it, without the socket, the lock, the log and the queue between its threads.
     """
 
-    def __init__(self, sample: Sample) -> None:
+    def __init__(self, sample: Packets, handler: str = "TickerHandlerBase") -> None:
         self._futu = futu()
         self._pieces = sample.pieces(PIECE_BYTES)
-        self._handler = self._futu.TickerHandlerBase()
-        self._frames: list[Any] = []
+        self._handler = getattr(self._futu, handler)()
+        self.frames: list[Any] = []
 
     def run(self) -> None:
         from futu.common.utils import ParseRspErr, parse_rsp
 
         handle = self._handler.on_recv_rsp
         received = bytearray()
-        frames = self._frames = []
+        frames = self.frames = []
         for piece in self._pieces:
             received.extend(piece)
             while True:
@@ -171,7 +188,7 @@ class Futu:
         codes: list[str] = []
         rows = []
         kinds = {"AUTO_MATCH": 1, "ODD_LOT": 6}
-        for status, table in self._frames:
+        for status, table in self.frames:
             if status != 0:
                 raise AssertionError(table)
             for t in table.itertuples():

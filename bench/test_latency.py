@@ -31,14 +31,14 @@ CANDIDATES = {
 }
 
 
-def schedule(rate: int, count: int) -> list[tuple[int, bytes]]:
-    """Return packets and their times, from a little later on."""
+def schedule(rate: int, count: int, jitter_ns: int = 1) -> list[tuple[int, bytes]]:
+    """Return packets and their times, from a little later on, each later by chance by less than the jitter."""
     rng = random.Random(rate)
     names = codes(100)
     packets = []
     start = time.time_ns() + LEAD_NS + count * 30_000
     for i in range(count):
-        at = start + i * 1_000_000_000 // rate
+        at = start + i * 1_000_000_000 // rate + rng.randrange(jitter_ns)
         packets.append((at, pack(3011, i, push(rng.choice(names), 1, i, rng, sequence=at))))
     return packets
 

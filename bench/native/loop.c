@@ -1,94 +1,27 @@
-/* The decoder that one would write by hand for OpenD's ticks and nothing else: the yardstick
- * of the benches, not an example to follow.
- *
- * It believes everything: that a packet's fields are canonical (each once, in the order of the
- * numbers), that codes have at most 8 bytes, that lengths inside a body are right. A body that
- * is not so is read out of bounds. Symbols are known before. No SHA-1, no counters, no second
- * path. What remains is the least work for the same rows. */
+/* OpenD's ticks, decoded by hand (loop.h says what that means), and the blocking sockets of
+ * the wire benches. */
 
 #include <errno.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 
-typedef struct tick {
-    int64_t recv_ns, time_ns, gateway_ns, seq;
-    double price, volume, turnover;
-    uint32_t symbol;
-    int8_t side;
-    uint8_t kind, session, flags;
-} tick;
-
-typedef struct slot {
-    uint64_t key;
-    uint64_t id_plus_1; /* 0 = free */
-} slot;
-
-typedef struct loop {
-    slot *slots;
-    unsigned shift;
-    uint64_t slot_mask;
-    tick *rows;
-    uint64_t row_mask;
-    uint64_t head; /* rows written */
-} loop;
-
-static inline uint32_t u32(const uint8_t *p) {
-    uint32_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-static inline uint64_t u64(const uint8_t *p) {
-    uint64_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-static inline double f64(const uint8_t *p) {
-    double v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-static inline const uint8_t *varint(const uint8_t *p, uint64_t *value) {
-    uint64_t v = *p & 0x7f;
-    for (unsigned shift = 7; *p++ >= 0x80; shift += 7)
-        v |= (uint64_t)(*p & 0x7f) << shift;
-    *value = v;
-    return p;
-}
-
-static inline int64_t to_ns(double seconds) {
-    return (int64_t)(seconds * 1e6 + 0.5) * 1000;
-}
-
-static inline slot *find(const loop *l, uint64_t key) {
-    uint64_t i = key * 0x9e3779b97f4a7c15u >> l->shift;
-    while (l->slots[i].id_plus_1 != 0 && l->slots[i].key != key)
-        i = (i + 1) & l->slot_mask;
-    return &l->slots[i];
-}
-
-static inline uint64_t key_of(const uint8_t *code, size_t length) {
-    return u64(code) & (~(uint64_t)0 >> (64 - 8 * length));
-}
+#include "loop.h"
 
 /* A decoder with 2^slot_bits slots for symbols and 2^row_bits rows. NULL: no memory. */
-loop *loop_new(unsigned slot_bits, unsigned row_bits) {
+loop *loop_new(unsigned slot_bits, unsigned row_bits, size_t row_size) {
     loop *l = calloc(1, sizeof *l);
     if (l == NULL)
         return NULL;
     l->shift = 64 - slot_bits;
     l->slot_mask = ((uint64_t)1 << slot_bits) - 1;
     l->row_mask = ((uint64_t)1 << row_bits) - 1;
+    l->row_size = row_size;
     l->slots = calloc(l->slot_mask + 1, sizeof *l->slots);
-    l->rows = aligned_alloc(64, (l->row_mask + 1) * sizeof *l->rows);
+    l->rows = aligned_alloc(64, (l->row_mask + 1) * row_size);
     if (l->slots == NULL || l->rows == NULL)
         return NULL;
-    memset(l->rows, 0, (l->row_mask + 1) * sizeof *l->rows); /* no page faults later */
+    memset(l->rows, 0, (l->row_mask + 1) * row_size); /* no page faults later */
     return l;
 }
 
@@ -104,7 +37,7 @@ void loop_add(loop *l, const uint8_t *code, size_t length, uint32_t id) {
     *find(l, key) = (slot){key, (uint64_t)id + 1};
 }
 
-const tick *loop_rows(const loop *l) {
+const uint8_t *loop_rows(const loop *l) {
     return l->rows;
 }
 
@@ -116,6 +49,7 @@ uint64_t loop_head(const loop *l) {
 int64_t loop_decode(loop *l, const uint8_t *data, size_t length, int64_t recv_ns) {
     const uint8_t *p = data, *end = data + length;
     uint64_t head = l->head, v;
+    ff_tick *rows = (ff_tick *)l->rows;
     while (end - p >= 44) {
         size_t body_length = u32(p + 12);
         if ((size_t)(end - p) < 44 + body_length)
@@ -132,7 +66,7 @@ int64_t loop_decode(loop *l, const uint8_t *data, size_t length, int64_t recv_ns
         uint32_t id = (uint32_t)(find(l, key_of(q + 6, code_length))->id_plus_1 - 1);
         q += 6 + code_length; /* 0a security, 08 market, 12 code */
         while (q < body_end && *q == 0x12) {
-            tick *row = &l->rows[head++ & l->row_mask];
+            ff_tick *row = &rows[head++ & l->row_mask];
             q = varint(q + 1, &v);
             q += 2 + q[1]; /* 0a time: the timestamp says it as well */
             q = varint(q + 1, &v);

@@ -2,11 +2,16 @@
 /* Just enough of OpenD to measure its clients: answers requests with ready-made packets, and
  * after a subscription (3001) sends ready-made pushes.
  *
- *   sender REPLIES blast BLOCK REPEAT   the bytes of the file BLOCK, REPEAT times, as fast as
- *                                       the client reads
- *   sender REPLIES paced                a schedule that comes over stdin after "subscribed"
- * was printed: records of i64 time (CLOCK_REALTIME ns), i64 length, bytes; time 0 ends it.
- * Open loop: a late packet does not delay the times of those after it.
+ *   sender REPLIES         nothing but answers
+ *   sender REPLIES blast BLOCK REPEAT AT
+ *                          the packets of the file BLOCK, REPEAT times, as fast as the
+ *                          client reads; AT is where in a packet the sequence is
+ *   sender REPLIES paced   a schedule that comes over stdin after "subscribed" was printed:
+ *                          records of i64 time (CLOCK_REALTIME ns), i64 length, bytes;
+ *                          time 0 ends it
+ *
+ * The schedule is an open loop: a late packet does not delay the times of those after it. In
+ * between, requests are answered.
  *
  * REPLIES holds whole packets; the one with the request's protocol id is sent with its serial
  * number. Requests without one are passed over. Prints its port, serves one client after the
@@ -16,13 +21,12 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -74,15 +78,27 @@ static int send_all(int fd, const uint8_t *p, size_t length) {
     return 0;
 }
 
-/* The bytes of a file in memory, without copying them: this end must not be the slower one. */
-static int send_file(int fd, int file, size_t length) {
-    off_t at = 0;
-    while ((size_t)at < length) {
-        ssize_t n = sendfile(fd, file, &at, length - (size_t)at);
-        if (n <= 0 && !(n < 0 && errno == EINTR))
-            return -1;
+/* Send the packets of a block again and again.
+ *
+ * Whoever keeps ticks in order drops those that come twice, so every repetition adds one to
+ * bits 42 to 55 of the sequences, which are equal in all packets; the digest is right in the
+ * first one only. Pieces are sent while they are in the cache. */
+static void blast(int fd, bytes block, long repeat, size_t sequence_at) {
+    enum { PIECE = 1 << 17 };
+    uint8_t *end = block.at + block.length, *high = block.at + sequence_at + 6;
+    const long first = (high[0] & 0x7f) | (high[1] & 0x7f) << 7;
+    for (long i = first; i < first + repeat; i++) {
+        for (uint8_t *p = block.at, *from = p; p < end;) {
+            p[sequence_at + 6] = (uint8_t)(i | 0x80);
+            p[sequence_at + 7] = (uint8_t)(i >> 7 | 0x80);
+            p += HEADER + u32(p + 12);
+            if (p - from < PIECE && p < end)
+                continue;
+            if (send_all(fd, from, (size_t)(p - from)) < 0)
+                return;
+            from = p;
+        }
     }
-    return 0;
 }
 
 static int read_all(int fd, uint8_t *p, size_t length) {
@@ -112,16 +128,22 @@ static int answer(int fd, bytes replies, const uint8_t *request) {
     return 0;
 }
 
+/* Read a request and answer it. Returns its protocol id, or -1. */
+static int64_t serve(int fd, bytes replies) {
+    uint8_t request[HEADER + 65536];
+    if (read_all(fd, request, HEADER) < 0 || u32(request + 12) > 65536 ||
+        read_all(fd, request + HEADER, u32(request + 12)) < 0 ||
+        answer(fd, replies, request) < 0)
+        return -1;
+    return u32(request + 2);
+}
+
 /* Serve requests until a subscription was answered. */
 static int until_subscribed(int fd, bytes replies) {
     for (;;) {
-        uint8_t request[HEADER + 65536];
-        if (read_all(fd, request, HEADER) < 0 || u32(request + 12) > 65536 ||
-            read_all(fd, request + HEADER, u32(request + 12)) < 0 ||
-            answer(fd, replies, request) < 0)
-            return -1;
-        if (u32(request + 2) == QOT_SUB)
-            return 0;
+        int64_t id = serve(fd, replies);
+        if (id < 0 || id == QOT_SUB)
+            return id < 0 ? -1 : 0;
     }
 }
 
@@ -131,22 +153,28 @@ static int64_t now_ns(void) {
     return now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void wait_until(int64_t at_ns) {
-    int64_t sleep_to = at_ns - SPIN_NS;
-    if (now_ns() < sleep_to) {
-        struct timespec to = {sleep_to / 1000000000, sleep_to % 1000000000};
-        while (clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &to, NULL) == EINTR)
-            ;
+/* Answer requests until shortly before a time, and wait for it. Returns 0, or -1 when the peer
+ * is gone. */
+static int serve_until(int fd, bytes replies, int64_t at_ns) {
+    for (;;) {
+        int64_t left = at_ns - SPIN_NS - now_ns();
+        if (left <= 0)
+            break;
+        struct pollfd request = {fd, POLLIN, 0};
+        struct timespec timeout = {left / 1000000000, left % 1000000000};
+        if (ppoll(&request, 1, &timeout, NULL) > 0 && serve(fd, replies) < 0)
+            return -1;
     }
     while (now_ns() < at_ns)
         ;
+    return 0;
 }
 
 static int read_number(int64_t *value) {
     return read_all(0, (uint8_t *)value, sizeof *value);
 }
 
-static int paced(int fd) {
+static int paced(int fd, bytes replies) {
     size_t used = 0, size = 1 << 20;
     uint8_t *schedule = malloc(size);
     int64_t at_ns, length;
@@ -173,8 +201,9 @@ static int paced(int fd) {
     for (size_t at = 0; at < used && rc == 0; at += 16 + (size_t)length) {
         memcpy(&at_ns, schedule + at, 8);
         memcpy(&length, schedule + at + 8, 8);
-        wait_until(at_ns);
-        rc = send_all(fd, schedule + at + 16, (size_t)length);
+        rc = serve_until(fd, replies, at_ns);
+        if (rc == 0)
+            rc = send_all(fd, schedule + at + 16, (size_t)length);
     }
     free(schedule);
     return rc;
@@ -183,17 +212,12 @@ static int paced(int fd) {
 int main(int argc, char **argv) {
     prctl(PR_SET_PDEATHSIG, 9);
     prctl(PR_SET_TIMERSLACK, 1);
-    if (argc < 3)
+    if (argc < 2)
         return 2;
-    bytes replies = load(argv[1]), block = {NULL, 0};
-    long repeat = 0;
-    int file = -1;
-    if (argc == 5) {
+    bytes replies = load(argv[1]), block = {NULL, 0}, original = block;
+    if (argc == 6) {
         block = load(argv[3]);
-        repeat = atol(argv[4]);
-        file = memfd_create("block", MFD_CLOEXEC);
-        if (file < 0 || write(file, block.at, block.length) != (ssize_t)block.length)
-            die("block");
+        original = load(argv[3]);
     }
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -210,12 +234,15 @@ int main(int argc, char **argv) {
         if (fd < 0)
             die("accept");
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        if (until_subscribed(fd, replies) == 0) {
-            if (argc == 5) {
-                for (long i = 0; i < repeat && send_file(fd, file, block.length) == 0; i++)
-                    ;
+        if (argc == 2) {
+            while (serve(fd, replies) >= 0)
+                ;
+        } else if (until_subscribed(fd, replies) == 0) {
+            if (argc == 6) {
+                blast(fd, block, atol(argv[4]), (size_t)atol(argv[5]));
+                memcpy(block.at, original.at, block.length);
             } else {
-                paced(fd);
+                paced(fd, replies);
             }
         }
         /* Whatever the client still says, until it hangs up. */

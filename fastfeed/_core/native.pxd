@@ -188,6 +188,7 @@ cdef extern from "fastfeed/opend.h" nogil:
     uint8_t *ff_opend_space(ff_opend *m, size_t want, size_t *room)
     unsigned ff_opend_publish(ff_opend *m)
     void ff_opend_commit(ff_opend *m, size_t n)
+    size_t ff_opend_missing(const ff_opend *m)
     int ff_opend_process(ff_opend *m, ff_opend_frame *frame)
     int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_t *used, ff_opend_frame *frame)
 

@@ -44,6 +44,7 @@ from fastfeed._core.native cimport (
     ff_opend_frame,
     ff_opend_free,
     ff_opend_init,
+    ff_opend_missing,
     ff_opend_process,
     ff_opend_process_span,
     ff_opend_publish,
@@ -206,19 +207,28 @@ cdef class OpendMachine:
         """
         cdef Py_buffer buffer
         cdef const uint8_t *p
-        cdef size_t left
+        cdef size_t left, part, none = 0
+        cdef list frames = None, more
         self.enter()
         self.machine.decoder.recv_ns = now_ns() if recv_ns is None else recv_ns
         PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE)
         try:
             p = <const uint8_t *>buffer.buf
             left = buffer.len
-            if left and self.machine.start != self.machine.end:
-                # An unfinished packet waits in the window: everything goes there behind it.
-                self.keep(p, left)
-                left = 0
             try:
-                return self.process(&p, &left)
+                while left and self.machine.start != self.machine.end:
+                    # An unfinished packet waits in the window: what it lacks goes there, no more.
+                    part = ff_opend_missing(&self.machine)
+                    part = min(part, left) if part else left
+                    self.keep(p, part)
+                    p += part
+                    left -= part
+                    more = self.process(&p, &none)
+                    frames = more if frames is None else frames + (more or [])
+                    if self.init_sha1 is not None or self.error is not None:
+                        return frames
+                more = self.process(&p, &left)
+                return more if frames is None else frames + (more or [])
             finally:  # also when deliver() raised: the stream goes on
                 if left:
                     self.keep(p, left)

@@ -97,6 +97,17 @@ static inline void keep_latest(ff_opend *m, ff_stream stream, size_t place, cons
         m->decoder.dropped[FF_ENOMEM]++;
 }
 
+static inline void keep_quote(ff_opend *m, const ff_quote *row) {
+    const size_t place = (size_t)row->symbol * FF_SESSIONS + row->session;
+    if (m->latest[FF_STREAM_QUOTES] == NULL)
+        return;
+    ff_quote *kept = (ff_quote *)(void *)ff_latest_row(m->latest[FF_STREAM_QUOTES], place);
+    if (FF_LIKELY(kept != NULL && kept->kind == 0 && row->kind == 0))
+        memcpy(kept, row, offsetof(ff_quote, strike_price)); /* the rest is the same */
+    else
+        keep_latest(m, FF_STREAM_QUOTES, place, row);
+}
+
 /* The decoding of each kind of push into its ring: 0, a negative reason, or FF_OPEND_HELD. */
 
 static inline int push_ticks(ff_opend *m, const uint8_t *body, size_t length,
@@ -128,8 +139,7 @@ static int push_quotes(ff_opend *m, const uint8_t *body, size_t length) {
     if (FF_UNLIKELY(n < 0))
         return n;
     for (int i = 0; i < n; i++)
-        keep_latest(m, FF_STREAM_QUOTES,
-                    (size_t)rows[i].symbol * FF_SESSIONS + rows[i].session, &rows[i]);
+        keep_quote(m, &rows[i]);
     written(m, FF_STREAM_QUOTES, (uint64_t)n);
     return 0;
 }

@@ -113,6 +113,17 @@ static inline void ff_opend_commit(ff_opend *m, size_t n) {
     m->end += n;
 }
 
+/* How many bytes the packet in the window lacks to be complete or to have its header; 0 when
+ * it lacks none. */
+static inline size_t ff_opend_missing(const ff_opend *m) {
+    const size_t have = m->end - m->start;
+    if (have < FF_OPEND_HEADER)
+        return FF_OPEND_HEADER - have;
+    size_t length =
+        FF_OPEND_HEADER + (size_t)ff_load_u32(m->window + m->start + FF_OPEND_LENGTH_OFFSET);
+    return have < length ? length - have : 0;
+}
+
 /* Show readers what was written. Returns the streams concerned, a bit each. */
 unsigned ff_opend_publish(ff_opend *m);
 

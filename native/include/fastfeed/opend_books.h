@@ -42,9 +42,45 @@ static inline int ff_opend_add_level(void *state, unsigned side, const uint8_t *
     return 1;
 }
 
+/* Levels without detailList; an ff_opend_run. */
+static inline const uint8_t *ff_opend_run_levels(void *state, unsigned side, const uint8_t *p,
+                                                 const uint8_t *end) {
+    enum { OTHERS = 9 + 1 + 2 + 9 }; /* all but the bytes of the volume */
+    ff_opend_book *book = state;
+    double *const prices = book->sides[side].price, *const volumes = book->sides[side].volume;
+    int32_t *const orders = book->sides[side].orders;
+    const size_t depth = book->depth;
+    const uint8_t tag = ff_opend_side_tag(side);
+    size_t level = book->sides[side].levels;
+    /* With so many bytes there is room for the longest one. */
+    while (level < depth && end - p >= 2 + OTHERS + 8) {
+        /* 0: tag, 1: length, 2: 09 price, 11: 10 volume, 12: its bytes */
+        const size_t length = p[1], volume = length - OTHERS;
+        if (FF_UNLIKELY((ff_load_u32(p) & 0xff00ffu) != (tag | 0x090000u) || p[11] != 0x10 ||
+                        volume - 1 >= 8))
+            break;
+        /* -11: 18 orders, -9: 29 hpVolume */
+        const uint8_t *e = p + 2 + length;
+        if (FF_UNLIKELY((ff_load_u32(e - 12) & 0xff80ff80u) != 0x29001800u ||
+                        !ff_full_varint(p + 12, volume)))
+            break;
+        const double price = ff_load_f64(p + 3), precise = ff_load_f64(e - 8);
+        if (FF_UNLIKELY(__builtin_isunordered(price - price, precise))) /* infinite, NaN */
+            break;
+        prices[level] = price;
+        volumes[level] = precise;
+        orders[level] = e[-10];
+        level++;
+        p = e;
+    }
+    book->sides[side].levels = level;
+    return p;
+}
+
 static const ff_opend_two_sides ff_opend_book_sides = {
     .s2c = &ff_shape_book,
     .shape = &ff_shape_level,
+    .run = ff_opend_run_levels,
     .add = ff_opend_add_level,
 };
 

@@ -14,6 +14,7 @@ enum { FF_BROKER_SPACE = 1 };
 
 typedef struct ff_opend_queues {
     ff_symbols *names; /* or NULL */
+    uint64_t *named;   /* of the decoder */
     struct {
         int64_t *broker, *order;
         double *volume;
@@ -25,22 +26,48 @@ typedef struct ff_opend_queues {
 /* Note the name of a broker that is not known yet. */
 void ff_opend_broker_name(ff_symbols *names, int64_t id, const uint8_t *name, size_t length);
 
-/* What most places are: an id of two bytes, a name, a level of one byte. Returns false when it
- * is another one. */
-static inline bool ff_opend_broker_short(const uint8_t *p, const uint8_t *end,
-                                         uint64_t *number, ff_text *name, uint64_t *level) {
-    /* 0: 08 id, 3: 12 name, 4: its length */
-    if (FF_UNLIKELY(end - p < 7 || (ff_load_u32(p) & 0xff8080ffu) != 0x12008008u))
-        return false;
-    if (FF_UNLIKELY(p[4] >= 0x80 || end - p != 7 + p[4]))
-        return false;
-    const uint8_t *q = end - 2; /* 18 level */
-    if (FF_UNLIKELY(q[0] != 0x18 || q[1] >= 0x80))
-        return false;
-    *number = (uint64_t)(p[1] & 0x7f) | (uint64_t)p[2] << 7;
-    *name = (ff_text){p + 5, p[4]};
-    *level = q[1];
-    return true;
+/* The same, without a look into the table for most that are. */
+static inline void ff_opend_note_name(ff_opend_queues *queues, int64_t id, ff_text name) {
+    const bool small = (uint64_t)id < FF_OPEND_NAMED_BROKERS;
+    if (FF_LIKELY(queues->names == NULL || name.data == NULL ||
+                  (small && (queues->named[id / 64] >> (id % 64) & 1) != 0)))
+        return;
+    uint8_t key[sizeof id];
+    memcpy(key, &id, sizeof id);
+    if (ff_symbols_find(queues->names, FF_BROKER_SPACE, key, sizeof key, key + sizeof key) < 0)
+        ff_opend_broker_name(queues->names, id, name.data, name.length);
+    else if (small)
+        queues->named[id / 64] |= (uint64_t)1 << (id % 64);
+}
+
+/* What most places are: an id of two bytes, a name, a level of one byte; an ff_opend_run. */
+static inline const uint8_t *ff_opend_run_brokers(void *state, unsigned side, const uint8_t *p,
+                                                  const uint8_t *end) {
+    enum { OTHERS = 3 + 2 + 2 }; /* all but the bytes of the name */
+    ff_opend_queues *queues = state;
+    const uint8_t tag = ff_opend_side_tag(side);
+    size_t place = queues->sides[side].places;
+    while (place < FF_BROKER_PLACES && end - p >= 2 + OTHERS) {
+        const size_t length = p[1], name = length - OTHERS;
+        if (FF_UNLIKELY(p[0] != tag || name >= 0x80 - OTHERS ||
+                        (size_t)(end - p) < 2 + length))
+            break;
+        /* 2: 08 id, 5: 12 name, 6: its length; -2: 18 level */
+        const uint8_t *e = p + 2 + length;
+        if (FF_UNLIKELY((ff_load_u32(p + 2) & 0xff8080ffu) != 0x12008008u || p[6] != name ||
+                        e[-2] != 0x18 || e[-1] >= 0x80))
+            break;
+        const int64_t id = (p[3] & 0x7f) | p[4] << 7;
+        ff_opend_note_name(queues, id, (ff_text){p + 7, name});
+        queues->sides[side].broker[place] = id;
+        queues->sides[side].order[place] = 0;
+        queues->sides[side].volume[place] = (double)NAN;
+        queues->sides[side].level[place] = e[-1];
+        place++;
+        p = e;
+    }
+    queues->sides[side].places = place;
+    return p;
 }
 
 /* One place; an ff_opend_add. */
@@ -48,28 +75,17 @@ static inline int ff_opend_add_broker(void *state, unsigned side, const uint8_t 
                                       const uint8_t *end) {
     ff_opend_queues *queues = state;
     uint64_t number = 0, level = 0, order = 0, units = 0;
-    bool has_units = false;
-    ff_text name;
-    if (FF_UNLIKELY(!ff_opend_broker_short(p, end, &number, &name, &level))) {
-        ff_step_number(&p, end, 1, &number);
-        name = ff_step_text(&p, end, 2);
-        ff_step_number(&p, end, 3, &level);
-        ff_step_long_number(&p, end, 4, &order);
-        has_units = ff_step_long_number(&p, end, 5, &units);
-        if (FF_UNLIKELY(p != end))
-            return 0;
-    }
-    const int64_t id = (int64_t)number;
-    if (queues->names != NULL && name.data != NULL) {
-        uint8_t key[sizeof id];
-        memcpy(key, &id, sizeof id);
-        if (FF_UNLIKELY(ff_symbols_find(queues->names, FF_BROKER_SPACE, key, sizeof key,
-                                        key + sizeof key) < 0))
-            ff_opend_broker_name(queues->names, id, name.data, name.length);
-    }
+    ff_step_number(&p, end, 1, &number);
+    ff_text name = ff_step_text(&p, end, 2);
+    ff_step_number(&p, end, 3, &level);
+    ff_step_long_number(&p, end, 4, &order);
+    bool has_units = ff_step_long_number(&p, end, 5, &units);
+    if (FF_UNLIKELY(p != end))
+        return 0;
+    ff_opend_note_name(queues, (int64_t)number, name);
     size_t place = queues->sides[side].places++;
     if (FF_LIKELY(place < FF_BROKER_PLACES)) {
-        queues->sides[side].broker[place] = id;
+        queues->sides[side].broker[place] = (int64_t)number;
         queues->sides[side].order[place] = (int64_t)order;
         queues->sides[side].volume[place] = has_units ? (double)(int64_t)units : (double)NAN;
         queues->sides[side].level[place] = (int32_t)(uint32_t)level;
@@ -80,6 +96,7 @@ static inline int ff_opend_add_broker(void *state, unsigned side, const uint8_t 
 static const ff_opend_two_sides ff_opend_broker_sides = {
     .s2c = &ff_shape_secured,
     .shape = &ff_shape_broker,
+    .run = ff_opend_run_brokers,
     .add = ff_opend_add_broker,
 };
 
@@ -117,7 +134,7 @@ static inline uint16_t ff_opend_queue_end(ff_opend_decoder *d, ff_opend_queues *
 static inline int ff_opend_decode_brokers(ff_opend_decoder *d, const uint8_t *body,
                                           size_t length, ff_brokers *row) {
     const uint8_t *end = body + length;
-    ff_opend_queues queues = {.names = d->brokers};
+    ff_opend_queues queues = {.names = d->brokers, .named = d->named};
     ff_opend_head head;
     ff_opend_queues_begin(&queues, row);
     const uint8_t *p =

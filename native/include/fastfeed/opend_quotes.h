@@ -86,20 +86,43 @@ static inline bool ff_opend_quote_warrant(ff_text warrant, ff_quote *row) {
     return p == end;
 }
 
+/* Whether a block has all its fields: three doubles, 20 volume, four doubles from 5 on. */
+static inline bool ff_opend_session_is_full(ff_text block) {
+    enum { FIRST = 3 * 9 + 1, SECOND = 4 * 9 };
+    const uint8_t *p = block.data;
+    const size_t volume = block.length - (FIRST + SECOND); /* bytes */
+    return volume - 1 < 8 && p[27] == 0x20 && ff_full_reals(p, 1, 3) &&
+           ff_full_reals(p + block.length - SECOND, 5, 4) && ff_full_varint(p + FIRST, volume);
+}
+
 /* PreAfterMarketData: a row of its own beside the regular one. */
 static inline bool ff_opend_quote_session(ff_text block, const ff_quote *regular,
                                           ff_session session, ff_quote *row) {
     const uint8_t *p = block.data, *end = p + block.length;
     uint64_t units = 0;
-    row->last = ff_step_real_or_nan(&p, end, 1);
-    row->high = ff_step_real_or_nan(&p, end, 2);
-    row->low = ff_step_real_or_nan(&p, end, 3);
-    bool has_units = ff_step_long_number(&p, end, 4, &units);
-    row->volume = ff_opend_volume((double)NAN, has_units, units);
-    row->turnover = ff_step_real_or_nan(&p, end, 5);
-    row->change = ff_step_real_or_nan(&p, end, 6);
-    row->change_rate = ff_step_real_or_nan(&p, end, 7);
-    row->amplitude = ff_step_real_or_nan(&p, end, 8);
+    if (FF_LIKELY(ff_opend_session_is_full(block))) {
+        row->last = ff_load_f64(p + 1);
+        row->high = ff_load_f64(p + 10);
+        row->low = ff_load_f64(p + 19);
+        p += 27;
+        ff_step_long_number(&p, end, 4, &units);
+        row->volume = (double)(int64_t)units;
+        row->turnover = ff_load_f64(end - 35);
+        row->change = ff_load_f64(end - 26);
+        row->change_rate = ff_load_f64(end - 17);
+        row->amplitude = ff_load_f64(end - 8);
+        p = end;
+    } else {
+        row->last = ff_step_real_or_nan(&p, end, 1);
+        row->high = ff_step_real_or_nan(&p, end, 2);
+        row->low = ff_step_real_or_nan(&p, end, 3);
+        bool has_units = ff_step_long_number(&p, end, 4, &units);
+        row->volume = ff_opend_volume((double)NAN, has_units, units);
+        row->turnover = ff_step_real_or_nan(&p, end, 5);
+        row->change = ff_step_real_or_nan(&p, end, 6);
+        row->change_rate = ff_step_real_or_nan(&p, end, 7);
+        row->amplitude = ff_step_real_or_nan(&p, end, 8);
+    }
     row->open = row->prev_close = row->turnover_rate = row->price_spread = (double)NAN;
     row->recv_ns = regular->recv_ns;
     row->time_ns = regular->time_ns;
@@ -116,12 +139,88 @@ static inline bool ff_opend_quote_session(ff_text block, const ff_quote *regular
     return p == end;
 }
 
+/* What a quote says, beside what goes into the row at once. */
+typedef struct ff_opend_quote_values {
+    uint64_t suspended, units, dark_status;
+    ff_text list_time, time, option;
+    double last, list_timestamp, timestamp;
+    bool has_last, has_units, has_list_timestamp;
+} ff_opend_quote_values;
+
+/* The fields from isSuspended to updateTimestamp of a quote that has all of them, and is no
+ * option. Returns where the next one begins; NULL, having done nothing that counts, when it is
+ * of another shape: then ff_opend_quote_steps() takes them. */
+static inline const uint8_t *ff_opend_quote_full(const uint8_t *p, const uint8_t *end,
+                                                 ff_opend_quote_values *v, ff_quote *row) {
+    enum { PRICES = 5 * 9, OTHERS = 3 * 9 + 2 + 10 + 10 };
+    /* 0: 10 isSuspended, 2: 1a listTime, 3: its length */
+    if (FF_UNLIKELY(end - p < 4 || (ff_load_u32(p) & 0x80ff80ffu) != 0x001a0010u ||
+                    end - p < 4 + p[3] + 11))
+        return NULL;
+    /* 0: 21 priceSpread, 9: 2a updateTime, 10: its length */
+    const uint8_t *a = p + 4 + p[3];
+    if (FF_UNLIKELY(a[0] != 0x21 || a[9] != 0x2a || a[10] >= 0x80 ||
+                    end - a < 11 + a[10] + PRICES))
+        return NULL;
+    const uint8_t *b = a + 11 + a[10], *c = b + PRICES;
+    if (FF_UNLIKELY(!ff_full_reals(b, 6, 5) || !ff_step_long_number(&c, end, 11, &v->units) ||
+                    end - c < OTHERS))
+        return NULL;
+    /* 0: three doubles from 12 on, 27: 78 darkStatus, 29: 89 01 listTimestamp,
+     * 39: 91 01 updateTimestamp */
+    if (FF_UNLIKELY(!ff_full_reals(c, 12, 3) ||
+                    (ff_load_u32(c + 27) & 0xffff80ffu) != 0x01890078u || c[39] != 0x91 ||
+                    c[40] != 0x01))
+        return NULL;
+    v->suspended = p[1];
+    v->list_time = (ff_text){p + 4, p[3]};
+    row->price_spread = ff_load_f64(a + 1);
+    v->time = (ff_text){a + 11, a[10]};
+    row->high = ff_load_f64(b + 1);
+    row->open = ff_load_f64(b + 10);
+    row->low = ff_load_f64(b + 19);
+    v->last = ff_load_f64(b + 28);
+    row->prev_close = ff_load_f64(b + 37);
+    row->turnover = ff_load_f64(c + 1);
+    row->turnover_rate = ff_load_f64(c + 10);
+    row->amplitude = ff_load_f64(c + 19);
+    v->dark_status = c[28];
+    v->list_timestamp = ff_load_f64(c + 31);
+    v->timestamp = ff_load_f64(c + 41);
+    v->has_last = v->has_units = v->has_list_timestamp = true;
+    return c + OTHERS;
+}
+
+/* The same of any quote whose fields come in order. */
+FF_NOINLINE static const uint8_t *ff_opend_quote_steps(const uint8_t *p, const uint8_t *end,
+                                                       ff_opend_quote_values *v,
+                                                       ff_quote *row) {
+    ff_step_number(&p, end, 2, &v->suspended);
+    v->list_time = ff_step_text(&p, end, 3);
+    row->price_spread = ff_step_real_or_nan(&p, end, 4);
+    v->time = ff_step_text(&p, end, 5);
+    row->high = ff_step_real_or_nan(&p, end, 6);
+    row->open = ff_step_real_or_nan(&p, end, 7);
+    row->low = ff_step_real_or_nan(&p, end, 8);
+    v->has_last = ff_step_real(&p, end, 9, &v->last);
+    row->prev_close = ff_step_real_or_nan(&p, end, 10);
+    v->has_units = ff_step_long_number(&p, end, 11, &v->units);
+    row->turnover = ff_step_real_or_nan(&p, end, 12);
+    row->turnover_rate = ff_step_real_or_nan(&p, end, 13);
+    row->amplitude = ff_step_real_or_nan(&p, end, 14);
+    ff_step_number(&p, end, 15, &v->dark_status);
+    v->option = ff_step_message(&p, end, 16);
+    v->has_list_timestamp = ff_step_real(&p, end, 17, &v->list_timestamp);
+    v->timestamp = ff_step_real_or_nan(&p, end, 18);
+    return p;
+}
+
 /* One BasicQot; an ff_opend_element. */
 static inline int ff_opend_quote(ff_opend_decoder *d, ff_opend_head *head, const uint8_t *p,
                                  const uint8_t *end, void *rows, size_t room) {
     ff_quote *row = rows;
-    uint64_t suspended = 0, units = 0, dark_status = 0, status = 0;
-    double last = 0;
+    ff_opend_quote_values v;
+    uint64_t status = 0;
     if (FF_UNLIKELY(!ff_opend_step_security(d, head, &p, end, 1))) {
         if (!head->gathered)
             return 0;
@@ -129,27 +228,15 @@ static inline int ff_opend_quote(ff_opend_decoder *d, ff_opend_head *head, const
         if (rc < 0)
             return rc;
     }
-    ff_step_number(&p, end, 2, &suspended);
-    ff_text list_time = ff_step_text(&p, end, 3);
-    row->price_spread = ff_step_real_or_nan(&p, end, 4);
-    ff_text time = ff_step_text(&p, end, 5);
-    row->high = ff_step_real_or_nan(&p, end, 6);
-    row->open = ff_step_real_or_nan(&p, end, 7);
-    row->low = ff_step_real_or_nan(&p, end, 8);
-    bool has_last = ff_step_real(&p, end, 9, &last);
-    row->prev_close = ff_step_real_or_nan(&p, end, 10);
-    bool has_units = ff_step_long_number(&p, end, 11, &units);
-    row->turnover = ff_step_real_or_nan(&p, end, 12);
-    row->turnover_rate = ff_step_real_or_nan(&p, end, 13);
-    row->amplitude = ff_step_real_or_nan(&p, end, 14);
-    ff_step_number(&p, end, 15, &dark_status);
     ff_opend_quote_plain(row);
-    ff_text option = ff_step_message(&p, end, 16);
-    if (option.data != NULL && !ff_opend_quote_option(option, row))
-        return 0;
-    double list_timestamp = 0;
-    bool has_list_timestamp = ff_step_real(&p, end, 17, &list_timestamp);
-    double timestamp = ff_step_real_or_nan(&p, end, 18);
+    const uint8_t *q = ff_opend_quote_full(p, end, &v, row);
+    if (FF_UNLIKELY(q == NULL)) {
+        v = (ff_opend_quote_values){0};
+        q = ff_opend_quote_steps(p, end, &v, row);
+        if (v.option.data != NULL && !ff_opend_quote_option(v.option, row))
+            return 0;
+    }
+    p = q;
     ff_text pre = ff_step_text(&p, end, 19);
     ff_text post = ff_step_text(&p, end, 20);
     ff_step_number(&p, end, 21, &status);
@@ -161,29 +248,30 @@ static inline int ff_opend_quote(ff_opend_decoder *d, ff_opend_head *head, const
         return 0;
     ff_step_text(&p, end, 24); /* name */
     ff_text overnight = ff_step_text(&p, end, 25);
-    row->volume = ff_opend_volume(ff_step_real_or_nan(&p, end, 26), has_units, units);
+    row->volume = ff_opend_volume(ff_step_real_or_nan(&p, end, 26), v.has_units, v.units);
     if (FF_UNLIKELY(p != end))
         return 0;
-    if (FF_UNLIKELY(!has_last || !ff_is_finite(last))) {
+    if (FF_UNLIKELY(!v.has_last || !ff_is_finite(v.last))) {
         if (!head->gathered)
             return 0; /* the other sessions have to be valid all the same */
-        return has_last ? -FF_ENOTFINITE : -FF_EMISSING;
+        return v.has_last ? -FF_ENOTFINITE : -FF_EMISSING;
     }
-    row->listed_ns = has_list_timestamp ? ff_seconds_to_ns(list_timestamp)
-                                        : ff_market_date(list_time.data, list_time.length,
-                                                         ff_opend_zone(head->market));
+    row->listed_ns = v.has_list_timestamp
+                         ? ff_seconds_to_ns(v.list_timestamp)
+                         : ff_market_date(v.list_time.data, v.list_time.length,
+                                          ff_opend_zone(head->market));
     row->recv_ns = d->recv_ns;
-    row->time_ns = ff_opend_time(d, timestamp, time, head->market);
+    row->time_ns = ff_opend_time(d, v.timestamp, v.time, head->market);
     row->gateway_ns = 0;
     row->seq = -1;
-    row->last = last;
+    row->last = v.last;
     row->change = (double)NAN;
     row->change_rate = (double)NAN;
     row->symbol = head->symbol;
     row->session = FF_SESSION_REGULAR;
     row->status = ff_opend_u8(status);
-    row->suspended = suspended != 0;
-    row->dark_status = ff_opend_u8(dark_status);
+    row->suspended = v.suspended != 0;
+    row->dark_status = ff_opend_u8(v.dark_status);
     int n = 1;
     const ff_text blocks[] = {pre, post, overnight};
     for (size_t i = 0; i < 3; i++) {

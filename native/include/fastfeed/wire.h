@@ -75,6 +75,9 @@ static inline const uint8_t *ff_wire_length(const uint8_t *p, const uint8_t *end
     uint64_t v;
     if (FF_LIKELY(p < end && *p < 0x80)) {
         v = *p++;
+    } else if (FF_LIKELY(end - p >= 2 && p[1] < 0x80)) {
+        v = (uint64_t)(p[0] & 0x7f) | (uint64_t)p[1] << 7;
+        p += 2;
     } else {
         const uint8_t *start = p;
         p = ff_wire_varint_long(p, end, &v, why);
