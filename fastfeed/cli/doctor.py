@@ -281,9 +281,7 @@ class _Examination:
     ) -> None:
         if local_ns is not None:
             offset = local_ns - middle_ns
-            text = (
-                f"OpenD's machine is {_ahead(offset)} ours, give or take {words.latency(best / 2)}"
-            )
+            text = f"OpenD's machine is {_ahead(offset)} ours (± {words.latency(best / 2)})"
             off = abs(offset) - best // 2 > _CLOCK_OFF_NS
             hint = (
                 "Latencies from the gateway are wrong by as much: synchronise both clocks."

@@ -70,7 +70,7 @@ class _GetGroup(click.Group):
 @click.group(
     cls=_GetGroup,
     subcommand_metavar="WHAT [ARGS]...",
-    short_help="Ask a gateway for something once: ticks, bars, a book, a watchlist ...",
+    short_help="Ask a gateway once: ticks, bars, a book, a watchlist and more.",
 )
 @click.argument("url")
 def get(url: str) -> None:
@@ -617,7 +617,7 @@ async def static(feed: OpenD, symbols: tuple[str, ...], market: str | None, kind
     show_default=True,
 )
 async def plates(feed: OpenD, market: str, kind: str) -> _Answer:
-    """Print the sectors of a MARKET (HK, US, SH, SZ ...)."""
+    """Print the sectors of a MARKET, such as HK, US, SH, SZ."""
     found = await feed.get_plates(market, kind)
     return _listed(records.Plate, found, Plate="symbol", Name="name", Kind="kind")
 

@@ -49,7 +49,9 @@ from fastfeed.stream import Rows
 __all__ = ["Panel", "Panels", "panel_of"]
 
 _FRAME_LINES = 4  # title, rule, totals, event
-_FEWEST_LINES = 3  # of a panel
+_FEWEST_LINES = 3  # of a book
+_TIGHT = 5  # with fewer lines for each panel there is nothing but rows
+_ENOUGH = 1 << 16
 _FLASH_S = 0.6
 _RATE_S = 2.0
 _DAY_S = 86400
@@ -537,20 +539,24 @@ class Panels:
             [crop(_stripped(rule(across) if line == _RULE else line), width) for line in body]
         )
 
-    def _wanted(self, panel: Panel, width: int) -> int:
-        extra = 1 if isinstance(panel, _Books) else 2  # heading, and of tables a rule
-        return panel.wanted(width) + (extra if len(self._panels) > 1 else extra - 1)
+    def _decoration(self, panel: Panel, room: int) -> tuple[bool, bool]:
+        """Return whether the panel has its name above it, and a rule below the headings of its columns."""
+        several = len(self._panels) > 1
+        if several and room < _TIGHT * len(self._panels):
+            return False, False
+        return several, not isinstance(panel, _Books)
+
+    def _wanted(self, panel: Panel, width: int, room: int = _ENOUGH) -> int:
+        return panel.wanted(width) + sum(self._decoration(panel, room))
 
     def _body(self, width: int, room: int, now_s: float) -> Lines:
-        wanted = [self._wanted(panel, width) for panel in self._panels]
+        wanted = [self._wanted(panel, width, room) for panel in self._panels]
         lines: Lines = []
         for panel, most in zip(self._panels, shares(wanted, room), strict=True):
-            part: Lines = []
-            if len(self._panels) > 1:
-                part.append([(panel.name.replace("_", " "), HEADING + BOLD)])
-            is_table = not isinstance(panel, _Books)
-            inner = panel.lines(width, max(most - len(part) - is_table, 1), now_s)
-            if is_table and len(inner) > 1:
+            named, ruled = self._decoration(panel, room)
+            part: Lines = [[(panel.name.replace("_", " "), HEADING + BOLD)]] if named else []
+            inner = panel.lines(width, max(most - named - ruled, 1), now_s)
+            if ruled and len(inner) > 1:
                 inner = [inner[0], _RULE, *inner[1:]]
             lines += [*part, *inner][:most]
         return lines

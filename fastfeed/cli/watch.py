@@ -61,7 +61,7 @@ def _number(value: str | None) -> float | None:
     default="ticks",
     show_default=True,
     metavar="KIND,...",
-    help="What to watch, see below.",
+    help="What to watch, see above.",
 )
 @click.option(
     "--format",

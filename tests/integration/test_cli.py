@@ -22,47 +22,19 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from commands import FASTFEED, process, run, simulator
 
 import fastfeed
 from fastfeed.cli.main import cli
 
-FASTFEED = [sys.executable, "-m", "fastfeed"]
 NOBODY = "opend://127.0.0.1:9"
 HEADER = "symbol,time,price,volume,turnover,side,seq,kind,flags,recv_ns,time_ns,gateway_ns"
-
-
-@contextlib.contextmanager
-def process(*args: str, stdout: int = subprocess.PIPE) -> Iterator[subprocess.Popen[str]]:
-    """Start the command; kill it if the test leaves it running."""
-    with subprocess.Popen(
-        [*FASTFEED, *args], stdout=stdout, stderr=subprocess.PIPE, text=True
-    ) as child:
-        try:
-            yield child
-        finally:
-            if child.poll() is None:
-                child.kill()
-
-
-@contextlib.contextmanager
-def simulator(*args: str, port: str = "0") -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    with process("sim", "opend", "--listen", f"127.0.0.1:{port}", *args) as child:
-        assert child.stdout is not None
-        yield child.stdout.readline().split()[-1], child
-        child.terminate()
-        child.communicate(timeout=10)
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     with simulator("--rate", "2000", "--symbols", "700.HK,AAPL.US,BTCUSDT.CC") as (where, _):
         yield where
-
-
-def run(*args: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*FASTFEED, *args], capture_output=True, text=True, timeout=timeout, check=False
-    )
 
 
 # words
@@ -72,7 +44,9 @@ def test_version() -> None:
     assert run("--version").stdout == f"fastfeed {fastfeed.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["watch"], ["demo"], ["sim"], ["sim", "opend"]])
+@pytest.mark.parametrize(
+    "command", [[], ["watch"], ["get"], ["doctor"], ["demo"], ["sim"], ["sim", "opend"]]
+)
 def test_help(command: list[str]) -> None:
     result = CliRunner().invoke(cli, [*command, "--help"], prog_name="fastfeed")
     assert result.exit_code == 0
@@ -384,6 +358,24 @@ def test_table_in_a_terminal(url: str, number: signal.Signals) -> None:
     after = text.rpartition("\x1b[?1049l")[2]
     assert "AAPL.US" in after
     assert re.search(r"\d ticks of 2 symbols in ", after)
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (140, 40), (50, 12)])
+def test_panels_in_a_terminal(url: str, width: int, height: int) -> None:
+    kinds = "ticks,quotes,books,bars:1m"
+    with terminal("watch", url, "700.HK", "--kinds", kinds, width=width, height=height) as (
+        child,
+        screen,
+    ):
+        until(screen, "│")  # a book
+        until(screen, "Ctrl-C ends")
+        child.send_signal(signal.SIGINT)
+        text = until(screen, "")
+        assert child.wait(timeout=10) == 0
+    after = text.rpartition("\x1b[?1049l")[2]
+    assert "spread" in after
+    assert re.search(r"\d rows of 1 symbol in ", after)
     assert "Traceback" not in text
 
 
