@@ -290,7 +290,7 @@ def test_ascii_terminal() -> None:
     assert all(line.isascii() for line in picture(100, 24, 3, encoding="ascii"))
 
 
-def testcrop() -> None:
+def test_crop() -> None:
     from rich.style import Style
 
     cells = [("abc", Style()), ("def", Style())]
