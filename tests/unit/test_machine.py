@@ -230,6 +230,42 @@ def test_the_latest_row_outlives_the_ring(decoder, packet):
     assert not np.any(decoder.quotes.latest(decoder.quotes.capacity)["last"] == 311.0)
 
 
+def test_the_latest_quote_is_whole_whatever_came_before(decoder, packet):
+    option = dict.fromkeys(("strikePrice", "impliedVolatility", "premium", "delta", "gamma"), 1.5)
+    option |= dict.fromkeys(("vega", "theta", "rho"), 2.5) | {
+        "contractSize": 100,
+        "openInterest": 7,
+    }
+    for number, more in enumerate([{}, {"optionExData": option}, {"optionExData": option}, {}, {}]):
+        quote = QUOTE | more | {"curPrice": 300.0 + number}
+        decoder.feed(packet(3005, push_of("QotUpdateBasicQot", basicQotList=[quote])))
+        newest = decoder.quotes.latest(2)[0]
+        assert newest["last"] == 300.0 + number
+        assert newest["kind"] == bool(more)
+        assert decoder.quotes.latest("700.HK").tobytes() == newest.tobytes()
+
+
+def test_pieces_complete_what_they_cut(packet, ticker_push):
+    symbols = SymbolTable()
+    packets = [
+        packet(1004, b"one"),
+        packet(3011, ticker_push()),
+        packet(1004, b"two"),
+        packet(1004, b"three"),
+    ]
+    stream = b"".join(packets)
+    for first in range(len(stream) + 1):
+        for second in (first, first + 1, first + 50, first + 200):
+            machine = OpendMachine(symbols)
+            ring = Stream("ticks", 64, symbols)
+            machine.listen(0, ring.ring, ring.deliver)
+            frames = []
+            for piece in (stream[:first], stream[first:second], stream[second:]):
+                frames += machine.feed(piece) or []
+            assert [body for _, _, body in frames] == [b"one", b"two", b"three"]
+            assert machine.stats()["ticks"] == 1
+
+
 @pytest.mark.parametrize("kinds", [("books",), ("odd_books",), ("books", "odd_books")])
 def test_books_of_both_kinds_are_apart_whoever_listens(packet, kinds):
     decoder = ff.Decoder("opend", ff.Hub(capacity=64), kinds=kinds)

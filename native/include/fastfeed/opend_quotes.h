@@ -141,10 +141,11 @@ static inline bool ff_opend_quote_session(ff_text block, const ff_quote *regular
 
 /* What a quote says, beside what goes into the row at once. */
 typedef struct ff_opend_quote_values {
-    uint64_t suspended, units, dark_status;
+    uint64_t suspended, dark_status;
+    const uint8_t *units; /* the value of volume, NULL = not sent */
     ff_text list_time, time, option;
     double last, list_timestamp, timestamp;
-    bool has_last, has_units, has_list_timestamp;
+    bool has_last, has_list_timestamp;
 } ff_opend_quote_values;
 
 /* The fields from isSuspended to updateTimestamp of a quote that has all of them, and is no
@@ -160,12 +161,15 @@ static inline const uint8_t *ff_opend_quote_full(const uint8_t *p, const uint8_t
     /* 0: 21 priceSpread, 9: 2a updateTime, 10: its length */
     const uint8_t *a = p + 4 + p[3];
     if (FF_UNLIKELY(a[0] != 0x21 || a[9] != 0x2a || a[10] >= 0x80 ||
-                    end - a < 11 + a[10] + PRICES))
+                    end - a < 11 + a[10] + PRICES + 9 + OTHERS))
         return NULL;
-    const uint8_t *b = a + 11 + a[10], *c = b + PRICES;
-    if (FF_UNLIKELY(!ff_full_reals(b, 6, 5) || !ff_step_long_number(&c, end, 11, &v->units) ||
-                    end - c < OTHERS))
+    /* 0: five doubles from 6 on, 45: 58 volume */
+    const uint8_t *b = a + 11 + a[10];
+    const uint64_t stops = ~ff_load_u64(b + PRICES + 1) & 0x8080808080808080u;
+    if (FF_UNLIKELY(!ff_full_reals(b, 6, 5) || b[PRICES] != 0x58 || stops == 0))
         return NULL;
+    v->units = b + PRICES + 1;
+    const uint8_t *c = v->units + (unsigned)__builtin_ctzll(stops) / 8 + 1;
     /* 0: three doubles from 12 on, 27: 78 darkStatus, 29: 89 01 listTimestamp,
      * 39: 91 01 updateTimestamp */
     if (FF_UNLIKELY(!ff_full_reals(c, 12, 3) ||
@@ -187,7 +191,7 @@ static inline const uint8_t *ff_opend_quote_full(const uint8_t *p, const uint8_t
     v->dark_status = c[28];
     v->list_timestamp = ff_load_f64(c + 31);
     v->timestamp = ff_load_f64(c + 41);
-    v->has_last = v->has_units = v->has_list_timestamp = true;
+    v->has_last = v->has_list_timestamp = true;
     return c + OTHERS;
 }
 
@@ -204,7 +208,10 @@ FF_NOINLINE static const uint8_t *ff_opend_quote_steps(const uint8_t *p, const u
     row->low = ff_step_real_or_nan(&p, end, 8);
     v->has_last = ff_step_real(&p, end, 9, &v->last);
     row->prev_close = ff_step_real_or_nan(&p, end, 10);
-    v->has_units = ff_step_long_number(&p, end, 11, &v->units);
+    uint64_t units;
+    v->units = p + 1;
+    if (!ff_step_long_number(&p, end, 11, &units))
+        v->units = NULL;
     row->turnover = ff_step_real_or_nan(&p, end, 12);
     row->turnover_rate = ff_step_real_or_nan(&p, end, 13);
     row->amplitude = ff_step_real_or_nan(&p, end, 14);
@@ -213,6 +220,24 @@ FF_NOINLINE static const uint8_t *ff_opend_quote_steps(const uint8_t *p, const u
     v->has_list_timestamp = ff_step_real(&p, end, 17, &v->list_timestamp);
     v->timestamp = ff_step_real_or_nan(&p, end, 18);
     return p;
+}
+
+/* Whether a quote ends with secStatus, name and hpVolume and nothing else. */
+static inline bool ff_opend_quote_tail(const uint8_t *p, const uint8_t *end) {
+    /* 0: a8 01 secStatus, 3: c2 01 name, 5: its length; -10: d1 01 hpVolume */
+    return end - p >= 6 + 10 && (ff_load_u32(p) & 0xff80ffffu) == 0xc20001a8u &&
+           p[4] == 0x01 && p[5] < 0x80 && end - p == 6 + p[5] + 10 && end[-10] == 0xd1 &&
+           end[-9] == 0x01;
+}
+
+/* The volume in whole units as it was passed over; NaN when it was not sent. */
+static inline double ff_opend_quote_units(const uint8_t *at, const uint8_t *end) {
+    uint64_t units = 0;
+    int why;
+    if (at == NULL)
+        return (double)NAN;
+    ff_wire_varint(at, end, &units, &why);
+    return (double)(int64_t)units;
 }
 
 /* One BasicQot; an ff_opend_element. */
@@ -238,17 +263,25 @@ static inline int ff_opend_quote(ff_opend_decoder *d, ff_opend_head *head, const
     }
     p = q;
     ff_text pre = ff_step_text(&p, end, 19);
-    ff_text post = ff_step_text(&p, end, 20);
-    ff_step_number(&p, end, 21, &status);
-    ff_text future = ff_step_text(&p, end, 22);
-    if (future.data != NULL && !ff_opend_quote_future(future, row))
-        return 0;
-    ff_text warrant = ff_step_text(&p, end, 23);
-    if (warrant.data != NULL && !ff_opend_quote_warrant(warrant, row))
-        return 0;
-    ff_step_text(&p, end, 24); /* name */
-    ff_text overnight = ff_step_text(&p, end, 25);
-    row->volume = ff_opend_volume(ff_step_real_or_nan(&p, end, 26), v.has_units, v.units);
+    ff_text post = ff_step_text(&p, end, 20), overnight = {NULL, 0};
+    if (FF_LIKELY(ff_opend_quote_tail(p, end))) {
+        status = p[2];
+        row->volume = ff_load_f64(end - 8);
+        p = end;
+    } else {
+        ff_step_number(&p, end, 21, &status);
+        ff_text future = ff_step_text(&p, end, 22);
+        if (future.data != NULL && !ff_opend_quote_future(future, row))
+            return 0;
+        ff_text warrant = ff_step_text(&p, end, 23);
+        if (warrant.data != NULL && !ff_opend_quote_warrant(warrant, row))
+            return 0;
+        ff_step_text(&p, end, 24); /* name */
+        overnight = ff_step_text(&p, end, 25);
+        row->volume = ff_step_real_or_nan(&p, end, 26);
+    }
+    if (FF_UNLIKELY(row->volume != row->volume))
+        row->volume = ff_opend_quote_units(v.units, end);
     if (FF_UNLIKELY(p != end))
         return 0;
     if (FF_UNLIKELY(!v.has_last || !ff_is_finite(v.last))) {
