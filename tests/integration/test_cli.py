@@ -259,8 +259,14 @@ def test_lost_connection_is_told_and_survived() -> None:
                 while "subscribed again" not in told:
                     told = child.stderr.readline()
                     assert told.startswith("fastfeed: ")
-                while ",gap," not in (line := child.stdout.readline()):
+                flags: list[str] = []
+                for _ in range(5000):  # at 500 a second
+                    line = child.stdout.readline()
                     assert line.startswith("700.HK,")
+                    flags = line.split(",")[HEADER.split(",").index("flags")].split("|")
+                    if "gap" in flags:
+                        break
+                assert "gap" in flags
                 child.send_signal(signal.SIGINT)
                 child.communicate(timeout=10)
                 assert child.returncode == 0
