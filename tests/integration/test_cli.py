@@ -254,6 +254,7 @@ def test_lost_connection_is_told_and_survived() -> None:
             server.kill()
             assert "disconnected" in child.stderr.readline()
             server.wait()
+            time.sleep(1.1)  # sequences begin with the second: the new server's are larger
             with simulator("--rate", "500", "--symbols", "700.HK", port=port):
                 told = ""
                 while "subscribed again" not in told:

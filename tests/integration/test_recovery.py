@@ -360,6 +360,9 @@ def test_a_gateway_that_begins_anew_cannot_fill_the_hole(run):
                 await first.pause_listening()
                 await first.disconnect_all()
                 last_ns = int(feed.ticks.latest()["time_ns"][0])
+                await asyncio.sleep(
+                    1.1
+                )  # sequences begin with the second: the next ones are larger
                 async with OpenDSimulator(port=port, symbols=["A.US"], rate=200, seed=2):
                     await watcher.settled(1)
                     (gap,) = watcher.of("gap")
