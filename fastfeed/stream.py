@@ -188,6 +188,7 @@ class Stream:
         for in the ring, which takes longer and may have lost them.
         """
         if isinstance(which, str):
+            session = Session(session)  # ValueError
             if which not in self._symbols:
                 return None
             return self._latest_of(self._symbols[which], session)

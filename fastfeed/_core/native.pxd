@@ -41,6 +41,7 @@ cdef extern from "fastfeed/rows.h" nogil:
     int FF_STREAMS
 
     ctypedef struct ff_tick:
+        int64_t time_ns
         int64_t seq
         uint32_t symbol
 

@@ -13,6 +13,7 @@ cdef class OpendMachine:
     cdef list deliver
     cdef list latest
     cdef dict held              # symbol id: bytearray of ticks that wait
+    cdef dict overflowed        # symbol id: the times around the hole, of those for which there was no more room
     cdef readonly uint64_t held_rows
     cdef uint64_t most_held
     cdef readonly object error  # RemoteProtocolError once framing is lost

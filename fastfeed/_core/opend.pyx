@@ -132,6 +132,7 @@ cdef class OpendMachine:
         self.deliver = [None] * FF_STREAMS
         self.latest = [None] * FF_STREAMS
         self.held = {}
+        self.overflowed = {}
         if ff_opend_init(&self.machine, window_bytes, limit_bytes, &symbols.table) < 0:
             raise MemoryError("no memory for a receive window")
         self.machine.check_sha1 = check_sha1
@@ -331,6 +332,12 @@ cdef class OpendMachine:
         self.held_rows -= <uint64_t>len(rows) // sizeof(ff_tick)
         return rows
 
+    def take_overflow(self, uint32_t number):
+        """Return the times of the ticks around the hole in a symbol for which there was no more room, and forget it;
+        None when there was room.
+        """
+        return self.overflowed.pop(number, None)
+
     def release(self, uint32_t number, const unsigned char[::1] rows not None, bint gap=False):
         """Write ticks of a symbol, what was missed and what waited, and let live ones follow.
 
@@ -366,8 +373,15 @@ cdef class OpendMachine:
 
     cdef int let_go(self, uint32_t number, const unsigned char[::1] rows) except -1:
         cdef ff_order_symbol *symbol = self.order_of(number)
+        cdef const ff_tick *first = <const ff_tick *>&rows[0]
+        cdef size_t n = rows.shape[0] // sizeof(ff_tick)
         symbol.held = False
         symbol.gap = True
+        if number not in self.overflowed:
+            while n > 1 and 0 <= first.seq <= symbol.last:  # those were delivered before
+                first += 1
+                n -= 1
+            self.overflowed[number] = (symbol.time_ns, first.time_ns)
         return self.write_rows(FF_STREAM_TICKS, &rows[0], rows.shape[0] // sizeof(ff_tick))
 
     def write(self, int stream, const unsigned char[::1] rows not None):

@@ -86,6 +86,9 @@ class Feed(Streams):
         self._task: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._missed_since_ns = (
+            0  # when the interruption began that was not recovered from yet, 0 = none
+        )
 
     # what a vendor adds
 
@@ -120,6 +123,9 @@ class Feed(Streams):
             start_ns=lost_ns,
             end_ns=time.time_ns(),
         )
+
+    def _give_up(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
+        """Take note of symbols that are no longer in `_wanted`, whether connected or not."""
 
     async def _missing_at_vendor(self) -> set[tuple[str, str]]:
         """Return the (symbol, kind) that were granted and that the vendor does not know of; forget them."""
@@ -280,6 +286,7 @@ class Feed(Streams):
             for known in wanted:
                 for name in gone:
                     known.pop(name, None)
+            self._give_up(gone, kinds)
             if gone and self.connected:
                 await self._unsubscribe(gone, kinds)
 
@@ -409,7 +416,7 @@ class Feed(Streams):
             while True:
                 since = time.monotonic()
                 reason = await lost
-                lost_ns = time.time_ns()
+                self._missed_since_ns = self._missed_since_ns or time.time_ns()
                 self._up.clear()
                 if resubscribing is not None:
                     resubscribing.cancel()
@@ -417,7 +424,7 @@ class Feed(Streams):
                 if time.monotonic() - since >= _GOOD_CONNECTION_S:
                     self._backoff.reset()
                 lost = await self._connect_again()
-                resubscribing = self._in_background(self._resubscribe(lost_ns))
+                resubscribing = self._in_background(self._resubscribe(self._missed_since_ns))
         finally:
             if resubscribing is not None:
                 resubscribing.cancel()
@@ -457,8 +464,15 @@ class Feed(Streams):
                 granted = tuple(symbol for symbol in wanted if symbol not in refused)
                 if granted:
                     self._emit("resubscribed", f"{len(granted)} symbols", symbols=granted)
-                    recoveries.append((granted, kinds))
-            missing = await self._missing_at_vendor()
+                # Also what the user has subscribed again before we came to it.
+                here = tuple(s for s in symbols if not self._is_missing(s, kinds))
+                if here:
+                    recoveries.append((here, kinds))
+            try:
+                missing = await self._missing_at_vendor()
+            except FastfeedError as error:  # no reason to leave out the recovery
+                missing = set()
+                self._emit("error", str(error), code=error.code)
             if missing:
                 refused.update(symbol for symbol, _ in missing)
                 self._emit(
@@ -468,6 +482,7 @@ class Feed(Streams):
                 )
             for symbols_again, kinds in recoveries:
                 await self._recover(symbols_again, kinds, lost_ns)
+            self._missed_since_ns = 0
 
     def _is_missing(self, symbol: str, kinds: tuple[str, ...]) -> bool:
         """Return whether a symbol is wanted and not granted; both may have changed while we waited."""

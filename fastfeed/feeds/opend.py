@@ -14,12 +14,13 @@ from fastfeed.errors import (
     ConfigError,
     ConnectError,
     FastfeedError,
+    RemoteProtocolError,
     RequestError,
     SubscriptionError,
 )
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.opend_notices import notice_of
-from fastfeed.feeds.opend_pulls import OpendPulls
+from fastfeed.feeds.opend_pulls import OpendPulls, content
 from fastfeed.feeds.opend_recovery import OpendRecovery
 from fastfeed.feeds.opend_session import (
     Encryption,
@@ -52,6 +53,7 @@ _MINIMUM_AGE_S = 60.0  # of a subscription, before OpenD lets go of it
 _AGE_MARGIN_S = 0.5
 _MAX_POLL_S = 0.5
 _COMPLAINT_PAUSE_S = 1.0  # between two events about bad pushes
+_REFRESH_PAUSE_S = 0.25  # from one recovery after an outage to the next: OpenD may come and go
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -223,6 +225,9 @@ class OpenD(OpendPulls):
         self._link: _Link | None = None
         self._unmatched_replies = 0
         self._complained_at = -_COMPLAINT_PAUSE_S
+        self._refreshing: asyncio.Task[None] | None = None
+        self._refreshing_since_ns = 0
+        self._refreshed_at = -_REFRESH_PAUSE_S
         self._subscribed_at: dict[tuple[str, str], float] = {}
         self._unsubscribe_at: dict[tuple[str, str], float] = {}
         self._unsubscribe_timer: asyncio.TimerHandle | None = None
@@ -344,8 +349,7 @@ class OpenD(OpendPulls):
         )
         logged_in = notice.fields.get("quotes_logged_in")
         if logged_in is False and not self._recovery.outage_since_ns:
-            self._recovery.outage_since_ns = time.time_ns()
-            self._hold_ticks()
+            self._upstream_is_lost(time.time_ns())
         elif logged_in and self._recovery.outage_since_ns:
             self._upstream_is_back()
 
@@ -354,16 +358,31 @@ class OpenD(OpendPulls):
     def _hold_ticks(self) -> None:
         self._recovery.hold(symbol for symbol, kind in self._granted if kind == "ticks")
 
+    def _upstream_is_lost(self, since_ns: int) -> None:
+        if self._refreshing is not None and not self._refreshing.done():
+            self._refreshing.cancel()  # what the outage before took away is still missing
+            since_ns = min(since_ns, self._refreshing_since_ns)
+        self._recovery.outage_since_ns = since_ns
+        self._hold_ticks()
+
     def _upstream_is_back(self) -> None:
-        since_ns, self._recovery.outage_since_ns = self._recovery.outage_since_ns, 0
-        self._in_background(self._refresh(since_ns))
+        self._refreshing_since_ns, self._recovery.outage_since_ns = (
+            self._recovery.outage_since_ns,
+            0,
+        )
+        self._refreshing = self._in_background(self._refresh(self._refreshing_since_ns))
 
     async def _refresh(self, since_ns: int) -> None:
         """After an outage of OpenD's own: get the states anew, and what was missed."""
-        for symbols, kinds in self._wanted_groups(None):
+        pause_s = self._refreshed_at + _REFRESH_PAUSE_S - time.monotonic()
+        if pause_s > 0:
+            await asyncio.sleep(pause_s)
+        self._refreshed_at = time.monotonic()
+        for group, kinds in self._wanted_groups(None):
+            symbols = [s for s in group if all((s, kind) in self._granted for kind in kinds)]
             states = tuple(kind for kind in kinds if kind != "ticks")
             try:
-                if states:
+                if states and symbols:
                     await self._set_pushes(symbols, states, True)
             except FastfeedError as error:
                 self._emit("error", str(error), code=error.code, symbols=tuple(symbols))
@@ -372,7 +391,21 @@ class OpenD(OpendPulls):
     async def _recover(
         self, symbols: tuple[str, ...], kinds: tuple[str, ...], lost_ns: int
     ) -> None:
-        await self._recovery.recover(symbols, kinds, lost_ns)
+        if await self._has_upstream(lost_ns):
+            await self._recovery.recover(symbols, kinds, lost_ns)
+
+    async def _has_upstream(self, lost_ns: int) -> bool:
+        """Return whether OpenD has its quote server; without it there is nothing to fetch until it is back."""
+        if not self._recovery.outage_since_ns:
+            try:
+                state = await self.get_global_state()
+            except FastfeedError:
+                return True  # the pulls will tell what is wrong
+            if state.quotes_logged_in:
+                return True
+            self._upstream_is_lost(lost_ns)
+        self._recovery.outage_since_ns = min(self._recovery.outage_since_ns, lost_ns)
+        return False
 
     def _complain(self, error: FastfeedError) -> None:
         """Tell about a bad push, at most once a second: there may be many."""
@@ -464,7 +497,7 @@ class OpenD(OpendPulls):
         message = message_class("QotGetSubInfo.Request")()
         message.c2s.isReqAllConn = False
         body = await self._request(QOT_GET_SUB_INFO, message)
-        s2c = message_class("QotGetSubInfo.Response").FromString(body).s2c
+        s2c = content(QOT_GET_SUB_INFO, body)
         known = {
             (canonical(security.market, security.code), info.subType)
             for connection in s2c.connSubInfoList
@@ -474,14 +507,17 @@ class OpenD(OpendPulls):
         }
         return known, s2c.remainQuota
 
+    def _give_up(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
+        self._granted.difference_update((symbol, kind) for symbol in symbols for kind in kinds)
+        if "ticks" in kinds:
+            for symbol in symbols:
+                self._recovery.give_up(symbol)
+
     async def _unsubscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         now = time.monotonic()
         for kind in kinds:
             old, young = [], []
             for symbol in symbols:
-                self._granted.discard((symbol, kind))
-                if kind == "ticks":
-                    self._recovery.give_up(symbol)
                 since = self._subscribed_at.get((symbol, kind))
                 if since is None:
                     continue
@@ -551,7 +587,10 @@ class OpenD(OpendPulls):
             return _Refused([], None)
 
         async def divide(batch: list[str], error: RequestError) -> _Refused:
-            _, quota = await self._subscriptions_of_opend()
+            try:
+                _, quota = await self._subscriptions_of_opend()
+            except (RequestError, RemoteProtocolError):
+                return _Refused(batch, error)
             room = quota // len(kinds)
             if room >= len(batch):  # one of them is the reason
                 half = len(batch) // 2

@@ -70,7 +70,7 @@ from fastfeed.protocols.opend_messages import (
 )
 from fastfeed.schema import BOOK_DEPTH, dtype
 
-__all__ = ["HistoryBars", "OpendPulls"]
+__all__ = ["HistoryBars", "OpendPulls", "content"]
 
 T = TypeVar("T")
 Record = TypeVar("Record", bound=msgspec.Struct)
@@ -1052,7 +1052,7 @@ class OpendPulls(Feed):
 
     async def _pull(self, proto_id: int, **c2s: Any) -> Any:
         """Ask, and return the content of the reply as a message."""
-        return _content(proto_id, await self._ask(proto_id, _message(proto_id, c2s)))
+        return content(proto_id, await self._ask(proto_id, _message(proto_id, c2s)))
 
     async def _pull_list(self, proto_id: int, kind: type[Record], **c2s: Any) -> list[Record]:
         """Ask, and return the records of a reply that is a list.
@@ -1255,7 +1255,7 @@ class OpendPulls(Feed):
         elif source is _QUOTES:
             others = []
         else:  # no row that could tell
-            name = symbol_of(_content(source.proto_id, body).security)
+            name = symbol_of(content(source.proto_id, body).security)
             others = [] if name in names else [name]
         if others:
             raise _other_security(source.proto_id, others, names)
@@ -1352,8 +1352,14 @@ def _parsed(proto_id: int, name: str, body: bytes) -> Any:
     return message
 
 
-def _content(proto_id: int, body: bytes) -> Any:
-    """Return the content of a reply; one without fields may be left out."""
+def content(proto_id: int, body: bytes) -> Any:
+    """Return the content of a reply; one without fields may be left out.
+
+    Raises
+    ------
+    RemoteProtocolError
+        It cannot be read.
+    """
     message = _parsed(proto_id, f"{_NAMES[proto_id]}.Response", body)
     if not message.s2c.IsInitialized():
         raise _unreadable(proto_id, "it has no content", body)

@@ -50,9 +50,11 @@ class OpendRecovery:
         self._feed = feed
         self._machine = machine
         self.outage_since_ns = 0
+        self._interruptions = 0
 
     def hold(self, symbols: Iterable[str]) -> None:
         """Let the ticks of symbols wait: an interruption has begun."""
+        self._interruptions += 1
         self._machine.hold(self._feed.symbols[symbol] for symbol in symbols)
 
     def give_up(self, symbol: str) -> None:
@@ -101,8 +103,10 @@ class OpendRecovery:
         """Write what was missed of a symbol and what waited, and let it go. Returns the number of ticks fetched when
         nothing is missing; otherwise tells about the gap."""
         machine, number = self._machine, self._feed.symbols[symbol]
+        self._tell_overflow(symbol)
         if not machine.is_held(number):
-            return None  # let go before: there was no more room to wait, or it was given up
+            return None
+        interruption = self._interruptions
         last, last_ns = machine.last_tick(number)
         pulled: Rows | None = None
         error: FastfeedError | None = None
@@ -118,10 +122,9 @@ class OpendRecovery:
             raise
         except FastfeedError as refused:
             error = refused
-        if not machine.is_held(number):
-            self._tell_hole(
-                symbol, last_ns, 0, 0, "too many ticks arrived meanwhile to wait for it"
-            )
+        self._tell_overflow(symbol)
+        if interruption != self._interruptions or not machine.is_held(number):
+            # What was pulled is from before the next interruption, whose end is waited for; or given up meanwhile.
             return None
         waited = np.frombuffer(bytes(machine.take_held(number)), self._feed.ticks.dtype)
         rows, fetched = in_order(pulled, waited, last)
@@ -136,6 +139,12 @@ class OpendRecovery:
         )
         self._tell_hole(symbol, last_ns, first_ns, fetched, reason)
         return None
+
+    def _tell_overflow(self, symbol: str) -> None:
+        bounds = self._machine.take_overflow(self._feed.symbols[symbol])
+        if bounds is not None:
+            text = "too many ticks arrived to wait for what was missed"
+            self._tell_hole(symbol, *bounds, 0, text)
 
     def _tell_hole(self, symbol: str, start_ns: int, end_ns: int, fetched: int, text: str) -> None:
         self._feed._emit(

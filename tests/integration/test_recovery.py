@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fastfeed as ff
+from fastfeed._core.opend import OpendMachine
 from fastfeed.feeds.opend_recovery import in_order
 from fastfeed.schema import dtype
 from fastfeed.sim import Faults, OpenDSimulator, Tape
@@ -373,5 +374,205 @@ def test_a_gateway_that_begins_anew_cannot_fill_the_hole(run):
                     flags = watcher.rows()["flags"]
                     assert np.count_nonzero(flags & ff.Flags.GAP) == 1
                     await feed.close()
+
+    run(main())
+
+
+# interruptions that meet something else
+
+
+async def lose(sim, feed):
+    await sim.pause_listening()
+    await sim.disconnect_all()
+    await until(lambda: not feed.connected)
+
+
+async def assert_delivered(feed, watcher, symbol, rows=20):
+    before = len(watcher.rows(symbol))
+    await until(lambda: len(watcher.rows(symbol)) >= before + rows)
+    assert not feed._machine.is_held(feed.symbols[symbol])
+    assert np.all(np.diff(watcher.rows(symbol)["seq"]) > 0)
+
+
+def test_a_symbol_given_up_while_disconnected_can_be_subscribed_again(run):
+    async def main():
+        async with OpenDSimulator(symbols=["A.US", "B.US"], rate=400) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe(sim.symbols, "ticks")
+                await until(lambda: feed.ticks.count > 50)
+                await lose(sim, feed)
+                await feed.unsubscribe("A.US")
+                await sim.resume_listening()
+                await watcher.settled(1)
+                await feed.subscribe("A.US", "ticks")
+                await assert_delivered(feed, watcher, "A.US")
+
+    run(main())
+
+
+def test_subscribing_once_more_while_disconnected_leaves_out_no_recovery(run):
+    async def main():
+        async with OpenDSimulator(symbols=["A.US", "B.US"], rate=400) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe(sim.symbols, "ticks")
+                await until(lambda: feed.ticks.count > 50)
+                await lose(sim, feed)
+                again = asyncio.create_task(feed.subscribe("A.US", "ticks"))
+                await asyncio.sleep(0.05)
+                await sim.resume_listening()
+                await again
+                await watcher.settled(2)
+                (gap,) = watcher.of("gap")
+                assert gap.filled
+                await assert_delivered(feed, watcher, "A.US")
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [Faults(error_reply="3003:not today"), Faults(no_reply=3003)],
+    ids=["refused", "silent"],
+)
+def test_subscriptions_that_cannot_be_checked_do_not_stop_the_recovery(run, faults):
+    async def main():
+        async with OpenDSimulator(symbols=["A.US"], rate=400, faults=faults) as sim:
+            async with ff.connect(sim.url, request_timeout_s=0.3, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe("A.US", "ticks")
+                await until(lambda: feed.ticks.count > 50)
+                await sim.disconnect_all()
+                await watcher.settled(1)
+                (error,) = watcher.of("error")
+                assert "3003" in error.text
+                await assert_delivered(feed, watcher, "A.US")
+
+    run(main())
+
+
+def test_quota_that_cannot_be_asked_for_still_names_the_symbols(run):
+    async def main():
+        faults = Faults(error_reply="3003:not today")
+        async with OpenDSimulator(symbols=4, quota=2, faults=faults) as sim:
+            async with ff.connect(sim.url) as feed:
+                with pytest.raises(ff.SubscriptionError, match="quota") as caught:
+                    await feed.subscribe(sim.symbols, "ticks")
+                assert caught.value.symbols == sim.symbols
+                assert feed.subscribed("ticks") == ()
+
+    run(main())
+
+
+def test_outages_that_follow_each_other_leave_no_hole_untold(run):
+    """What is being fetched of the first outage must not let ticks go during the second one."""
+    played = tape(seconds=3, rate=1200)
+
+    async def main():
+        faults = Faults(late_reply=0.1)
+        async with OpenDSimulator(tape=played, faults=faults) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe(NAMES, "ticks")
+                await until(lambda: feed.ticks.count > 300)
+                for _ in range(3):
+                    sim.lose_upstream()
+                    await asyncio.sleep(0.2)
+                    sim.restore_upstream(missed=5)
+                    await asyncio.sleep(0.05)
+                await until(lambda: feed.ticks.count == len(played))
+                await asyncio.sleep(0.1)
+                assert_complete(watcher, played)
+                assert all(gap.filled for gap in watcher.of("gap"))
+
+    run(main())
+
+
+def test_a_connection_made_during_an_outage_waits_for_its_end(run):
+    played = tape(seconds=3, rate=1200)
+
+    async def main():
+        async with OpenDSimulator(tape=played) as sim, ff.connect(sim.url, **quick()) as feed:
+            watcher = Watcher(feed)
+            await feed.subscribe(NAMES, "ticks")
+            await until(lambda: feed.ticks.count > 300)
+            sim.lose_upstream()
+            await asyncio.sleep(0.1)
+            await sim.disconnect_all()
+            await until(lambda: watcher.of("resubscribed"))
+            await asyncio.sleep(0.3)
+            sim.restore_upstream(missed=5)
+            await until(lambda: feed.ticks.count == len(played))
+            await asyncio.sleep(0.1)
+            assert_complete(watcher, played)
+            (gap,) = watcher.of("gap")
+            assert gap.filled
+            assert gap.start_ns <= watcher.of("disconnected")[0].time_ns
+
+    run(main())
+
+
+def test_a_flood_of_outages_is_one_recovery_at_a_time(run):
+    async def main():
+        async with OpenDSimulator(symbols=20, rate=400, faults=Faults(late_reply=0.02)) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe(sim.symbols, "ticks", "quotes")
+                await until(lambda: feed.ticks.count > 50)
+                requests = sim.stats()["requests"]
+                for i in range(200):
+                    there = {"qotLogined": i % 2 == 1, "trdLogined": True}
+                    await sim.notify(3, connectStatus=there)
+                    assert len(feed._background) <= 10  # those that are being cancelled
+                await watcher.settled(20)
+                assert all(gap.filled for gap in watcher.of("gap"))
+                assert sim.stats()["requests"] - requests < 200
+                await assert_delivered(feed, watcher, sim.symbols[0], 2)
+
+    run(main())
+
+
+def test_an_interruption_begins_where_the_first_of_several_did(run):
+    async def main():
+        async with OpenDSimulator(symbols=["A.US"], rate=400, faults=Faults(late_reply=0.1)) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe("A.US", "ticks", "bars:1m")
+                await until(lambda: feed.ticks.count > 50)
+                for connections in (1, 2):
+                    await until(lambda n=connections: feed.stats()["connections"] == n)
+                    await sim.disconnect_all()
+                    await until(lambda: not feed.connected)
+                await watcher.settled(1)
+                (gap,) = watcher.of("gap")
+                assert gap.start_ns <= watcher.of("disconnected")[0].time_ns
+
+    run(main())
+
+
+def test_more_ticks_than_may_wait_are_a_gap_with_its_bounds(run, monkeypatch):
+    monkeypatch.setattr(
+        "fastfeed.feeds.opend.OpendMachine",
+        lambda *args, **options: OpendMachine(*args, most_held=50, **options),
+    )
+
+    async def main():
+        async with OpenDSimulator(symbols=20, rate=2000, faults=Faults(late_reply=0.1)) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe(sim.symbols, "ticks")
+                await until(lambda: feed.ticks.count > 200)
+                await interrupt(sim, 0.1)
+                await watcher.settled(20)
+                told = [symbol for gap in watcher.of("gap") for symbol in gap.symbols]
+                assert sorted(told) == sorted(sim.symbols)
+                overflowed = [gap for gap in watcher.of("gap") if "too many" in gap.text]
+                assert overflowed
+                for gap in overflowed:
+                    rows = watcher.rows(gap.symbols[0])
+                    (at,) = np.flatnonzero(rows["flags"] & ff.Flags.GAP)
+                    assert gap.start_ns == rows["time_ns"][at - 1]
+                    assert gap.end_ns == rows["time_ns"][at]
 
     run(main())

@@ -117,6 +117,9 @@ def test_more_rows_than_may_wait_are_let_go_with_a_gap(packet, ticker_push):
     assert np.flatnonzero(rows["flags"]).tolist() == [1]
     assert rows["flags"][1] == Flags.GAP
     assert fixture.machine.held_rows == 1
+    assert fixture.machine.take_overflow(a) == tuple(rows["time_ns"][:2].tolist())
+    assert fixture.machine.take_overflow(a) is None
+    assert fixture.machine.take_overflow(b) is None
 
 
 def test_released_rows_are_published_in_parts_that_readers_can_follow(packet, ticker_push):

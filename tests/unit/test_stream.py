@@ -194,3 +194,11 @@ def test_loop_ends_after_the_last_row_or_raises_the_reason(hub):
 def test_hub_refuses_odd_capacities(capacity):
     with pytest.raises(ValueError, match="expected a capacity"):
         ff.Hub(capacity=capacity)
+
+
+@pytest.mark.parametrize("session", [-1, 6, 99])
+def test_a_session_that_cannot_be_is_not_another_symbols(hub, session):
+    hub.symbols.intern("A.US")
+    hub.symbols.intern("B.US")
+    with pytest.raises(ValueError, match="Session"):
+        hub.quotes.latest("A.US", session)
