@@ -30,7 +30,14 @@ from fastfeed.feeds.opend_session import (
 )
 from fastfeed.feeds.transport import Connection, Frames, open_connection
 from fastfeed.hub import Hub
-from fastfeed.protocols.opend_codes import canonical, interval, security
+from fastfeed.protocols.opend_codes import (
+    ADJUSTMENTS,
+    SESSIONS,
+    SUB_TYPES,
+    canonical,
+    interval,
+    security,
+)
 from fastfeed.protocols.opend_messages import (
     NOTIFY,
     QOT_GET_SUB_INFO,
@@ -44,9 +51,6 @@ from fastfeed.schema import BOOK_DEPTH, STREAMS
 
 __all__ = ["OpenD"]
 
-_SUB_TYPES = {"ticks": 4, "quotes": 1, "books": 2, "odd_books": 22, "timeshare": 5, "brokers": 14}
-_ADJUSTMENTS = {"none": 0, "forward": 1, "backward": 2}
-_SESSIONS = {"RTH": 1, "ETH": 2, "ALL": 3}
 _BATCH = 100  # symbols in a request, as the official client
 _AT_ONCE = 4  # requests under way
 _MINIMUM_AGE_S = 60.0  # of a subscription, before OpenD lets go of it
@@ -83,11 +87,6 @@ class _Refused(NamedTuple):
 
 def _joined(one: _Refused, other: _Refused) -> _Refused:
     return _Refused(one.symbols + other.symbols, one.error or other.error)
-
-
-def _sub_type(kind: str) -> int:
-    stream, _, length = kind.partition(":")
-    return interval(length).sub_type if stream == "bars" else _SUB_TYPES[stream]
 
 
 class OpenD(OpendPulls):
@@ -166,8 +165,8 @@ class OpenD(OpendPulls):
     ) -> None:
         if not 0 < port < 65536:
             raise ValueError(f"expected a port from 1 to 65535, got {port}")
-        if session is not None and session not in _SESSIONS:
-            raise ValueError(f"expected a session ({', '.join(_SESSIONS)}), got {session!r}")
+        if session is not None and session not in SESSIONS:
+            raise ValueError(f"expected a session ({', '.join(SESSIONS)}), got {session!r}")
         if encryption is not None and encryption not in get_args(Encryption):
             raise ValueError(
                 f"expected an encryption ({', '.join(get_args(Encryption))}), got {encryption!r}"
@@ -176,8 +175,8 @@ class OpenD(OpendPulls):
             rsa_key = os.environ.get("FUTU_OPEND_RSA_KEY")
         if not rsa_key and encryption not in (None, "none"):
             raise ConfigError(f"the encryption {encryption} needs OpenD's key as rsa_key")
-        if adjust not in _ADJUSTMENTS:
-            raise ValueError(f"expected an adjustment ({', '.join(_ADJUSTMENTS)}), got {adjust!r}")
+        if adjust not in ADJUSTMENTS:
+            raise ValueError(f"expected an adjustment ({', '.join(ADJUSTMENTS)}), got {adjust!r}")
         for name, seconds in (
             ("wait_s", wait_s),
             ("connect_timeout_s", connect_timeout_s),
@@ -206,7 +205,7 @@ class OpenD(OpendPulls):
         self._host = host
         self._port = port
         self._client_id = str(client_id)
-        self._session_number = _SESSIONS[session] if session else None
+        self._session_number = SESSIONS[session] if session else None
         self._check_sha1 = check_sha1
         self._rsa_key = load_rsa_key(rsa_key) if rsa_key else None
         self.encryption: Encryption = encryption or ("aes-cbc" if rsa_key else "none")
@@ -457,7 +456,7 @@ class OpenD(OpendPulls):
             if self._session_number is not None:
                 c2s.session = self._session_number
             if any(kind.startswith("bars:") for kind in kinds):
-                c2s.regPushRehabTypeList.append(_ADJUSTMENTS[self.adjust])
+                c2s.regPushRehabTypeList.append(ADJUSTMENTS[self.adjust])
             self._fill(c2s, batch, kinds)
             return message
 
@@ -485,7 +484,7 @@ class OpenD(OpendPulls):
         missing = {
             (symbol, kind)
             for symbol, kind in self._granted
-            if (symbol, _sub_type(kind)) not in known
+            if (symbol, SUB_TYPES[kind]) not in known
         }
         for key in missing:
             self._granted.discard(key)
@@ -535,7 +534,7 @@ class OpenD(OpendPulls):
             message = message_class("QotRegQotPush.Request")()
             message.c2s.isRegOrUnReg = on
             if any(kind.startswith("bars:") for kind in kinds):
-                message.c2s.rehabTypeList.append(_ADJUSTMENTS[self.adjust])
+                message.c2s.rehabTypeList.append(ADJUSTMENTS[self.adjust])
             self._fill(message.c2s, batch, kinds)
             return message
 
@@ -559,7 +558,7 @@ class OpenD(OpendPulls):
         for symbol in batch:
             market, code = security(symbol)
             c2s.securityList.add(market=market, code=code)
-        c2s.subTypeList.extend(_sub_type(kind) for kind in kinds)
+        c2s.subTypeList.extend(SUB_TYPES[kind] for kind in kinds)
 
     async def _in_batches(
         self,

@@ -12,7 +12,12 @@ from fastfeed.errors import RemoteProtocolError
 from fastfeed.feeds.opend_records import QuoteRights, record, symbol_of, text_of
 from fastfeed.feeds.opend_session import refusal
 from fastfeed.protocols import opend_enums as enums
-from fastfeed.protocols.opend_messages import NOTIFY, QOT_UPDATE_PRICE_REMINDER, message_class
+from fastfeed.protocols.opend_messages import (
+    NAMES,
+    NOTIFY,
+    QOT_UPDATE_PRICE_REMINDER,
+    message_class,
+)
 
 __all__ = ["Notice", "notice_of"]
 
@@ -59,15 +64,14 @@ def notice_of(proto_id: int, body: bytes) -> Notice:
         raise ValueError(
             f"expected the id of a notice ({', '.join(map(str, _READERS))}), got {proto_id}"
         )
-    name, notice = read
     try:
         verdict = message_class("Reply").FromString(body)
         if verdict.HasField("retType") and verdict.retType != 0:
             raise refusal(f"push {proto_id}", verdict)
-        message = message_class(f"{name}.Response").FromString(body)
+        message = message_class(f"{NAMES[proto_id]}.Response").FromString(body)
         if not message.HasField("s2c") or not message.IsInitialized():
             raise DecodeError("required fields are missing")
-        return notice(message.s2c)
+        return read(message.s2c)
     except (DecodeError, UnicodeDecodeError) as error:
         raise RemoteProtocolError(
             f"OpenD sent a push {proto_id} that cannot be read: {error}",
@@ -144,9 +148,9 @@ def _price_reminder(s2c: Any) -> Notice:
     return Notice("price_reminder", text, kind, fields)
 
 
-_READERS: dict[int, tuple[str, Callable[[Any], Notice]]] = {
-    NOTIFY: ("Notify", _notice),
-    QOT_UPDATE_PRICE_REMINDER: ("QotUpdatePriceReminder", _price_reminder),
+_READERS: dict[int, Callable[[Any], Notice]] = {
+    NOTIFY: _notice,
+    QOT_UPDATE_PRICE_REMINDER: _price_reminder,
 }
 
 

@@ -36,14 +36,23 @@ from fastfeed._core import opend as core
 from fastfeed.errors import RateLimitError, RemoteProtocolError, RequestError, SubscriptionError
 from fastfeed.feeds import opend_records as records
 from fastfeed.feeds.feed import Feed
-from fastfeed.feeds.opend_records import KINDS, record, symbol_of
+from fastfeed.feeds.opend_records import record, symbol_of
 from fastfeed.feeds.rate_limit import RateLimit
+from fastfeed.protocols import opend_codes as codes
 from fastfeed.protocols import opend_enums as enums
-from fastfeed.protocols.opend_codes import MARKETS, Interval, interval, security
+from fastfeed.protocols.opend_codes import (
+    ADJUSTMENTS,
+    KINDS,
+    MARKETS,
+    SESSIONS,
+    SUB_TYPES,
+    security,
+)
 from fastfeed.protocols.opend_messages import (
     GET_DELAY_STATISTICS,
     GET_GLOBAL_STATE,
     GET_USER_INFO,
+    NAMES,
     QOT_GET_BASIC_QOT,
     QOT_GET_BROKER,
     QOT_GET_FUTURE_INFO,
@@ -78,34 +87,6 @@ Record = TypeVar("Record", bound=msgspec.Struct)
 Adjust = Literal["none", "forward", "backward"]
 Session = Literal["RTH", "ETH", "ALL"]
 
-_NAMES = {
-    GET_GLOBAL_STATE: "GetGlobalState",
-    GET_USER_INFO: "GetUserInfo",
-    GET_DELAY_STATISTICS: "GetDelayStatistics",
-    QOT_SUB: "QotSub",
-    QOT_GET_SUB_INFO: "QotGetSubInfo",
-    QOT_GET_BASIC_QOT: "QotGetBasicQot",
-    QOT_GET_KL: "QotGetKL",
-    QOT_GET_RT: "QotGetRT",
-    QOT_GET_TICKER: "QotGetTicker",
-    QOT_GET_ORDER_BOOK: "QotGetOrderBook",
-    QOT_GET_BROKER: "QotGetBroker",
-    QOT_REQUEST_HISTORY_KL: "QotRequestHistoryKL",
-    QOT_REQUEST_HISTORY_KL_QUOTA: "QotRequestHistoryKLQuota",
-    QOT_REQUEST_REHAB: "QotRequestRehab",
-    QOT_GET_STATIC_INFO: "QotGetStaticInfo",
-    QOT_GET_SECURITY_SNAPSHOT: "QotGetSecuritySnapshot",
-    QOT_GET_PLATE_SET: "QotGetPlateSet",
-    QOT_GET_PLATE_SECURITY: "QotGetPlateSecurity",
-    QOT_GET_OPTION_CHAIN: "QotGetOptionChain",
-    QOT_GET_USER_SECURITY: "QotGetUserSecurity",
-    QOT_MODIFY_USER_SECURITY: "QotModifyUserSecurity",
-    QOT_GET_FUTURE_INFO: "QotGetFutureInfo",
-    QOT_REQUEST_TRADE_DATE: "QotRequestTradeDate",
-    QOT_GET_USER_SECURITY_GROUP: "QotGetUserSecurityGroup",
-    QOT_GET_MARKET_STATE: "QotGetMarketState",
-}
-
 #: Calls in 30 s.
 _LIMITS = {
     QOT_GET_SECURITY_SNAPSHOT: 60,
@@ -133,8 +114,6 @@ _SLICE = 50  # records made before the loop gets its turn: half a millisecond
 _OPTION_DAYS = 30  # in one request
 _HISTORY_DAYS = 365  # when no start is given
 
-_ADJUST = {"none": 0, "forward": 1, "backward": 2}
-_SESSIONS = {"RTH": 1, "ETH": 2, "ALL": 3}
 _MONEYNESS = {"all": 0, "in": 1, "out": 2}
 _DELAYS = {"push": 1, "request": 2, "order": 3}
 _CHANGES = {"add": 1, "remove": 2, "move_out": 3}
@@ -163,12 +142,12 @@ class _Source(NamedTuple):
     depth: int = BOOK_DEPTH
 
 
-_QUOTES = _Source(QOT_GET_BASIC_QOT, "quotes", 1)
-_BOOK = _Source(QOT_GET_ORDER_BOOK, "books", 2)
-_ODD_BOOK = _Source(QOT_GET_ORDER_BOOK, "odd_books", 22)
-_TICKS = _Source(QOT_GET_TICKER, "ticks", 4)
-_TIMESHARE = _Source(QOT_GET_RT, "timeshare", 5)
-_BROKERS = _Source(QOT_GET_BROKER, "brokers", 14)
+_QUOTES = _Source(QOT_GET_BASIC_QOT, "quotes", SUB_TYPES["quotes"])
+_BOOK = _Source(QOT_GET_ORDER_BOOK, "books", SUB_TYPES["books"])
+_ODD_BOOK = _Source(QOT_GET_ORDER_BOOK, "odd_books", SUB_TYPES["odd_books"])
+_TICKS = _Source(QOT_GET_TICKER, "ticks", SUB_TYPES["ticks"])
+_TIMESHARE = _Source(QOT_GET_RT, "timeshare", SUB_TYPES["timeshare"])
+_BROKERS = _Source(QOT_GET_BROKER, "brokers", SUB_TYPES["brokers"])
 
 
 #: The entries of lists by what is made of them.
@@ -371,7 +350,7 @@ class OpendPulls(Feed):
         SubscriptionError, RequestError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_ticks`.
         """
-        length, number = _interval(interval), _choice("adjust", adjust, _ADJUST)
+        length, number = codes.interval(interval), _choice("adjust", adjust, ADJUSTMENTS)
         count = _number("n", n, _MOST_ROWS)
         name = self._canonical(symbol)
         return await self._cached_rows(
@@ -518,7 +497,7 @@ class OpendPulls(Feed):
         >>> async for page in feed.get_history_bars("AAPL.US", "1m", "2025-01-02"):
         ...     save(page)
         """
-        length, number = _interval(interval), _choice("adjust", adjust, _ADJUST)
+        length, number = codes.interval(interval), _choice("adjust", adjust, ADJUSTMENTS)
         name = self._canonical(symbol)
         first, last = _span(start, end)
         if limit is not None:
@@ -538,7 +517,7 @@ class OpendPulls(Feed):
             )
         session_number = self._session_number
         if session is not None:
-            session_number = _choice("session", session, _SESSIONS)
+            session_number = _choice("session", session, SESSIONS)
         if session_number is not None:
             c2s["session"] = session_number
 
@@ -1266,7 +1245,7 @@ class OpendPulls(Feed):
 
 
 def _message(proto_id: int, c2s: Mapping[str, Any]) -> Any:
-    return message_class(f"{_NAMES[proto_id]}.Request")(c2s=c2s)
+    return message_class(f"{NAMES[proto_id]}.Request")(c2s=c2s)
 
 
 def _security(symbol: str) -> dict[str, Any]:
@@ -1286,10 +1265,6 @@ def _choice(what: str, name: str, choices: Mapping[str, T]) -> T:
     if not isinstance(name, str) or name not in choices:
         raise ValueError(f"expected {what} ({', '.join(choices)}), got {name!r}")
     return choices[name]
-
-
-def _interval(name: str) -> Interval:
-    return interval(name)
 
 
 def _market(name: str | None) -> int:
@@ -1360,7 +1335,7 @@ def content(proto_id: int, body: bytes) -> Any:
     RemoteProtocolError
         It cannot be read.
     """
-    message = _parsed(proto_id, f"{_NAMES[proto_id]}.Response", body)
+    message = _parsed(proto_id, f"{NAMES[proto_id]}.Response", body)
     if not message.s2c.IsInitialized():
         raise _unreadable(proto_id, "it has no content", body)
     return message.s2c

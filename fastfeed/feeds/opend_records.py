@@ -23,7 +23,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from fastfeed.protocols import opend_enums as enums
-from fastfeed.protocols.opend_codes import INTERVALS, canonical
+from fastfeed.protocols.opend_codes import KINDS, canonical
 
 __all__ = [
     "ConnectionSubscriptions",
@@ -106,12 +106,6 @@ def _seconds(path: str) -> Of:
 
 def _date(path: str) -> Of:
     return Of(path, convert=lambda text: text_of(text) or None)
-
-
-#: Kinds by number of their subscription type.
-KINDS = {1: "quotes", 2: "books", 4: "ticks", 5: "timeshare", 14: "brokers", 22: "odd_books"} | {
-    interval.sub_type: f"bars:{name}" for name, interval in INTERVALS.items()
-}
 
 
 # the account and the gateway

@@ -1,4 +1,4 @@
-"""OpenD's securities (market number and bare code) and the names that fastfeed gives them.
+"""OpenD's securities (market number and bare code), kinds of data and options, and the names that fastfeed gives them.
 
 A canonical symbol is ``TICKER.REGION``: ``700.HK``, ``AAPL.US``, ``.DJI.US``, ``600519.SH``. OpenD's own
 ``HK.00700`` is understood wherever a symbol is, and means the same. Where both readings are possible
@@ -13,10 +13,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = [
+    "ADJUSTMENTS",
     "INTERVALS",
+    "KINDS",
     "MARKETS",
     "MAX_CODE_BYTES",
     "MAX_MARKET",
+    "SESSIONS",
+    "SUB_TYPES",
     "Interval",
     "canonical",
     "interval",
@@ -126,6 +130,21 @@ INTERVALS = {
         ("1y", 5, 16, 365 * _DAY_S),
     )
 }
+
+#: Numbers of kinds (Qot_Common.SubType).
+SUB_TYPES = {
+    **{"quotes": 1, "books": 2, "ticks": 4, "timeshare": 5, "brokers": 14, "odd_books": 22},
+    **{f"bars:{name}": interval.sub_type for name, interval in INTERVALS.items()},
+}
+#: Kinds by these numbers.
+KINDS = {number: kind for kind, number in SUB_TYPES.items()}
+
+#: For what bars are adjusted (Qot_Common.RehabType).
+ADJUSTMENTS = {"none": 0, "forward": 1, "backward": 2}
+
+#: Trading sessions that are asked for (Common.Session).
+SESSIONS = {"RTH": 1, "ETH": 2, "ALL": 3}
+
 _OTHER_NAMES = {"60m": "1h", "120m": "2h", "180m": "3h", "240m": "4h"}
 
 

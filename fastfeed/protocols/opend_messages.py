@@ -13,6 +13,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 __all__ = [
+    "NAMES",
     "message_class",
     "INIT_CONNECT",
     "GET_GLOBAL_STATE",
@@ -88,6 +89,46 @@ QOT_GET_FUTURE_INFO = 3218
 QOT_REQUEST_TRADE_DATE = 3219
 QOT_GET_USER_SECURITY_GROUP = 3222
 QOT_GET_MARKET_STATE = 3223
+
+#: The names of their messages: ``"QotSub"`` of ``"QotSub.Request"`` and ``"QotSub.Response"``.
+NAMES = {
+    INIT_CONNECT: "InitConnect",
+    GET_GLOBAL_STATE: "GetGlobalState",
+    NOTIFY: "Notify",
+    KEEP_ALIVE: "KeepAlive",
+    GET_USER_INFO: "GetUserInfo",
+    GET_DELAY_STATISTICS: "GetDelayStatistics",
+    QOT_SUB: "QotSub",
+    QOT_REG_QOT_PUSH: "QotRegQotPush",
+    QOT_GET_SUB_INFO: "QotGetSubInfo",
+    QOT_GET_BASIC_QOT: "QotGetBasicQot",
+    QOT_UPDATE_BASIC_QOT: "QotUpdateBasicQot",
+    QOT_GET_KL: "QotGetKL",
+    QOT_UPDATE_KL: "QotUpdateKL",
+    QOT_GET_RT: "QotGetRT",
+    QOT_UPDATE_RT: "QotUpdateRT",
+    QOT_GET_TICKER: "QotGetTicker",
+    QOT_UPDATE_TICKER: "QotUpdateTicker",
+    QOT_GET_ORDER_BOOK: "QotGetOrderBook",
+    QOT_UPDATE_ORDER_BOOK: "QotUpdateOrderBook",
+    QOT_GET_BROKER: "QotGetBroker",
+    QOT_UPDATE_BROKER: "QotUpdateBroker",
+    QOT_UPDATE_PRICE_REMINDER: "QotUpdatePriceReminder",
+    QOT_REQUEST_HISTORY_KL: "QotRequestHistoryKL",
+    QOT_REQUEST_HISTORY_KL_QUOTA: "QotRequestHistoryKLQuota",
+    QOT_REQUEST_REHAB: "QotRequestRehab",
+    QOT_GET_STATIC_INFO: "QotGetStaticInfo",
+    QOT_GET_SECURITY_SNAPSHOT: "QotGetSecuritySnapshot",
+    QOT_GET_PLATE_SET: "QotGetPlateSet",
+    QOT_GET_PLATE_SECURITY: "QotGetPlateSecurity",
+    QOT_GET_OPTION_CHAIN: "QotGetOptionChain",
+    QOT_GET_USER_SECURITY: "QotGetUserSecurity",
+    QOT_MODIFY_USER_SECURITY: "QotModifyUserSecurity",
+    QOT_GET_FUTURE_INFO: "QotGetFutureInfo",
+    QOT_REQUEST_TRADE_DATE: "QotRequestTradeDate",
+    QOT_GET_USER_SECURITY_GROUP: "QotGetUserSecurityGroup",
+    QOT_GET_MARKET_STATE: "QotGetMarketState",
+}
 
 
 @cache

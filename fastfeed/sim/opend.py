@@ -16,7 +16,12 @@ from fastfeed._core.opend_encode import MAX_ROWS_PER_PACKET, MAX_ROWS_PER_PUSH, 
 from fastfeed.errors import ConfigError
 from fastfeed.protocols.opend_codes import canonical, security
 from fastfeed.protocols.opend_frames import pack
-from fastfeed.protocols.opend_messages import NOTIFY, QOT_UPDATE_PRICE_REMINDER, message_class
+from fastfeed.protocols.opend_messages import (
+    NAMES,
+    NOTIFY,
+    QOT_UPDATE_PRICE_REMINDER,
+    message_class,
+)
 from fastfeed.protocols.opend_rsa import load_rsa_key
 from fastfeed.sim import calendar
 from fastfeed.sim import opend_records as records
@@ -374,7 +379,7 @@ class OpenDSimulator:
         await asyncio.sleep(0)
 
     def _notify(self, type: int, **fields: Any) -> None:
-        packet = self._pack_push(NOTIFY, "Notify", {"type": type, **fields})
+        packet = self._pack_push(NOTIFY, {"type": type, **fields})
         for client in self._clients:
             if client.initialised and client.wants_notices:
                 client.send_soon(packet)
@@ -405,7 +410,7 @@ class OpenDSimulator:
             "curValue": quote.last,
             "name": instrument(symbol).name,
         } | fields
-        packet = self._pack_push(QOT_UPDATE_PRICE_REMINDER, "QotUpdatePriceReminder", s2c)
+        packet = self._pack_push(QOT_UPDATE_PRICE_REMINDER, s2c)
         for client in self._clients:
             if client.initialised:
                 client.send_soon(packet)
@@ -428,8 +433,8 @@ class OpenDSimulator:
         """Return what counts against the quota."""
         return self._subscriptions.used(client.subscribed for client in self._clients)
 
-    def _pack_push(self, proto: int, name: str, s2c: Mapping[str, Any]) -> bytes:
-        push = message_class(f"{name}.Response")(retType=0, s2c=s2c)
+    def _pack_push(self, proto: int, s2c: Mapping[str, Any]) -> bytes:
+        push = message_class(f"{NAMES[proto]}.Response")(retType=0, s2c=s2c)
         packet = pack(proto, self._serial, push.SerializeToString())
         self._serial = (self._serial + 1) & 0xFFFFFFFF
         self._counts["other_pushes"] += 1

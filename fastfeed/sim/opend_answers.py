@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 
-from fastfeed.protocols.opend_codes import MARKETS, canonical
+from fastfeed.protocols.opend_codes import ADJUSTMENTS, MARKETS, SUB_TYPES, canonical
 from fastfeed.protocols.opend_messages import (
     GET_DELAY_STATISTICS,
     GET_USER_INFO,
+    NAMES,
     QOT_GET_BASIC_QOT,
     QOT_GET_BROKER,
     QOT_GET_FUTURE_INFO,
@@ -107,7 +108,7 @@ class Answers:
         """
         if proto not in _ANSWERS:
             return None
-        name, method = _ANSWERS[proto]
+        name, method = NAMES[proto], _ANSWERS[proto]
         c2s = message_class(f"{name}.Request").FromString(body).c2s
         # Further pages of a history are free.
         if not (proto == QOT_REQUEST_HISTORY_KL and c2s.nextReqKey):
@@ -138,15 +139,14 @@ class Answers:
     # From the cache of what is subscribed.
 
     def _basic_qot(self, asker: Asker, c2s: Any) -> Fields:
-        found = [self.subscribed(asker, s, 1, "quotes") for s in c2s.securityList]
+        found = [self.subscribed(asker, s, SUB_TYPES["quotes"], "quotes") for s in c2s.securityList]
         return {"basicQotList": [records.basic_qot(self._market, f) for f in found]}
 
     def _kl(self, asker: Asker, c2s: Any) -> Fields:
         interval = self._interval(c2s)
-        [sub_type] = [
-            number for number, name in records.INTERVAL_OF_SUB_TYPE.items() if name == interval
-        ]
-        found = self.subscribed(asker, c2s.security, sub_type, f"bars ({interval})")
+        found = self.subscribed(
+            asker, c2s.security, SUB_TYPES[f"bars:{interval}"], f"bars ({interval})"
+        )
         if not 1 <= c2s.reqNum <= _ROWS:
             raise Refused(f"expected 1 to {_ROWS} bars, got {c2s.reqNum}")
         bars, closes = self._market.last_bars(found.symbol, interval, c2s.reqNum, c2s.rehabType)
@@ -157,12 +157,12 @@ class Answers:
 
     def _interval(self, c2s: Any) -> str:
         interval = records.INTERVAL_OF_KL_TYPE.get(c2s.klType)
-        if interval is None or c2s.rehabType not in {0, 1, 2}:
+        if interval is None or c2s.rehabType not in ADJUSTMENTS.values():
             raise Refused(f"no bars of type {c2s.klType}, adjusted by {c2s.rehabType}")
         return interval
 
     def _rt(self, asker: Asker, c2s: Any) -> Fields:
-        found = self.subscribed(asker, c2s.security, 5, "the minute line")
+        found = self.subscribed(asker, c2s.security, SUB_TYPES["timeshare"], "the minute line")
         return {
             "security": records.security_fields(found.symbol),
             "rtList": records.time_share(self._market, found),
@@ -171,12 +171,13 @@ class Answers:
 
     def _order_book(self, asker: Asker, c2s: Any) -> Fields:
         odd = c2s.orderBookType == 1
-        found = self.subscribed(asker, c2s.security, 22 if odd else 2, "the order book")
+        kind = SUB_TYPES["odd_books" if odd else "books"]
+        found = self.subscribed(asker, c2s.security, kind, "the order book")
         details = asker.has_details(found.symbol)
         return records.book(self._market, found, max(c2s.num, 0), odd_lots=odd, details=details)
 
     def _broker(self, asker: Asker, c2s: Any) -> Fields:
-        found = self.subscribed(asker, c2s.security, 14, "the broker queue")
+        found = self.subscribed(asker, c2s.security, SUB_TYPES["brokers"], "the broker queue")
         details = asker.has_details(found.symbol)
         return records.broker_queues(self._market, found, details=details)
 
@@ -476,28 +477,28 @@ class Answers:
         return answer
 
 
-_ANSWERS: dict[int, tuple[str, Callable[[Answers, Asker, Any], Fields]]] = {
-    GET_USER_INFO: ("GetUserInfo", Answers._user_info),
-    GET_DELAY_STATISTICS: ("GetDelayStatistics", Answers._delays),
-    QOT_GET_BASIC_QOT: ("QotGetBasicQot", Answers._basic_qot),
-    QOT_GET_KL: ("QotGetKL", Answers._kl),
-    QOT_GET_RT: ("QotGetRT", Answers._rt),
-    QOT_GET_ORDER_BOOK: ("QotGetOrderBook", Answers._order_book),
-    QOT_GET_BROKER: ("QotGetBroker", Answers._broker),
-    QOT_REQUEST_HISTORY_KL: ("QotRequestHistoryKL", Answers._history_kl),
-    QOT_REQUEST_HISTORY_KL_QUOTA: ("QotRequestHistoryKLQuota", Answers._history_quota),
-    QOT_REQUEST_REHAB: ("QotRequestRehab", Answers._rehab),
-    QOT_GET_STATIC_INFO: ("QotGetStaticInfo", Answers._static_info),
-    QOT_GET_SECURITY_SNAPSHOT: ("QotGetSecuritySnapshot", Answers._snapshot),
-    QOT_GET_PLATE_SET: ("QotGetPlateSet", Answers._plate_set),
-    QOT_GET_PLATE_SECURITY: ("QotGetPlateSecurity", Answers._plate_security),
-    QOT_GET_OPTION_CHAIN: ("QotGetOptionChain", Answers._option_chain),
-    QOT_GET_USER_SECURITY: ("QotGetUserSecurity", Answers._user_securities),
-    QOT_MODIFY_USER_SECURITY: ("QotModifyUserSecurity", Answers._modify_user_securities),
-    QOT_GET_FUTURE_INFO: ("QotGetFutureInfo", Answers._futures),
-    QOT_REQUEST_TRADE_DATE: ("QotRequestTradeDate", Answers._trade_dates),
-    QOT_GET_USER_SECURITY_GROUP: ("QotGetUserSecurityGroup", Answers._user_groups),
-    QOT_GET_MARKET_STATE: ("QotGetMarketState", Answers._market_states),
+_ANSWERS: dict[int, Callable[[Answers, Asker, Any], Fields]] = {
+    GET_USER_INFO: Answers._user_info,
+    GET_DELAY_STATISTICS: Answers._delays,
+    QOT_GET_BASIC_QOT: Answers._basic_qot,
+    QOT_GET_KL: Answers._kl,
+    QOT_GET_RT: Answers._rt,
+    QOT_GET_ORDER_BOOK: Answers._order_book,
+    QOT_GET_BROKER: Answers._broker,
+    QOT_REQUEST_HISTORY_KL: Answers._history_kl,
+    QOT_REQUEST_HISTORY_KL_QUOTA: Answers._history_quota,
+    QOT_REQUEST_REHAB: Answers._rehab,
+    QOT_GET_STATIC_INFO: Answers._static_info,
+    QOT_GET_SECURITY_SNAPSHOT: Answers._snapshot,
+    QOT_GET_PLATE_SET: Answers._plate_set,
+    QOT_GET_PLATE_SECURITY: Answers._plate_security,
+    QOT_GET_OPTION_CHAIN: Answers._option_chain,
+    QOT_GET_USER_SECURITY: Answers._user_securities,
+    QOT_MODIFY_USER_SECURITY: Answers._modify_user_securities,
+    QOT_GET_FUTURE_INFO: Answers._futures,
+    QOT_REQUEST_TRADE_DATE: Answers._trade_dates,
+    QOT_GET_USER_SECURITY_GROUP: Answers._user_groups,
+    QOT_GET_MARKET_STATE: Answers._market_states,
 }
 
 

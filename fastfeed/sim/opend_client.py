@@ -14,7 +14,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from fastfeed._core.opend_cipher import OpendCipher
-from fastfeed.protocols.opend_codes import canonical
+from fastfeed.protocols.opend_codes import ADJUSTMENTS, SUB_TYPES, canonical
 from fastfeed.protocols.opend_frames import HEADER, body_sha1, pack
 from fastfeed.protocols.opend_messages import (
     GET_GLOBAL_STATE,
@@ -48,10 +48,11 @@ _logger = logging.getLogger(__name__)
 
 SERVER_VERSION = 1011
 _BUILD = 7108
-_QUOTE, _BOOK, _TICKER, _RT, _BROKER, _ODD_BOOK = 1, 2, 4, 5, 14, 22  # SubType
+_QUOTE, _BOOK, _TICKER, _RT, _BROKER, _ODD_BOOK = (
+    SUB_TYPES[kind] for kind in ("quotes", "books", "ticks", "timeshare", "brokers", "odd_books")
+)
 _TYPES = range(1, 23)
 _CIPHERS: dict[int, Literal["aes-cbc", "ftaes-ecb"]] = {2: "aes-cbc", 0: "ftaes-ecb"}
-_FORWARD = 1  # RehabType of bars that are registered without one
 _ROWS = 1000  # most ticks in a reply
 _CACHED_ROWS = 10  # ticks in a first push
 _SYMBOLS_AT_ONCE = 64  # how many are pushed between two batches of ticks
@@ -276,18 +277,18 @@ class Client:
         data = b""
         if kind == _QUOTE:
             s2c = {"basicQotList": [records.basic_qot(market, found)]}
-            data = sim._pack_push(QOT_UPDATE_BASIC_QOT, "QotUpdateBasicQot", s2c)
+            data = sim._pack_push(QOT_UPDATE_BASIC_QOT, s2c)
         elif kind in {_BOOK, _ODD_BOOK}:
             s2c = records.book(
                 market, found, sim._book_depth, odd_lots=kind == _ODD_BOOK, details=details
             )
-            data = sim._pack_push(QOT_UPDATE_ORDER_BOOK, "QotUpdateOrderBook", s2c)
+            data = sim._pack_push(QOT_UPDATE_ORDER_BOOK, s2c)
         elif kind == _RT:
             if points := records.time_share(market, found, newest=True):
-                data = sim._pack_push(QOT_UPDATE_RT, "QotUpdateRT", head | {"rtList": points})
+                data = sim._pack_push(QOT_UPDATE_RT, head | {"rtList": points})
         elif kind == _BROKER:
             s2c = records.broker_queues(market, found, details=details)
-            data = sim._pack_push(QOT_UPDATE_BROKER, "QotUpdateBroker", s2c)
+            data = sim._pack_push(QOT_UPDATE_BROKER, s2c)
         elif interval := records.INTERVAL_OF_SUB_TYPE.get(kind):
             data = b"".join(
                 self._push_bar(found, interval, adjust)
@@ -305,7 +306,7 @@ class Client:
             "klList": records.kline_rows(interval, found.region, bars.tolist()),
             "name": found.name,
         }
-        return sim._pack_push(QOT_UPDATE_KL, "QotUpdateKL", s2c)
+        return sim._pack_push(QOT_UPDATE_KL, s2c)
 
     def _count(self, pushes: int, ticks: int, size: int) -> None:
         sim = self._sim
@@ -606,8 +607,8 @@ def _good(name: str, **s2c: Any) -> Any:
 
 
 def _adjusts(rehab_types: Sequence[int]) -> set[int]:
-    adjusts = set(rehab_types) or {_FORWARD}
-    if not adjusts <= {0, 1, 2}:
+    adjusts = set(rehab_types) or {ADJUSTMENTS["forward"]}
+    if not adjusts <= set(ADJUSTMENTS.values()):
         raise Refused(f"no bars adjusted by {sorted(adjusts)}")
     return adjusts
 

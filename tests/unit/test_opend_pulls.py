@@ -21,15 +21,12 @@ from fastfeed.protocols.opend_codes import canonical, security
 from fastfeed.protocols.opend_frames import HEADER, pack
 from fastfeed.protocols.opend_messages import message_class
 
-NAMES = opend_pulls._NAMES
-
-
 # an OpenD that says what a test tells it
 
 
 def reply(proto_id, **s2c):
     """Return the body of a good reply."""
-    response = message_class(f"{NAMES[proto_id]}.Response")
+    response = message_class(f"{ids.NAMES[proto_id]}.Response")
     return response(retType=0, retMsg="", errCode=0, s2c=s2c).SerializeToString()
 
 
@@ -84,7 +81,7 @@ class FakeOpenD:
         if proto_id == ids.KEEP_ALIVE:
             writer.write(pack(proto_id, serial, GOOD + b"\x22\x02\x08\x01"))
             return
-        c2s = message_class(f"{NAMES[proto_id]}.Request").FromString(body).c2s
+        c2s = message_class(f"{ids.NAMES[proto_id]}.Request").FromString(body).c2s
         self.requests.append((proto_id, c2s))
         answer = self.answers[proto_id](c2s)
         if inspect.isawaitable(answer):
@@ -436,8 +433,8 @@ def test_lists_are_what_their_replies_say(kind, name):
     """Items stands for the S2C of each of these replies."""
     replies = [
         field
-        for proto_name in NAMES.values()
-        if proto_name != "QotSub"
+        for proto_id, proto_name in ids.NAMES.items()
+        if proto_id not in (ids.QOT_SUB, ids.QOT_REG_QOT_PUSH)  # without a content
         for field in message_class(f"{proto_name}.Response")
         .DESCRIPTOR.fields_by_name["s2c"]
         .message_type.fields
@@ -674,7 +671,7 @@ def test_a_refused_subscription_for_a_pull():
 
 def test_each_pull_subscribes_to_its_own_kind():
     async def main():
-        answers = dict.fromkeys(NAMES, lambda c2s: refuse("no"))
+        answers = dict.fromkeys(ids.NAMES, lambda c2s: refuse("no"))
         answers[ids.QOT_SUB] = lambda c2s: GOOD
         async with opend(answers) as (fake, feed):
             s = "700.HK"

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastfeed.feeds import opend_records as records
-from fastfeed.feeds.opend_records import KINDS, Of, nanoseconds, record
+from fastfeed.feeds.opend_records import Of, nanoseconds, record
 from fastfeed.protocols import opend_enums as enums
-from fastfeed.protocols.opend_codes import canonical
+from fastfeed.protocols.opend_codes import KINDS, canonical
 from fastfeed.protocols.opend_messages import message_class
 
 #: Record, message, and the fields of the message that the record leaves out on purpose.
