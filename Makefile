@@ -59,7 +59,7 @@ native-test: $(VENV)/.dev
 	@for kind in release address,undefined thread; do \
 	    sanitize=$$kind; if [ $$kind = release ]; then sanitize=; fi; \
 	    dir=build/native-$$(echo $$kind | tr , -); \
-	    $(BIN)/cmake -S native -B $$dir -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
+	    $(BIN)/cmake -S native -B $$dir -G Ninja -DCMAKE_MAKE_PROGRAM="$(abspath $(BIN))/ninja" \
 	        -DFASTFEED_SANITIZE=$$sanitize >/dev/null && \
 	    $(BIN)/cmake --build $$dir && \
 	    $(BIN)/ctest --test-dir $$dir --output-on-failure || exit 1; \
