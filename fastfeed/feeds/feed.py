@@ -86,9 +86,8 @@ class Feed(Streams):
         self._task: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._missed_since_ns = (
-            0  # when the interruption began that was not recovered from yet, 0 = none
-        )
+        # When the interruption began that was not recovered from yet; 0 = none.
+        self._missed_since_ns = 0
 
     # what a vendor adds
 
@@ -114,8 +113,11 @@ class Feed(Streams):
 
     async def _recover(
         self, symbols: tuple[str, ...], kinds: tuple[str, ...], lost_ns: int
-    ) -> None:
-        """Fetch what was missed since `lost_ns` of symbols that are subscribed again, and tell about the gap."""
+    ) -> bool:
+        """Fetch what was missed since `lost_ns` of symbols that are subscribed again, and tell about the gap.
+
+        Returns False when the interruption is not over yet; the vendor's class goes on by itself.
+        """
         self._emit(
             "gap",
             f"{', '.join(kinds)} of the interruption were not fetched",
@@ -123,6 +125,7 @@ class Feed(Streams):
             start_ns=lost_ns,
             end_ns=time.time_ns(),
         )
+        return True
 
     def _give_up(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         """Take note of symbols that are no longer in `_wanted`, whether connected or not."""
@@ -480,9 +483,9 @@ class Feed(Streams):
                     "the vendor does not know of subscriptions that it has granted",
                     symbols=tuple(sorted(refused)),
                 )
-            for symbols_again, kinds in recoveries:
-                await self._recover(symbols_again, kinds, lost_ns)
-            self._missed_since_ns = 0
+            over = [await self._recover(here, kinds, lost_ns) for here, kinds in recoveries]
+            if all(over):
+                self._missed_since_ns = 0
 
     def _is_missing(self, symbol: str, kinds: tuple[str, ...]) -> bool:
         """Return whether a symbol is wanted and not granted; both may have changed while we waited."""

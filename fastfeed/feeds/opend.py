@@ -224,8 +224,8 @@ class OpenD(OpendPulls):
         self._link: _Link | None = None
         self._unmatched_replies = 0
         self._complained_at = -_COMPLAINT_PAUSE_S
+        self._outage = False  # OpenD said that it lost its quote server
         self._refreshing: asyncio.Task[None] | None = None
-        self._refreshing_since_ns = 0
         self._refreshed_at = -_REFRESH_PAUSE_S
         self._subscribed_at: dict[tuple[str, str], float] = {}
         self._unsubscribe_at: dict[tuple[str, str], float] = {}
@@ -311,7 +311,7 @@ class OpenD(OpendPulls):
                 task.cancel()
             self._unmatched_replies += link.session.unmatched_replies
             self._hold_ticks()
-            self._recovery.outage_since_ns = 0
+            self._outage = False
             self._granted.clear()
             self._subscribed_at.clear()
             self._unsubscribe_at.clear()
@@ -322,7 +322,7 @@ class OpenD(OpendPulls):
         loop = asyncio.get_running_loop()
         link.session.poll(loop.time(), self._machine.packets)
         link.carry_out()
-        if self._recovery.outage_since_ns and self._machine.held_rows:
+        if self._outage and self._machine.held_rows:
             self._upstream_is_back()  # it sends: it only did not say so
         delay = min(max(link.session.due(loop.time()), 0.001), _MAX_POLL_S)
         if link is self._link:
@@ -347,9 +347,9 @@ class OpenD(OpendPulls):
             details=notice.fields,
         )
         logged_in = notice.fields.get("quotes_logged_in")
-        if logged_in is False and not self._recovery.outage_since_ns:
-            self._upstream_is_lost(time.time_ns())
-        elif logged_in and self._recovery.outage_since_ns:
+        if logged_in is False and not self._outage:
+            self._upstream_is_lost()
+        elif logged_in and self._outage:
             self._upstream_is_back()
 
     # interruptions
@@ -357,19 +357,16 @@ class OpenD(OpendPulls):
     def _hold_ticks(self) -> None:
         self._recovery.hold(symbol for symbol, kind in self._granted if kind == "ticks")
 
-    def _upstream_is_lost(self, since_ns: int) -> None:
-        if self._refreshing is not None and not self._refreshing.done():
+    def _upstream_is_lost(self) -> None:
+        if self._refreshing is not None:
             self._refreshing.cancel()  # what the outage before took away is still missing
-            since_ns = min(since_ns, self._refreshing_since_ns)
-        self._recovery.outage_since_ns = since_ns
+        self._outage = True
+        self._missed_since_ns = self._missed_since_ns or time.time_ns()
         self._hold_ticks()
 
     def _upstream_is_back(self) -> None:
-        self._refreshing_since_ns, self._recovery.outage_since_ns = (
-            self._recovery.outage_since_ns,
-            0,
-        )
-        self._refreshing = self._in_background(self._refresh(self._refreshing_since_ns))
+        self._outage = False
+        self._refreshing = self._in_background(self._refresh(self._missed_since_ns))
 
     async def _refresh(self, since_ns: int) -> None:
         """After an outage of OpenD's own: get the states anew, and what was missed."""
@@ -386,25 +383,26 @@ class OpenD(OpendPulls):
             except FastfeedError as error:
                 self._emit("error", str(error), code=error.code, symbols=tuple(symbols))
             await self._recovery.recover(symbols, kinds, since_ns)
+        self._missed_since_ns = 0
 
     async def _recover(
         self, symbols: tuple[str, ...], kinds: tuple[str, ...], lost_ns: int
-    ) -> None:
-        if await self._has_upstream(lost_ns):
+    ) -> bool:
+        if await self._has_upstream():
             await self._recovery.recover(symbols, kinds, lost_ns)
+        return not self._outage
 
-    async def _has_upstream(self, lost_ns: int) -> bool:
+    async def _has_upstream(self) -> bool:
         """Return whether OpenD has its quote server; without it there is nothing to fetch until it is back."""
-        if not self._recovery.outage_since_ns:
-            try:
-                state = await self.get_global_state()
-            except FastfeedError:
-                return True  # the pulls will tell what is wrong
-            if state.quotes_logged_in:
-                return True
-            self._upstream_is_lost(lost_ns)
-        self._recovery.outage_since_ns = min(self._recovery.outage_since_ns, lost_ns)
-        return False
+        if self._outage:
+            return False
+        try:
+            state = await self.get_global_state()
+        except FastfeedError:
+            return True  # the pulls will tell what is wrong
+        if not state.quotes_logged_in and not self._outage:
+            self._upstream_is_lost()
+        return state.quotes_logged_in
 
     def _complain(self, error: FastfeedError) -> None:
         """Tell about a bad push, at most once a second: there may be many."""

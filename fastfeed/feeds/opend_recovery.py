@@ -38,18 +38,11 @@ _BACKFILLED = np.uint8(Flags.BACKFILLED)
 
 
 class OpendRecovery:
-    """Holds and fills for one feed; see the head of this file.
-
-    Attributes
-    ----------
-    outage_since_ns : int
-        When OpenD said that it lost its quote server, 0 = it has it.
-    """
+    """Holds and fills for one feed; see the head of this file."""
 
     def __init__(self, feed: OpenD, machine: OpendMachine) -> None:
         self._feed = feed
         self._machine = machine
-        self.outage_since_ns = 0
         self._interruptions = 0
 
     def hold(self, symbols: Iterable[str]) -> None:
