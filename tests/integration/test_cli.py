@@ -339,16 +339,16 @@ def until(fd: int, words: str, seconds: float = 10) -> str:
     deadline = time.monotonic() + seconds
     while not words or words.encode() not in text:
         if not select.select([fd], [], [], max(0, deadline - time.monotonic()))[0]:
-            raise AssertionError(f"expected {words!r}, got {text.decode()!r}")
+            raise AssertionError(f"expected {words!r}, got {text.decode(errors='replace')!r}")
         try:
             part = os.read(fd, 1 << 16)
         except OSError:  # Linux tells so that the other side has gone
             part = b""
         if not part:
-            assert not words, f"expected {words!r}, got {text.decode()!r}"
+            assert not words, f"expected {words!r}, got {text.decode(errors='replace')!r}"
             break
         text += part
-    return text.decode()
+    return text.decode(errors="replace")  # a character may be cut in two
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
