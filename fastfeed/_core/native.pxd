@@ -82,6 +82,28 @@ cdef extern from "fastfeed/latest.h" nogil:
     int ff_latest_put(ff_latest *table, size_t place, const void *row)
 
 
+cdef extern from "fastfeed/window.h" nogil:
+    ctypedef struct ff_window:
+        uint8_t *data
+        size_t size
+        size_t start
+        size_t end
+
+    uint8_t *ff_window_space(ff_window *w, size_t want, size_t *room)
+    void ff_window_commit(ff_window *w, size_t n)
+
+
+cdef extern from "fastfeed/sink.h" nogil:
+    ctypedef struct ff_sink:
+        ff_ring **rings
+        ff_latest **latest
+        uint64_t *rows
+        unsigned dirty
+
+    unsigned ff_sink_publish(ff_sink *sink)
+    void ff_sink_written(ff_sink *sink, int stream, uint64_t n)
+
+
 cdef extern from "fastfeed/order.h" nogil:
     ctypedef struct ff_order_symbol:
         int64_t last
@@ -148,7 +170,6 @@ cdef extern from "fastfeed/opend.h" nogil:
     ctypedef struct ff_opend_counters:
         uint64_t bytes
         uint64_t packets
-        uint64_t *rows
         uint64_t frames
         uint64_t ignored
         uint64_t *rejected
@@ -161,16 +182,11 @@ cdef extern from "fastfeed/opend.h" nogil:
         uint64_t cut_levels
 
     ctypedef struct ff_opend:
-        uint8_t *window
-        size_t start
-        size_t end
-        size_t size
+        ff_window window
+        ff_sink sink
         bint check_sha1
-        ff_ring **rings
-        ff_latest **latest
         ff_order *order
         size_t depth
-        unsigned dirty
         ff_opend_cipher cipher
         ff_opend_decoder decoder
         ff_opend_counters counters
@@ -186,9 +202,6 @@ cdef extern from "fastfeed/opend.h" nogil:
     int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols *symbols)
     void ff_opend_free(ff_opend *m)
     void ff_opend_reset(ff_opend *m)
-    uint8_t *ff_opend_space(ff_opend *m, size_t want, size_t *room)
-    unsigned ff_opend_publish(ff_opend *m)
-    void ff_opend_commit(ff_opend *m, size_t n)
     size_t ff_opend_missing(const ff_opend *m)
     int ff_opend_process(ff_opend *m, ff_opend_frame *frame)
     int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_t *used, ff_opend_frame *frame)

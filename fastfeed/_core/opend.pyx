@@ -32,7 +32,6 @@ from fastfeed._core.native cimport (
     explicit_bzero,
     ff_book_size,
     ff_opend,
-    ff_opend_commit,
     ff_opend_decode_bars,
     ff_opend_decode_bars_reply,
     ff_opend_decode_book,
@@ -47,22 +46,18 @@ from fastfeed._core.native cimport (
     ff_opend_missing,
     ff_opend_process,
     ff_opend_process_span,
-    ff_opend_publish,
     ff_opend_reset,
-    ff_opend_space,
     ff_order_free,
     ff_order_init,
     ff_order_of,
     ff_order_symbol,
     ff_order_take,
     ff_reason_name,
-    ff_ring,
-    ff_ring_advance,
-    ff_ring_claim,
     ff_row_types,
     ff_symbols_find,
     ff_tick,
 )
+from fastfeed._core.machine cimport Machine, now_ns
 from fastfeed._core.opend_cipher cimport OpendCipher
 from fastfeed._core.ring cimport Ring
 from fastfeed._core.symbols cimport SymbolTable
@@ -71,14 +66,8 @@ cimport cython
 from fastfeed.errors import LocalProtocolError, RemoteProtocolError
 
 
-cdef inline int64_t now_ns() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_REALTIME, &now)
-    return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
-
-
 @cython.final
-cdef class OpendMachine:
+cdef class OpendMachine(Machine):
     """The receiving side of one OpenD connection, without a socket.
 
     Ask `space()` for memory, put bytes there, tell `received()` how many; or hand whole pieces to `feed()`.
@@ -114,27 +103,21 @@ cdef class OpendMachine:
         been delivered before.
     """
 
-    def __cinit__(self, SymbolTable symbols not None, *, size_t limit_bytes=1 << 26, bint check_sha1=False,
-                  size_t window_bytes=1 << 18, size_t depth=10, bint ordered=False,
+    def __cinit__(self, SymbolTable symbols not None, *, size_t window_bytes=1 << 18, size_t depth=10,
+                  size_t limit_bytes=1 << 26, bint check_sha1=False, bint ordered=False,
                   SymbolTable brokers=None, uint64_t most_held=1 << 18):
         ff_order_init(&self.order)
-        if not 4096 <= window_bytes <= 1 << 30:
-            raise ValueError(f"expected window_bytes of 4096 to {1 << 30}, got {window_bytes}")
         if not 1024 <= limit_bytes <= 1 << 30:
             raise ValueError(f"expected limit_bytes of 1024 to {1 << 30}, got {limit_bytes}")
-        if not 1 <= depth <= FF_BOOK_MAX_DEPTH:
-            raise ValueError(f"expected a depth of 1 to {FF_BOOK_MAX_DEPTH}, got {depth}")
-        self.symbols = symbols
         self.brokers = brokers
         self.most_held = most_held
-        self.window_bytes = window_bytes
-        self.rings = [None] * FF_STREAMS
-        self.deliver = [None] * FF_STREAMS
-        self.latest = [None] * FF_STREAMS
         self.held = {}
         self.overflowed = {}
         if ff_opend_init(&self.machine, window_bytes, limit_bytes, &symbols.table) < 0:
             raise MemoryError("no memory for a receive window")
+        self.window = &self.machine.window
+        self.sink = &self.machine.sink
+        self.recv_ns = &self.machine.decoder.recv_ns
         self.machine.check_sha1 = check_sha1
         self.machine.depth = depth
         if brokers is not None:
@@ -145,57 +128,6 @@ cdef class OpendMachine:
     def __dealloc__(self):
         ff_opend_free(&self.machine)
         ff_order_free(&self.order)
-
-    def listen(self, int stream, Ring ring not None, deliver, LatestTable latest=None):
-        """Write the rows of a stream from now on.
-
-        Parameters
-        ----------
-        stream : int
-            Its number, the place in `fastfeed._core.ring.STREAMS`.
-        ring : Ring
-        deliver : callable
-            Called without arguments after each publication.
-        latest : LatestTable, optional
-            Gets the last row of each symbol (of quotes: of each symbol and session).
-        """
-        if not 0 <= stream < FF_STREAMS:
-            raise ValueError(f"expected a stream below {FF_STREAMS}, got {stream}")
-        cdef size_t size = ff_row_types[stream].size
-        if stream == FF_STREAM_BOOKS or stream == FF_STREAM_ODD_BOOKS:
-            size = ff_book_size(self.machine.depth)
-        if ring.ring.row_size != size or (latest is not None and latest.table.row_size != size):
-            raise ValueError(f"expected a ring and a table of {size}-byte rows")
-        self.enter()
-        self.rings[stream] = ring
-        self.deliver[stream] = deliver
-        self.latest[stream] = latest
-        self.machine.rings[stream] = &ring.ring
-        self.machine.latest[stream] = NULL if latest is None else &latest.table
-
-    def space(self, size_hint=-1):
-        """Return writable memory for the next read; using it after the next call of any method, or after the
-        machine's end, is an access to freed memory.
-
-        The loop's size hint is passed over: one large read costs less than several small ones.
-        """
-        cdef size_t room
-        self.enter()
-        cdef uint8_t *place = ff_opend_space(&self.machine, self.window_bytes // 2, &room)
-        if place == NULL:
-            raise MemoryError("no memory for the receive window")
-        return PyMemoryView_FromMemory(<char *>place, room, PyBUF_WRITE)
-
-    def received(self, size_t n):
-        """Take note of n bytes written to the memory of `space()`, and process all that is complete."""
-        cdef const uint8_t *p = NULL
-        cdef size_t left = 0
-        self.enter()
-        if n > self.machine.size - self.machine.end:
-            raise ValueError(f"expected at most {self.machine.size - self.machine.end} bytes, got {n}")
-        self.machine.decoder.recv_ns = now_ns()
-        ff_opend_commit(&self.machine, n)
-        return self.process(&p, &left)
 
     def feed(self, data, recv_ns=None):
         """Process a piece of the received stream, cut wherever it may be.
@@ -217,7 +149,7 @@ cdef class OpendMachine:
             p = <const uint8_t *>buffer.buf
             left = buffer.len
             try:
-                while left and self.machine.start != self.machine.end:
+                while left and self.window.start != self.window.end:
                     # An unfinished packet waits in the window: what it lacks goes there, no more.
                     part = ff_opend_missing(&self.machine)
                     part = min(part, left) if part else left
@@ -282,10 +214,10 @@ cdef class OpendMachine:
                     self.fail(status, p[0], left[0])
                     left[0] = 0
                 else:
-                    self.fail(status, self.machine.window + self.machine.start,
-                              self.machine.end - self.machine.start)
+                    self.fail(status, self.window.data + self.window.start,
+                              self.window.end - self.window.start)
                 break
-        if self.machine.dirty:
+        if self.sink.dirty:
             self.publish()
         return frames
 
@@ -384,67 +316,15 @@ cdef class OpendMachine:
             self.overflowed[number] = (symbol.time_ns, first.time_ns)
         return self.write_rows(FF_STREAM_TICKS, &rows[0], rows.shape[0] // sizeof(ff_tick))
 
-    def write(self, int stream, const unsigned char[::1] rows not None):
-        """Write rows that came another way, given as their bytes, and deliver them."""
-        if not 0 <= stream < FF_STREAMS or self.machine.rings[stream] == NULL:
-            raise ValueError(f"expected a stream that is listened to, got {stream}")
-        cdef size_t size = self.machine.rings[stream].row_size
-        if rows.shape[0] % size:
-            raise ValueError(f"expected whole rows of {size} bytes, got {rows.shape[0]} bytes")
-        self.enter()
-        if rows.shape[0]:
-            self.write_rows(stream, &rows[0], rows.shape[0] // size)
-
-    cdef int write_rows(self, int stream, const uint8_t *rows, size_t n) except -1:
-        cdef ff_ring *ring = self.machine.rings[stream]
-        cdef size_t most = <size_t>ring.capacity // 4
-        cdef size_t part, kept
-        cdef void *place
-        while n:
-            part = min(n, most)
-            place = ff_ring_claim(ring, part)
-            memcpy(place, rows, part * ring.row_size)
-            kept = part
-            if stream == FF_STREAM_TICKS and self.machine.order != NULL:
-                kept = ff_order_take(&self.order, self.order_of((<ff_tick *>place).symbol),
-                                     <ff_tick *>place, part)
-            ff_ring_advance(ring, kept)
-            self.machine.counters.rows[stream] += kept
-            if kept:
-                self.machine.dirty |= 1 << stream
-                self.publish()
-            rows += part * ring.row_size
-            n -= part
+    cdef int order_rows(self, int stream, void *rows, size_t *n) except -1:
+        if stream == FF_STREAM_TICKS and self.machine.order != NULL and n[0]:
+            n[0] = ff_order_take(&self.order, self.order_of((<ff_tick *>rows).symbol), <ff_tick *>rows, n[0])
         return 0
 
     cdef int enter(self, bint stopped=False) except -1:
-        if self.busy:
-            raise LocalProtocolError("a callback must not feed the machine that called it")
+        Machine.enter(self, stopped)
         if self.init_sha1 is not None and not stopped:
             raise LocalProtocolError("the machine stopped behind InitConnect: expected resume() or reset()")
-        return 0
-
-    cdef int keep(self, const uint8_t *p, size_t n) except -1:
-        cdef size_t room
-        cdef uint8_t *place = ff_opend_space(&self.machine, n, &room)
-        if place == NULL:
-            raise MemoryError("no memory for the receive window")
-        memcpy(place, p, n)
-        ff_opend_commit(&self.machine, n)
-        return 0
-
-    cdef int publish(self) except -1:
-        cdef unsigned dirty = ff_opend_publish(&self.machine)
-        cdef int stream = 0
-        self.busy = True
-        try:
-            while dirty:
-                if dirty & 1:
-                    self.deliver[stream]()
-                dirty >>= 1
-                stream += 1
-        finally:
-            self.busy = False
         return 0
 
     cdef int fail(self, int status, const uint8_t *p, size_t left) except -1:
@@ -476,15 +356,6 @@ cdef class OpendMachine:
         """Complete packets received."""
         return self.machine.counters.packets
 
-    @property
-    def rows(self):
-        """Rows written, of all streams."""
-        cdef uint64_t n = 0
-        cdef int stream
-        for stream in range(FF_STREAMS):
-            n += self.machine.counters.rows[stream]
-        return n
-
     def stats(self):
         """Return the counters; see `fastfeed.Decoder.stats`."""
         cdef int i
@@ -496,7 +367,7 @@ cdef class OpendMachine:
         return {
             "bytes": self.machine.counters.bytes,
             "packets": self.machine.counters.packets,
-            **{ff_row_types[i].stream.decode(): self.machine.counters.rows[i] for i in range(FF_STREAMS)},
+            **{ff_row_types[i].stream.decode(): self.sink.rows[i] for i in range(FF_STREAMS)},
             "duplicates": self.order.duplicates,
             "cut_levels": self.machine.decoder.cut_levels,
             "frames": self.machine.counters.frames,

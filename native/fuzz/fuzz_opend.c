@@ -46,8 +46,8 @@ static void open_machine(machine *x, unsigned options, ff_ring *rings) {
     x->rings = rings;
     for (int i = 0; i < FF_STREAMS; i++) {
         ff_latest_init(&x->latest[i], row_size(i));
-        x->m.rings[i] = &rings[i];
-        x->m.latest[i] = &x->latest[i];
+        x->m.sink.rings[i] = &rings[i];
+        x->m.sink.latest[i] = &x->latest[i];
     }
     ff_order_init(&x->order);
     if ((options & ORDERED) != 0) {
@@ -77,7 +77,7 @@ static void publish(machine *x) {
     uint64_t positions[FF_STREAMS];
     for (int i = 0; i < FF_STREAMS; i++)
         positions[i] = ff_ring_published(&x->rings[i]);
-    unsigned dirty = ff_opend_publish(&x->m);
+    unsigned dirty = ff_sink_publish(&x->m.sink);
     for (int i = 0; i < FF_STREAMS; i++) {
         uint64_t lost = 0, n = ff_ring_poll(&x->rings[i], &positions[i], &lost);
         CHECK(lost == 0 && n < CAPACITY / 4 + CAPACITY / 2);
@@ -143,19 +143,19 @@ static void in_pieces(machine *x, const uint8_t *data, size_t length, uint64_t c
     do { /* also with nothing at all */
         size_t room, n = (size_t)(next_random(&random) % most) + 1;
         n = n < length ? n : length;
-        uint8_t *place = ff_opend_space(&x->m, n, &room);
+        uint8_t *place = ff_window_space(&x->m.window, n, &room);
         CHECK(place != NULL && room >= n);
         if (n > 0)
             memcpy(place, data, n);
-        ff_opend_commit(&x->m, n);
+        ff_window_commit(&x->m.window, n);
         data += n;
         length -= n;
         do
             x->status = ff_opend_process(&x->m, &frame);
         while (handle(x, &frame));
         publish(x);
-        CHECK(x->m.start <= x->m.end && x->m.end <= x->m.size);
-        CHECK(x->m.size <= 4 * (LIMIT + FF_OPEND_HEADER));
+        CHECK(x->m.window.start <= x->m.window.end && x->m.window.end <= x->m.window.size);
+        CHECK(x->m.window.size <= 4 * (LIMIT + FF_OPEND_HEADER));
     } while (length > 0);
 }
 
@@ -188,6 +188,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     check_latest(&whole);
     check_same(&whole.frames, &pieces.frames);
     CHECK(memcmp(&whole.m.counters, &pieces.m.counters, sizeof whole.m.counters) == 0);
+    CHECK(memcmp(whole.m.sink.rows, pieces.m.sink.rows, sizeof whole.m.sink.rows) == 0);
     CHECK(memcmp(whole.m.decoder.dropped, pieces.m.decoder.dropped,
                  sizeof whole.m.decoder.dropped) == 0);
     CHECK(whole.symbols.count == pieces.symbols.count);
@@ -199,7 +200,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     CHECK(c->bytes <= length - 2);
     CHECK(c->bytes >= c->packets * FF_OPEND_HEADER);
     for (int i = 0; i < FF_STREAMS; i++)
-        CHECK(c->rows[i] * row_size(i) == whole.rows[i].length);
+        CHECK(whole.m.sink.rows[i] * row_size(i) == whole.rows[i].length);
     CHECK(rejected + c->ignored <= c->packets + (whole.status < 0));
     CHECK(c->frames <= c->packets);
     CHECK((whole.status < 0) == (c->rejected[FF_EMAGIC] + c->rejected[FF_ELENGTH] == 1));

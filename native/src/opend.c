@@ -10,98 +10,37 @@ enum { MIN_TICK_BYTES = 11, MIN_QUOTE_BYTES = 3, MIN_BAR_BYTES = 2, MIN_POINT_BY
 
 int ff_opend_init(ff_opend *m, size_t window_bytes, size_t max_body, ff_symbols *symbols) {
     memset(m, 0, sizeof *m);
-    m->window = malloc(window_bytes);
-    if (m->window == NULL)
+    if (ff_window_init(&m->window, window_bytes) < 0)
         return -FF_ENOMEM;
-    m->size = m->first_size = window_bytes;
     m->max_body = max_body;
     m->decoder.symbols = symbols;
     return 0;
 }
 
 void ff_opend_free(ff_opend *m) {
-    free(m->window);
+    ff_window_free(&m->window);
     free(m->plain);
-    m->window = m->plain = NULL;
+    m->plain = NULL;
     explicit_bzero(&m->cipher, sizeof m->cipher);
 }
 
 void ff_opend_reset(ff_opend *m) {
-    m->start = m->end = 0;
+    ff_window_clear(&m->window);
     m->failed = 0;
     explicit_bzero(&m->cipher, sizeof m->cipher);
 }
 
-uint8_t *ff_opend_space(ff_opend *m, size_t want, size_t *room) {
-    if (FF_UNLIKELY(m->failed)) { /* what still comes is not looked at: keep none of it */
-        m->start = m->end = 0;
-    } else if (m->start > 0) {
-        memmove(m->window, m->window + m->start, m->end - m->start);
-        m->end -= m->start;
-        m->start = 0;
-    }
-    if (FF_UNLIKELY(m->size > m->first_size && m->end == 0)) {
-        /* A long packet has passed: the window need not stay as large. */
-        uint8_t *window = realloc(m->window, m->first_size);
-        if (window != NULL) {
-            m->window = window;
-            m->size = m->first_size;
-        }
-    }
-    if (FF_UNLIKELY(m->plain_size > m->first_size)) {
-        free(m->plain);
-        m->plain = NULL;
-        m->plain_size = 0;
-    }
-    if (m->size - m->end < want) {
-        /* Doubling: a header alone cannot make the window as large as it says. */
-        size_t size = m->size * 2 > m->end + want ? m->size * 2 : m->end + want;
-        uint8_t *window = realloc(m->window, size);
-        if (window == NULL)
-            return NULL;
-        m->window = window;
-        m->size = size;
-    }
-    *room = m->size - m->end;
-    return m->window + m->end;
-}
-
-unsigned ff_opend_publish(ff_opend *m) {
-    unsigned dirty = m->dirty;
-    for (unsigned left = dirty; left != 0; left &= left - 1)
-        ff_ring_publish(m->rings[__builtin_ctz(left)]);
-    m->dirty = 0;
-    m->full = false;
-    return dirty;
-}
-
-/* Where up to `max_rows` rows go, cut to half of the ring. */
-static inline void *claim(ff_ring *ring, uint64_t *max_rows) {
-    if (FF_UNLIKELY(*max_rows > ring->capacity / 2))
-        *max_rows = ring->capacity / 2;
-    return ff_ring_claim(ring, *max_rows);
-}
-
-static inline void written(ff_opend *m, ff_stream stream, uint64_t n) {
-    ff_ring *ring = m->rings[stream];
-    ff_ring_advance(ring, n);
-    m->counters.rows[stream] += n;
-    m->dirty |= (unsigned)(n > 0) << stream;
-    /* With a push of at most half a ring on top, a reader that keeps up never loses a row. */
-    m->full |= ring->head - ff_ring_published(ring) >= ring->capacity / 4;
-}
-
 static inline void keep_latest(ff_opend *m, ff_stream stream, size_t place, const void *row) {
-    if (m->latest[stream] != NULL &&
-        FF_UNLIKELY(ff_latest_put(m->latest[stream], place, row) < 0))
+    if (FF_UNLIKELY(ff_sink_keep(&m->sink, stream, place, row) < 0))
         m->decoder.dropped[FF_ENOMEM]++;
 }
 
 static inline void keep_quote(ff_opend *m, const ff_quote *row) {
     const size_t place = (size_t)row->symbol * FF_SESSIONS + row->session;
-    if (m->latest[FF_STREAM_QUOTES] == NULL)
+    if (m->sink.latest[FF_STREAM_QUOTES] == NULL)
         return;
-    ff_quote *kept = (ff_quote *)(void *)ff_latest_row(m->latest[FF_STREAM_QUOTES], place);
+    ff_quote *kept =
+        (ff_quote *)(void *)ff_latest_row(m->sink.latest[FF_STREAM_QUOTES], place);
     if (FF_LIKELY(kept != NULL && kept->kind == 0 && row->kind == 0))
         memcpy(kept, row, offsetof(ff_quote, strike_price)); /* the rest is the same */
     else
@@ -113,7 +52,7 @@ static inline void keep_quote(ff_opend *m, const ff_quote *row) {
 static inline int push_ticks(ff_opend *m, const uint8_t *body, size_t length,
                              ff_opend_frame *frame) {
     uint64_t max_rows = length / MIN_TICK_BYTES + 1;
-    ff_tick *rows = claim(m->rings[FF_STREAM_TICKS], &max_rows);
+    ff_tick *rows = ff_sink_claim(&m->sink, FF_STREAM_TICKS, &max_rows);
     int n = ff_opend_decode_ticks(&m->decoder, body, length, rows, max_rows);
     if (FF_UNLIKELY(n < 0))
         return n;
@@ -128,69 +67,69 @@ static inline int push_ticks(ff_opend *m, const uint8_t *body, size_t length,
         }
         kept = ff_order_take(m->order, symbol, rows, kept);
     }
-    written(m, FF_STREAM_TICKS, kept);
+    ff_sink_written(&m->sink, FF_STREAM_TICKS, kept);
     return 0;
 }
 
 static int push_quotes(ff_opend *m, const uint8_t *body, size_t length) {
     uint64_t max_rows = length / MIN_QUOTE_BYTES + 1;
-    ff_quote *rows = claim(m->rings[FF_STREAM_QUOTES], &max_rows);
+    ff_quote *rows = ff_sink_claim(&m->sink, FF_STREAM_QUOTES, &max_rows);
     int n = ff_opend_decode_quotes(&m->decoder, body, length, rows, max_rows);
     if (FF_UNLIKELY(n < 0))
         return n;
     for (int i = 0; i < n; i++)
         keep_quote(m, &rows[i]);
-    written(m, FF_STREAM_QUOTES, (uint64_t)n);
+    ff_sink_written(&m->sink, FF_STREAM_QUOTES, (uint64_t)n);
     return 0;
 }
 
 static int push_book(ff_opend *m, const uint8_t *body, size_t length) {
     ff_stream stream =
-        m->rings[FF_STREAM_BOOKS] != NULL ? FF_STREAM_BOOKS : FF_STREAM_ODD_BOOKS;
-    ff_book *row = ff_ring_claim(m->rings[stream], 1);
+        m->sink.rings[FF_STREAM_BOOKS] != NULL ? FF_STREAM_BOOKS : FF_STREAM_ODD_BOOKS;
+    ff_book *row = ff_ring_claim(m->sink.rings[stream], 1);
     int n = ff_opend_decode_book(&m->decoder, body, length, row, m->depth);
     if (FF_UNLIKELY(n <= 0))
         return n;
     if (FF_UNLIKELY((row->kind == 1) != (stream == FF_STREAM_ODD_BOOKS))) {
         stream = row->kind == 1 ? FF_STREAM_ODD_BOOKS : FF_STREAM_BOOKS;
-        if (m->rings[stream] == NULL) {
+        if (m->sink.rings[stream] == NULL) {
             m->counters.ignored++;
             return 0;
         }
-        row = memcpy(ff_ring_claim(m->rings[stream], 1), row, ff_book_size(m->depth));
+        row = memcpy(ff_ring_claim(m->sink.rings[stream], 1), row, ff_book_size(m->depth));
     }
     keep_latest(m, stream, row->symbol, row);
-    written(m, stream, 1);
+    ff_sink_written(&m->sink, stream, 1);
     return 0;
 }
 
 static int push_bars(ff_opend *m, const uint8_t *body, size_t length) {
     uint64_t max_rows = length / MIN_BAR_BYTES + 1;
-    ff_bar *rows = claim(m->rings[FF_STREAM_BARS], &max_rows);
+    ff_bar *rows = ff_sink_claim(&m->sink, FF_STREAM_BARS, &max_rows);
     int n = ff_opend_decode_bars(&m->decoder, body, length, rows, max_rows);
     if (FF_UNLIKELY(n < 0))
         return n;
-    written(m, FF_STREAM_BARS, (uint64_t)n);
+    ff_sink_written(&m->sink, FF_STREAM_BARS, (uint64_t)n);
     return 0;
 }
 
 static int push_timeshare(ff_opend *m, const uint8_t *body, size_t length) {
     uint64_t max_rows = length / MIN_POINT_BYTES + 1;
-    ff_timeshare *rows = claim(m->rings[FF_STREAM_TIMESHARE], &max_rows);
+    ff_timeshare *rows = ff_sink_claim(&m->sink, FF_STREAM_TIMESHARE, &max_rows);
     int n = ff_opend_decode_timeshare(&m->decoder, body, length, rows, max_rows);
     if (FF_UNLIKELY(n < 0))
         return n;
-    written(m, FF_STREAM_TIMESHARE, (uint64_t)n);
+    ff_sink_written(&m->sink, FF_STREAM_TIMESHARE, (uint64_t)n);
     return 0;
 }
 
 static int push_brokers(ff_opend *m, const uint8_t *body, size_t length) {
-    ff_brokers *row = ff_ring_claim(m->rings[FF_STREAM_BROKERS], 1);
+    ff_brokers *row = ff_ring_claim(m->sink.rings[FF_STREAM_BROKERS], 1);
     int n = ff_opend_decode_brokers(&m->decoder, body, length, row);
     if (FF_UNLIKELY(n <= 0))
         return n;
     keep_latest(m, FF_STREAM_BROKERS, row->symbol, row);
-    written(m, FF_STREAM_BROKERS, 1);
+    ff_sink_written(&m->sink, FF_STREAM_BROKERS, 1);
     return 0;
 }
 
@@ -222,9 +161,9 @@ enum { NOBODY_LISTENS = 100, NO_ROWS = 101 };
 /* As the functions above, NOBODY_LISTENS, or NO_ROWS: a packet for the session. */
 static inline int push(ff_opend *m, uint32_t proto_id, const uint8_t *body, size_t length,
                        ff_opend_frame *frame) {
-    if (FF_LIKELY(proto_id == FF_OPEND_PUSH_TICKS && m->rings[FF_STREAM_TICKS] != NULL))
+    if (FF_LIKELY(proto_id == FF_OPEND_PUSH_TICKS && m->sink.rings[FF_STREAM_TICKS] != NULL))
         return push_ticks(m, body, length, frame);
-    ff_ring *const *rings = m->rings;
+    ff_ring *const *rings = m->sink.rings;
     switch (proto_id) {
     case FF_OPEND_PUSH_QUOTES:
         return rings[FF_STREAM_QUOTES] ? push_quotes(m, body, length) : NOBODY_LISTENS;
@@ -248,7 +187,7 @@ static inline int push(ff_opend *m, uint32_t proto_id, const uint8_t *body, size
 
 /* Make room for a decrypted body; no more than has arrived. */
 static int make_plain(ff_opend *m, size_t length) {
-    size_t size = length > m->first_size ? length : m->first_size;
+    size_t size = length > m->window.first_size ? length : m->window.first_size;
     free(m->plain);
     m->plain = malloc(size);
     m->plain_size = m->plain != NULL ? size : 0;
@@ -293,6 +232,11 @@ int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_
         *used = 0;
         return m->failed;
     }
+    if (FF_UNLIKELY(m->plain_size > m->window.first_size)) { /* a long body has passed */
+        free(m->plain);
+        m->plain = NULL;
+        m->plain_size = 0;
+    }
     while (end - p >= 2) {
         /* Header: magic, u32 id, u8 format, u8 version, u32 serial, u32 body length, digest,
          * reserved. */
@@ -312,7 +256,7 @@ int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_
         }
         if (FF_UNLIKELY((size_t)(end - p) - FF_OPEND_HEADER < body_length))
             break;
-        if (FF_UNLIKELY(m->full)) {
+        if (FF_UNLIKELY(m->sink.full)) {
             status = FF_OPEND_ROWS_FULL;
             break;
         }
@@ -365,9 +309,11 @@ int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_
 }
 
 int ff_opend_process(ff_opend *m, ff_opend_frame *frame) {
+    ff_window *w = &m->window;
     size_t used;
-    int status =
-        ff_opend_process_span(m, m->window + m->start, m->end - m->start, &used, frame);
-    m->start += used;
+    if (FF_UNLIKELY(m->failed)) /* what still comes is not looked at: keep none of it */
+        w->start = w->end;
+    int status = ff_opend_process_span(m, w->data + w->start, w->end - w->start, &used, frame);
+    w->start += used;
     return status;
 }

@@ -21,7 +21,7 @@ static void open_with(fixture *f, uint64_t capacity, uint32_t max_symbols) {
     CHECK_EQ(ff_symbols_init(&f->symbols, max_symbols), 0);
     CHECK_EQ(ff_ring_create(&f->ring, sizeof(ff_tick), capacity), 0);
     CHECK_EQ(ff_opend_init(&f->machine, WINDOW, LIMIT, &f->symbols), 0);
-    f->machine.rings[FF_STREAM_TICKS] = &f->ring;
+    f->machine.sink.rings[FF_STREAM_TICKS] = &f->ring;
 }
 
 static void open_fixture(fixture *f) {
@@ -38,7 +38,7 @@ static void close_fixture(fixture *f) {
 
 static void publish(fixture *f) {
     uint64_t position = ff_ring_published(&f->ring), lost = 0;
-    ff_opend_publish(&f->machine);
+    ff_sink_publish(&f->machine.sink);
     uint64_t n = ff_ring_poll(&f->ring, &position, &lost);
     CHECK_EQ(lost, 0); /* a reader that keeps up loses nothing */
     f->longest = n > f->longest ? n : f->longest;
@@ -61,11 +61,11 @@ static void receive(fixture *f, const uint8_t *data, size_t length) {
     ff_opend_frame frame;
     while (length > 0) {
         size_t room;
-        uint8_t *place = ff_opend_space(&f->machine, WINDOW / 2, &room);
+        uint8_t *place = ff_window_space(&f->machine.window, WINDOW / 2, &room);
         CHECK(place != NULL && room >= WINDOW / 2);
         size_t n = length < room ? length : room;
         memcpy(place, data, n);
-        ff_opend_commit(&f->machine, n);
+        ff_window_commit(&f->machine.window, n);
         data += n;
         length -= n;
         while ((f->status = ff_opend_process(&f->machine, &frame)) > 0) {
@@ -136,7 +136,7 @@ static void test_cut(void) {
     CHECK_EQ(process_span(&whole, stream.data, stream.length), stream.length);
     const ff_opend_counters *c = &whole.machine.counters;
     CHECK_EQ(c->packets, 10);
-    CHECK_EQ(c->rows[FF_STREAM_TICKS], 34);
+    CHECK_EQ(whole.machine.sink.rows[FF_STREAM_TICKS], 34);
     CHECK_EQ(c->frames, 4); /* reply, two pushes that are errors, notice */
     CHECK_EQ(c->ignored, 1);
     CHECK_EQ(c->bytes, stream.length);
@@ -190,17 +190,17 @@ static void test_framing_lost(void) {
         CHECK_EQ(f.machine.counters.rejected[FF_EMAGIC], 1);
         CHECK_EQ(process_span(&f, stream.data, good), 0); /* final, and counted once */
         CHECK_EQ(f.machine.counters.rejected[FF_EMAGIC], 1);
-        CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 1);
+        CHECK_EQ(f.machine.sink.rows[FF_STREAM_TICKS], 1);
         /* What still arrives takes no memory. */
-        size_t size = f.machine.size;
+        size_t size = f.machine.window.size;
         for (size_t k = 0; k < 100; k++)
             receive(&f, stream.data, stream.length);
-        CHECK_EQ(f.machine.size, size);
+        CHECK_EQ(f.machine.window.size, size);
         CHECK_EQ(f.status, -FF_EMAGIC);
         ff_opend_reset(&f.machine);
         receive(&f, stream.data, good);
         CHECK_EQ(f.status, FF_OPEND_NEED_MORE);
-        CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 2);
+        CHECK_EQ(f.machine.sink.rows[FF_STREAM_TICKS], 2);
         close_fixture(&f);
     }
     /* One byte is not enough to tell. */
@@ -242,7 +242,7 @@ static void test_length_limit(void) {
     header[14] = 0x0f;
     receive(&f, header, sizeof header);
     CHECK_EQ(f.status, FF_OPEND_NEED_MORE);
-    CHECK_EQ(f.machine.size, WINDOW);
+    CHECK_EQ(f.machine.window.size, WINDOW);
     close_fixture(&f);
 }
 
@@ -261,10 +261,10 @@ static void test_sha1(void) {
             receive(&f, stream.data, stream.length);
             stream.data[at] ^= 0x40;
             CHECK_EQ(f.machine.counters.rejected[FF_ESHA1], 1);
-            CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 0);
+            CHECK_EQ(f.machine.sink.rows[FF_STREAM_TICKS], 0);
             CHECK_EQ(f.status, FF_OPEND_NEED_MORE);
             receive(&f, stream.data, stream.length);
-            CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 1);
+            CHECK_EQ(f.machine.sink.rows[FF_STREAM_TICKS], 1);
             close_fixture(&f);
         }
     }
@@ -272,7 +272,7 @@ static void test_sha1(void) {
     open_fixture(&f);
     stream.data[20] ^= 1; /* not looked at unless asked for */
     receive(&f, stream.data, stream.length);
-    CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 1);
+    CHECK_EQ(f.machine.sink.rows[FF_STREAM_TICKS], 1);
     close_fixture(&f);
     free(stream.data);
 }
@@ -290,7 +290,7 @@ static void test_header_fields(void) {
     stream.data[7] = 9;                /* version */
     memset(stream.data + 36, 0xee, 8); /* reserved */
     receive(&f, stream.data, stream.length);
-    CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 1);
+    CHECK_EQ(f.machine.sink.rows[FF_STREAM_TICKS], 1);
     CHECK_EQ(f.machine.counters.packets, 2);
     close_fixture(&f);
     free(stream.data);
@@ -320,7 +320,7 @@ static void test_frames(void) {
         CHECK_EQ(ff_load_u32(f.frames.data + 4), 0xfffffff0u + i);
         CHECK(memcmp(f.frames.data + 16, "abcdefg", i % 7) == 0);
     }
-    CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 0);
+    CHECK_EQ(f.machine.sink.rows[FF_STREAM_TICKS], 0);
     close_fixture(&f);
     free(stream.data);
 }
@@ -331,7 +331,8 @@ static int reason_of(const bytes *body, fixture *f) {
     fixture own;
     if (f == NULL)
         open_fixture(f = &own);
-    ff_opend_counters before = f->machine.counters;
+    const ff_opend_counters before = f->machine.counters;
+    const uint64_t rows_before = f->machine.sink.rows[FF_STREAM_TICKS];
     put_packet(&stream, FF_OPEND_PUSH_TICKS, 1, body->data, body->length);
     CHECK_EQ(process_span(f, stream.data, stream.length), stream.length);
     free(stream.data);
@@ -344,8 +345,7 @@ static int reason_of(const bytes *body, fixture *f) {
         }
     }
     CHECK(changes <= 1);
-    CHECK(reason == 0 ||
-          f->machine.counters.rows[FF_STREAM_TICKS] == before.rows[FF_STREAM_TICKS]);
+    CHECK(reason == 0 || f->machine.sink.rows[FF_STREAM_TICKS] == rows_before);
     if (f == &own)
         close_fixture(&own);
     return reason;
@@ -483,7 +483,7 @@ static void test_symbols(void) {
         CHECK_EQ(reason_of(&body, &f), reasons[i]);
         body.length = 0;
     }
-    CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 4);
+    CHECK_EQ(f.machine.sink.rows[FF_STREAM_TICKS], 4);
     free(body.data);
     close_fixture(&f);
 }
@@ -495,10 +495,10 @@ static const ff_tick *one_row(fixture *f, bytes *ticker, int *reason) {
     put_message(&s2c, 2, ticker);
     put_int(&body, 1, 0);
     put_message(&body, 4, &s2c);
-    uint64_t before = f->machine.counters.rows[FF_STREAM_TICKS];
+    uint64_t before = f->machine.sink.rows[FF_STREAM_TICKS];
     *reason = reason_of(&body, f);
     free(body.data);
-    return f->machine.counters.rows[FF_STREAM_TICKS] == before
+    return f->machine.sink.rows[FF_STREAM_TICKS] == before
                ? NULL
                : ff_ring_row(&f->ring, f->ring.head - 1);
 }
@@ -595,7 +595,7 @@ static void test_small_ring(void) {
         open_fixture(&f);
         put_push(&body, 11, "AAPL", rows, 1);
         CHECK_EQ(reason_of(&body, &f), rows <= CAPACITY / 2 ? 0 : FF_EROWS);
-        CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], rows <= CAPACITY / 2 ? rows : 0);
+        CHECK_EQ(f.machine.sink.rows[FF_STREAM_TICKS], rows <= CAPACITY / 2 ? rows : 0);
         body.length = 0;
         close_fixture(&f);
     }
@@ -614,7 +614,7 @@ static void test_small_ring(void) {
             }
         }
         process_span(&f, stream.data, stream.length); /* publish() checks that none is lost */
-        CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], sent);
+        CHECK_EQ(f.machine.sink.rows[FF_STREAM_TICKS], sent);
         CHECK_EQ(f.rows.length, sent * 56);
         CHECK(f.longest < CAPACITY / 4 + rows);
         for (size_t i = 0; i < sent; i++) {
@@ -638,7 +638,7 @@ static void test_small_ring(void) {
     put_int(&body, 1, 0);
     put_message(&body, 4, &s2c);
     CHECK_EQ(reason_of(&body, &f), 0);
-    CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 1);
+    CHECK_EQ(f.machine.sink.rows[FF_STREAM_TICKS], 1);
     CHECK_EQ(f.machine.decoder.dropped[FF_EMISSING], 500);
     free(body.data);
     close_fixture(&f);
@@ -662,7 +662,7 @@ static void test_any_shape(void) {
     put_message(&body, 4, &s2c);
     put_int(&body, 1, 0);
     CHECK_EQ(reason_of(&body, &f), 0);
-    CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 2);
+    CHECK_EQ(f.machine.sink.rows[FF_STREAM_TICKS], 2);
     size_t length;
     const uint8_t *name = ff_symbols_name(&f.symbols, 0, &length);
     CHECK(length == 6 && memcmp(name, "700.HK", 6) == 0);
@@ -687,7 +687,7 @@ static void test_security_repeated(void) {
     put_message(&body, 4, &s2c);
     for (int i = 0; i < 2; i++)
         CHECK_EQ(reason_of(&body, &f), 0);
-    CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 2);
+    CHECK_EQ(f.machine.sink.rows[FF_STREAM_TICKS], 2);
     CHECK_EQ(f.symbols.count, 1);
     size_t length;
     CHECK(memcmp(ff_symbols_name(&f.symbols, 0, &length), "LAST.US", 7) == 0);
@@ -710,13 +710,13 @@ static void test_window(void) {
     for (size_t at = 0; at < stream.length; at += 100)
         receive(&f, stream.data + at, stream.length - at < 100 ? stream.length - at : 100);
     CHECK_EQ(f.machine.counters.frames, 3);
-    CHECK_EQ(f.machine.counters.rows[FF_STREAM_TICKS], 30);
-    CHECK(f.machine.size >= 50000 && f.machine.size <= 4 * 50000);
+    CHECK_EQ(f.machine.sink.rows[FF_STREAM_TICKS], 30);
+    CHECK(f.machine.window.size >= 50000 && f.machine.window.size <= 4 * 50000);
     CHECK(memcmp(f.frames.data + f.frames.length - 3, "end", 3) == 0);
-    CHECK_EQ(f.machine.start, f.machine.end);
+    CHECK_EQ(f.machine.window.start, f.machine.window.end);
     size_t room; /* nothing waits any more: the next read is into a window of the first size */
-    CHECK(ff_opend_space(&f.machine, 100, &room) != NULL);
-    CHECK_EQ(f.machine.size, WINDOW);
+    CHECK(ff_window_space(&f.machine.window, 100, &room) != NULL);
+    CHECK_EQ(f.machine.window.size, WINDOW);
     free(stream.data);
     close_fixture(&f);
 }
@@ -840,11 +840,15 @@ static void test_plain_memory(void) {
     ff_opend_encrypt(&f.machine.cipher, large, sizeof large - 16, body.data);
     put_packet_of(&stream, 1004, 3, &body);
     for (int i = 0; i < 2; i++) {
-        receive(&f, stream.data, stream.length);
+        ff_opend_frame frame;
+        size_t used;
+        CHECK_EQ(ff_opend_process_span(&f.machine, stream.data, stream.length, &used, &frame),
+                 FF_OPEND_FRAME);
         CHECK(f.machine.plain_size >= 50000 && f.machine.plain_size <= 60000);
-        CHECK(memcmp(f.machine.plain, large, sizeof large - 16) == 0);
-        size_t room;
-        CHECK(ff_opend_space(&f.machine, 100, &room) != NULL);
+        CHECK_EQ(frame.length, sizeof large - 16);
+        CHECK(memcmp(frame.body, large, frame.length) == 0);
+        CHECK_EQ(ff_opend_process_span(&f.machine, NULL, 0, &used, &frame),
+                 FF_OPEND_NEED_MORE);
         CHECK(f.machine.plain_size <= WINDOW);
     }
     CHECK_EQ(f.machine.counters.frames, 2);

@@ -4,17 +4,11 @@
 /* OpenD's machine for one connection: received bytes in, rows into the rings of the streams,
  * other packets to the session.
  *
- * Its verbs: ff_opend_space() gives a place to receive into, ff_opend_commit() says how much
- * came, ff_opend_process() works through it. What is sent is the session's business.
- *
- * All bytes go through one window of memory that is used again and again. Complete packets are
- * decoded where they lie; the beginning of an unfinished one is moved to the front of the
- * window before the next read. The window grows up to the largest packet allowed, and only as
- * far as bytes really arrive. */
+ * Bytes are received into its window; ff_opend_process() works through them. What is sent is
+ * the session's business. */
 
 #include <stdbool.h>
 
-#include "fastfeed/latest.h"
 #include "fastfeed/opend_bars.h"
 #include "fastfeed/opend_books.h"
 #include "fastfeed/opend_brokers.h"
@@ -23,7 +17,8 @@
 #include "fastfeed/opend_ticks.h"
 #include "fastfeed/opend_timeshare.h"
 #include "fastfeed/order.h"
-#include "fastfeed/ring.h"
+#include "fastfeed/sink.h"
+#include "fastfeed/window.h"
 
 enum {
     FF_OPEND_HEADER = 44,        /* bytes of a packet's header */
@@ -69,30 +64,22 @@ typedef struct ff_opend_frame {
 typedef struct ff_opend_counters {
     uint64_t bytes;                /* received and consumed */
     uint64_t packets;              /* complete packets, good or bad */
-    uint64_t rows[FF_STREAMS];     /* written, by stream */
     uint64_t frames;               /* packets handed to the session */
     uint64_t ignored;              /* pushes that nobody listens to */
     uint64_t rejected[FF_REASONS]; /* packets, by reason */
 } ff_opend_counters;
 
 typedef struct ff_opend {
-    uint8_t *window;
-    size_t size;       /* of the window */
-    size_t first_size; /* what it goes back to */
-    size_t start;      /* consumed up to here */
-    size_t end;        /* received up to here */
+    ff_window window;
+    ff_sink sink;
     size_t max_body;
     bool check_sha1;
     ff_opend_cipher cipher; /* of all packets but InitConnect */
     uint8_t *plain;         /* the body that was decrypted last */
     size_t plain_size;
-    int failed;                    /* a negative reason once framing is lost */
-    ff_ring *rings[FF_STREAMS];    /* NULL: nobody listens */
-    ff_latest *latest[FF_STREAMS]; /* NULL: not kept */
-    ff_order *order;               /* of the ticks; NULL: as they come */
-    size_t depth;                  /* of both streams of books */
-    unsigned dirty;                /* bit by stream: rows are written and not published */
-    bool full;                     /* one of them has enough rows for a publication */
+    int failed;      /* a negative reason once framing is lost */
+    ff_order *order; /* of the ticks; NULL: as they come */
+    size_t depth;    /* of both streams of books */
     ff_opend_decoder decoder;
     ff_opend_counters counters;
 } ff_opend;
@@ -104,28 +91,17 @@ void ff_opend_free(ff_opend *m);
 /* Forget the stream and its cipher, for a new connection; counters stay. */
 void ff_opend_reset(ff_opend *m);
 
-/* A place for at least `want` bytes; *room says how many fit. NULL: no memory. Moves the
- * window: bodies of frames are gone. */
-uint8_t *ff_opend_space(ff_opend *m, size_t want, size_t *room);
-
-/* n bytes were received there. */
-static inline void ff_opend_commit(ff_opend *m, size_t n) {
-    m->end += n;
-}
-
 /* How many bytes the packet in the window lacks to be complete or to have its header; 0 when
  * it lacks none. */
 static inline size_t ff_opend_missing(const ff_opend *m) {
-    const size_t have = m->end - m->start;
+    const ff_window *w = &m->window;
+    const size_t have = w->end - w->start;
     if (have < FF_OPEND_HEADER)
         return FF_OPEND_HEADER - have;
     size_t length =
-        FF_OPEND_HEADER + (size_t)ff_load_u32(m->window + m->start + FF_OPEND_LENGTH_OFFSET);
+        FF_OPEND_HEADER + (size_t)ff_load_u32(w->data + w->start + FF_OPEND_LENGTH_OFFSET);
     return have < length ? length - have : 0;
 }
-
-/* Show readers what was written. Returns the streams concerned, a bit each. */
-unsigned ff_opend_publish(ff_opend *m);
 
 /* Work through the window. Returns an ff_opend_status, or a negative reason when framing is
  * lost; that is final until ff_opend_reset(). Rows are written but not published. */

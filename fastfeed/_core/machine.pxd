@@ -1,0 +1,29 @@
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+from fastfeed._core.native cimport ff_sink, ff_window
+from fastfeed._core.symbols cimport SymbolTable
+
+
+cdef class Machine:
+    # Parts of the C machine, which the vendor's class has: set there when it is made.
+    cdef ff_window *window
+    cdef ff_sink *sink
+    cdef int64_t *recv_ns
+    cdef size_t depth            # of both streams of books
+    cdef size_t window_bytes     # of a read
+    cdef readonly SymbolTable symbols
+    cdef list rings              # by stream, None where nobody listens; with their callables and tables below
+    cdef list deliver
+    cdef list latest
+    cdef readonly object error   # RemoteProtocolError once framing is lost
+    cdef bint busy               # `deliver` runs user code, which must not call in again
+
+    cdef list process(self, const uint8_t **p, size_t *left)
+    cdef int order_rows(self, int stream, void *rows, size_t *n) except -1
+    cdef int enter(self, bint stopped=*) except -1
+    cdef int keep(self, const uint8_t *p, size_t n) except -1
+    cdef int publish(self) except -1
+    cdef int write_rows(self, int stream, const uint8_t *rows, size_t n) except -1
+
+
+cdef int64_t now_ns() noexcept nogil
