@@ -1,0 +1,115 @@
+"""AllTick's numbers, addresses and plans (vendor documents of 2026-07).
+
+Its codes are the symbols: ``700.HK``, ``AAPL.US``, ``BTCUSDT``, ``GOLD``, ``Silver``. They are case-sensitive.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = [
+    "HEARTBEAT",
+    "INTERVALS",
+    "KINDS",
+    "MARKETS",
+    "MAX_CODE_BYTES",
+    "PLANS",
+    "UNSUBSCRIBE",
+    "Kind",
+    "Market",
+    "Plan",
+    "code",
+    "reason",
+]
+
+HEARTBEAT = 22000
+UNSUBSCRIBE = 22006  # everything of a kind
+MAX_CODE_BYTES = 16
+
+#: What the vendor's return codes mean; 200 is success.
+_REASONS = {
+    201: "invalid request",
+    202: "invalid request",
+    400: "invalid request",
+    401: "token refused",
+    402: "invalid query",
+    403: "token refused",
+    429: "too many requests",
+    600: "unknown code",
+    601: "no body",
+    603: "more than the plan allows",
+    604: "no right to that code",
+    605: "too many requests",
+    606: "too many requests, the connection will be closed",
+}
+
+
+class Kind(NamedTuple):
+    """How a stream is subscribed to."""
+
+    subscribe: int
+    cancel_type: int
+    item: dict[str, object]  # what stands beside each code
+
+
+#: Of books as many levels are asked for as any market has: the vendor gives what there is.
+KINDS = {"ticks": Kind(22004, 2, {}), "books": Kind(22002, 1, {"depth_level": 10})}
+
+
+class Market(NamedTuple):
+    """One side of the vendor; the two do not share codes."""
+
+    url: str
+    intervals: tuple[str, ...]
+
+
+#: Bars by the name of their length: kline_type.
+INTERVALS = {
+    "1m": 1, "5m": 2, "15m": 3, "30m": 4, "1h": 5, "2h": 6, "4h": 7, "1d": 8, "1w": 9, "1M": 10,
+}  # fmt: skip
+
+#: ``crypto`` is the general side: crypto, forex, metals, energy, CFD indices.
+MARKETS = {
+    "stock": Market(
+        "wss://quote.alltick.co/quote-stock-b-ws-api",
+        tuple(name for name in INTERVALS if name not in ("2h", "4h")),
+    ),
+    "crypto": Market("wss://quote.alltick.co/quote-b-ws-api", tuple(INTERVALS)),
+}
+
+
+class Plan(NamedTuple):
+    """What a token may do."""
+
+    connections: int
+    codes: int  # in a subscription of one kind on one connection
+    reconnect_s: float  # least time between two attempts to connect
+    calls: tuple[int, float]  # HTTP: of each method, in so many seconds
+    batch_s: float  # between two calls of batch-kline
+    calls_a_minute: int  # of all methods together
+    batch: int  # codes in a call of batch-kline
+
+
+PLANS = {
+    "free": Plan(1, 5, 10.0, (1, 10.0), 10.0, 10, 5),
+    "basic": Plan(1, 100, 3.0, (1, 1.0), 3.0, 60, 100),
+    "premium": Plan(3, 200, 3.0, (10, 1.0), 2.0, 600, 200),
+    "professional": Plan(10, 3000, 3.0, (20, 1.0), 1.0, 1200, 500),
+}
+
+
+def code(symbol: str) -> str:
+    """Return a symbol as it is, if it can be one of AllTick's codes; ValueError."""
+    if not isinstance(symbol, str):
+        raise TypeError(f"expected a symbol such as 'BTCUSDT', got {symbol!r}")
+    if not 0 < len(symbol) <= MAX_CODE_BYTES or not all("!" <= c <= "~" for c in symbol):
+        raise ValueError(
+            f"expected a symbol of 1 to {MAX_CODE_BYTES} printable characters such as 'BTCUSDT' or '700.HK', "
+            f"got {symbol!r}"
+        )
+    return symbol
+
+
+def reason(number: int) -> str:
+    """Return what a return code means."""
+    return _REASONS.get(number, "refused")
