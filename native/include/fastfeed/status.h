@@ -6,8 +6,13 @@
  * `stats()["rejected"]`; ff_reason_name() in rows.c changes together with this list. */
 typedef enum ff_reason {
     FF_EOK = 0,
-    FF_EMAGIC,     /* stream: a packet does not begin with its magic; framing is lost */
-    FF_ELENGTH,    /* stream: a length beyond the limit; framing is lost */
+    FF_EMAGIC,  /* stream: a packet does not begin with its magic; framing is lost */
+    FF_ELENGTH, /* stream: a length beyond the limit; framing is lost */
+    FF_EFRAME,  /* stream: a WebSocket frame that no server may send: reserved bits, masked */
+    FF_EFRAGMENT,  /* stream: a WebSocket fragment out of order, or a fragmented control frame
+                    */
+    FF_ECLOSE,     /* stream: a WebSocket close frame with a payload that it cannot have */
+    FF_EUTF8,      /* stream: text that is not UTF-8 */
     FF_ESHA1,      /* packet: the body does not have the digest of its header */
     FF_EPADDING,   /* packet: the padding of an encrypted body is wrong */
     FF_EFORMAT,    /* packet: a body format that is not protobuf */
