@@ -6,12 +6,12 @@
  * `stats()["rejected"]`; ff_reason_name() in rows.c changes together with this list. */
 typedef enum ff_reason {
     FF_EOK = 0,
-    FF_EMAGIC,     /* stream: a packet does not begin with its magic; framing is lost */
-    FF_ELENGTH,    /* stream: a length beyond the limit; framing is lost */
-    FF_ESHA1,      /* packet: the body does not have the digest of its header */
-    FF_EPADDING,   /* packet: the padding of an encrypted body is wrong */
-    FF_EFORMAT,    /* packet: a body format that is not protobuf */
-    FF_EVARINT,    /* packet: a varint of more than 64 bits, or longer than allowed */
+    FF_EMAGIC,   /* stream: a packet does not begin with its magic; framing is lost */
+    FF_ELENGTH,  /* stream: a length beyond the limit; framing is lost. Of AllTick a message */
+    FF_ESHA1,    /* packet: the body does not have the digest of its header */
+    FF_EPADDING, /* packet: the padding of an encrypted body is wrong */
+    FF_EFORMAT,  /* packet: a body format that is not protobuf */
+    FF_EVARINT,  /* packet: a varint of more than 64 bits, or longer than allowed */
     FF_ETRUNCATED, /* packet: a field that reaches beyond its message */
     FF_EGROUP,     /* packet: a protobuf group, which no message has */
     FF_ETAG,       /* packet: field number 0 or wire type 6 or 7 */
@@ -19,10 +19,14 @@ typedef enum ff_reason {
     FF_ESYMBOLS, /* packet: the symbol table is full */
     FF_ERETTYPE, /* packet: the vendor says that the push is an error */
     FF_EROWS,    /* packet: more rows than half of the ring */
-    FF_EMISSING, /* row: no price */
+    FF_EMISSING, /* row, of AllTick the message: no price */
     FF_ENOTFINITE, /* row: a price, volume or turnover that is not a finite number */
     FF_ETIME,      /* note: a time that cannot be read; the row is kept with time 0 */
     FF_ENOMEM,     /* the system has no more memory */
+    FF_EUTF8,      /* message: bytes that are not UTF-8 */
+    FF_EJSON,      /* message: not JSON, or not to its end */
+    FF_ENESTING,   /* message: JSON deeper than allowed */
+    FF_EVALUE,     /* message: a value that its key cannot have, or something needed lacks */
     FF_REASONS
 } ff_reason;
 
