@@ -182,6 +182,9 @@ const char *ff_reason_name(int reason) {
         [FF_ENOTFINITE] = "not_finite",
         [FF_ETIME] = "time",
         [FF_ENOMEM] = "memory",
+        [FF_EJSON] = "json",
+        [FF_ENESTING] = "nesting",
+        [FF_EVALUE] = "bad_value",
     };
     return reason >= 0 && reason < FF_REASONS ? names[reason] : "unknown";
 }

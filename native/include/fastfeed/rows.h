@@ -16,8 +16,9 @@ enum {
     FF_FLAG_CACHED =
         1, /* the vendor sent it from a cache, for example right after subscribing */
     FF_FLAG_BACKFILLED = 2, /* fetched later, after an interruption */
-    FF_FLAG_STALE = 4,      /* older than what was already delivered */
-    FF_FLAG_GAP = 8, /* the first row after a reconnect: rows may be missing before it */
+    FF_FLAG_STALE = 4, /* older than what was already delivered, or more than a minute old when
+                          it arrived (AllTick) */
+    FF_FLAG_GAP = 8,   /* the first row after a reconnect: rows may be missing before it */
 };
 
 /* One trade. */

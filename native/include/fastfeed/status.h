@@ -7,12 +7,12 @@
 typedef enum ff_reason {
     FF_EOK = 0,
     FF_EMAGIC,  /* stream: a packet does not begin with its magic; framing is lost */
-    FF_ELENGTH, /* stream: a length beyond the limit; framing is lost */
+    FF_ELENGTH, /* stream: a length beyond the limit; framing is lost. Of AllTick a message */
     FF_EFRAME,  /* stream: a WebSocket frame that no server may send: reserved bits, masked */
     FF_EFRAGMENT,  /* stream: a WebSocket fragment out of order, or a fragmented control frame
                     */
     FF_ECLOSE,     /* stream: a WebSocket close frame with a payload that it cannot have */
-    FF_EUTF8,      /* stream: text that is not UTF-8 */
+    FF_EUTF8,      /* stream: text that is not UTF-8; of other messages the message */
     FF_ESHA1,      /* packet: the body does not have the digest of its header */
     FF_EPADDING,   /* packet: the padding of an encrypted body is wrong */
     FF_EFORMAT,    /* packet: a body format that is not protobuf */
@@ -24,10 +24,13 @@ typedef enum ff_reason {
     FF_ESYMBOLS, /* packet: the symbol table is full */
     FF_ERETTYPE, /* packet: the vendor says that the push is an error */
     FF_EROWS,    /* packet: more rows than half of the ring */
-    FF_EMISSING, /* row: no price */
+    FF_EMISSING, /* row, of AllTick the message: no price */
     FF_ENOTFINITE, /* row: a price, volume or turnover that is not a finite number */
     FF_ETIME,      /* note: a time that cannot be read; the row is kept with time 0 */
     FF_ENOMEM,     /* the system has no more memory */
+    FF_EJSON,      /* message: not JSON, or not to its end */
+    FF_ENESTING,   /* message: JSON deeper than allowed */
+    FF_EVALUE,     /* message: a value that its key cannot have, or something needed lacks */
     FF_REASONS
 } ff_reason;
 

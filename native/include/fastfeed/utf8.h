@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Whether these bytes are UTF-8 (RFC 3629): nothing overlong, no surrogates, nothing above
- * U+10FFFF, nothing cut off. `data` may be NULL when `length` is 0. */
+/* Whether the bytes are UTF-8 (RFC 3629): no overlong forms, no surrogates, nothing beyond
+ * U+10FFFF, no character cut off at the end. Zero bytes are characters like any other. */
 bool ff_utf8_valid(const uint8_t *data, size_t length);
 
 #endif
