@@ -309,3 +309,50 @@ cdef extern from "fastfeed/opend_encode.h" nogil:
     size_t ff_opend_encode_ticks(uint8_t *out, size_t capacity, uint32_t serial,
                                  const ff_opend_out_security *security, const ff_opend_out_tick *ticks,
                                  size_t count, double recv_time, int32_t push_data_type)
+
+
+cdef extern from "fastfeed/alltick.h" nogil:
+    enum:
+        FF_ALLTICK_MAX_MESSAGE
+        FF_ALLTICK_NEED_MORE
+        FF_ALLTICK_MESSAGE
+        FF_ALLTICK_ROWS_FULL
+        FF_ALLTICK_HANDSHAKE
+
+    ctypedef struct ff_alltick_decoder:
+        ff_symbols *symbols
+        int64_t recv_ns
+        size_t depth
+        bint learn
+        uint64_t *dropped
+        uint64_t cut_levels
+        uint64_t odd_seqs
+        uint64_t odd_directions
+        uint64_t unknown_codes
+        uint64_t unknown_numbers
+        uint64_t non_json
+        uint64_t unwanted
+
+    ctypedef struct ff_alltick_seen:
+        bint sideless
+
+    ctypedef struct ff_alltick_counters:
+        uint64_t bytes
+        uint64_t messages
+        uint64_t frames
+        uint64_t duplicates
+        uint64_t *rejected
+
+    ctypedef struct ff_alltick:
+        ff_window window
+        ff_sink sink
+        ff_alltick_decoder decoder
+        bint upgraded
+        ff_alltick_counters counters
+
+    int ff_alltick_init(ff_alltick *m, size_t window_bytes, size_t max_message, ff_symbols *symbols)
+    void ff_alltick_free(ff_alltick *m)
+    void ff_alltick_reset(ff_alltick *m)
+    ff_alltick_seen *ff_alltick_seen_of(ff_alltick *m, uint32_t symbol)
+    int ff_alltick_take(ff_alltick *m, const uint8_t *data, size_t length)
+    int ff_alltick_process(ff_alltick *m, ff_ws_message *message)

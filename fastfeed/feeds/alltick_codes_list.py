@@ -46,7 +46,9 @@ class CodeList:
         self._turn = turn
         self._wanted: dict[str, None] = {}
         self._granted: dict[str, None] = {}
-        self._confirmed: list[str] | None = []  # AllTick's own list; None when a refusal made it unknown
+        self._confirmed: (
+            list[str] | None
+        ) = []  # AllTick's own list; None when a refusal made it unknown
         self._changing = asyncio.Lock()
         self._next: asyncio.Task[dict[str, RequestError]] | None = None
 

@@ -57,7 +57,6 @@ _UNANSWERED = 2  # heartbeats
 _MOST_IDS = 1 << 31
 
 _REFUSED_TOKEN = (401, 403)
-WILL_CLOSE = 606
 
 
 class Pacer:
@@ -72,9 +71,7 @@ class Pacer:
         another.
     """
 
-    def __init__(
-        self, others: list[Pacer], *, own_s: float = 1.1, others_s: float = 3.1
-    ) -> None:
+    def __init__(self, others: list[Pacer], *, own_s: float = 1.1, others_s: float = 3.1) -> None:
         self._others = others
         self._own_s = own_s
         self._others_s = others_s
@@ -155,7 +152,9 @@ class AlltickSession:
         self._now = 0.0
         self._deadline = 0.0  # of the upgrade
         self._queue: deque[_Request] = deque()
-        self._sent: dict[int, tuple[float, _Request]] = {}  # by seq_id; the time when it is given up
+        self._sent: dict[
+            int, tuple[float, _Request]
+        ] = {}  # by seq_id; the time when it is given up
         self._output: list[bytes] = []
         self._heartbeat_at = 0.0
         self._unanswered = 0
@@ -264,6 +263,10 @@ class AlltickSession:
         self._queue.clear()
         for request in waiting:
             request.done(error)
+
+    def lost(self, text: str) -> None:
+        """End the session: the connection is gone, for a reason of the peer's or the network's."""
+        self.close(ConnectError(text))
 
     def take_output(self) -> bytes:
         """Return the bytes to send, and forget them."""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -29,7 +30,7 @@ from fastfeed.hub import Hub, Streams
 from fastfeed.schema import BOOK_DEPTH
 from fastfeed.stream import Stream
 
-__all__ = ["Feed"]
+__all__ = ["Feed", "check_options"]
 
 _logger = logging.getLogger(__name__)
 
@@ -76,7 +77,8 @@ class Feed(Streams):
         self._backoff = backoff if backoff is not None else Backoff()
         self._wanted: dict[str, dict[str, None]] = {}  # kind: symbols
         self._granted: set[tuple[str, str]] = set()  # (symbol, kind), on the present connection
-        self._asking = asyncio.Lock()  # one change of the subscriptions at a time
+        # One change of the subscriptions at a time.
+        self._asking: AbstractAsyncContextManager[Any] = asyncio.Lock()
         self._events: Callbacks[Event] = Callbacks("event")
         self._connections = 0
         self._opened = False
@@ -433,15 +435,21 @@ class Feed(Streams):
                 resubscribing.cancel()
 
     async def _connect_again(self) -> asyncio.Future[Exception | None]:
+        failure: FastfeedError | None = None
         while True:
-            await asyncio.sleep(self._backoff.pause_s())
+            await asyncio.sleep(self._pause_s(failure))
             try:
                 lost = await self._connect()
             except FastfeedError as error:
+                failure = error
                 self._emit("connect_failed", str(error), code=error.code)
             else:
                 self._is_up()
                 return lost
+
+    def _pause_s(self, failure: FastfeedError | None) -> float:
+        """Return how long to wait before the next attempt; `failure` is that of the one before."""
+        return self._backoff.pause_s()
 
     async def _resubscribe(self, lost_ns: int) -> None:
         """Ask for everything again; for what is refused, ask again later."""
@@ -501,3 +509,19 @@ class Feed(Streams):
                 kinds = tuple(kind for kind, symbols in self._wanted.items() if symbol in symbols)
                 groups.setdefault(kinds, []).append(symbol)
         return [(symbols, kinds) for kinds, symbols in groups.items()]
+
+
+def check_options(
+    hub: Hub | None, book_depth: int | None, backoff: Backoff | None, **seconds: float
+) -> None:
+    """Check the options that the feeds of all vendors have; ValueError, TypeError."""
+    for name, value in seconds.items():
+        may_be_0 = name in ("wait_s", "rate_limit_wait_s")
+        if not 0 <= value < float("inf") or (value == 0 and not may_be_0):
+            raise ValueError(f"expected {name} in seconds, more than 0, got {value!r}")
+    if hub is not None and not isinstance(hub, Hub):
+        raise TypeError(f"expected a Hub, got {hub!r}")
+    if hub is not None and book_depth is not None:
+        raise ValueError("expected either a hub or a book_depth: the hub has its own")
+    if backoff is not None and not isinstance(backoff, Backoff):
+        raise TypeError(f"expected a Backoff, got {backoff!r}")

@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
@@ -99,9 +100,14 @@ class Connection(asyncio.BufferedProtocol):
 
 
 async def open_connection(
-    host: str, port: int, timeout_s: float, make: Callable[[], Connection]
+    host: str,
+    port: int,
+    timeout_s: float,
+    make: Callable[[], Connection],
+    *,
+    tls: ssl.SSLContext | None = None,
 ) -> Connection:
-    """Connect a socket to a new `Connection`.
+    """Connect a socket to a new `Connection`, with `tls` encrypted and verified by it.
 
     Raises
     ------
@@ -111,7 +117,7 @@ async def open_connection(
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout_s):
-            transport, connection = await loop.create_connection(make, host, port)
+            transport, connection = await loop.create_connection(make, host, port, ssl=tls)
         sock: Any = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         receive_buffer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)

@@ -1,0 +1,27 @@
+from typing import Any
+
+from typing_extensions import Buffer
+
+from fastfeed._core.machine import Machine
+from fastfeed._core.symbols import SymbolTable
+
+HANDSHAKE: int
+CLOSING: int
+
+class AlltickMachine(Machine):
+    def __init__(
+        self,
+        symbols: SymbolTable,
+        *,
+        window_bytes: int = ...,
+        depth: int = ...,
+        limit_bytes: int = ...,
+        learn: bool = ...,
+    ) -> None: ...
+    def expect(self, symbol: str, sided: bool = ...) -> None: ...
+    def feed(self, data: Buffer, recv_ns: int | None = None) -> None: ...
+    def upgraded(self, rest: bytes) -> list[tuple[int, bytes]] | None: ...
+    def reset(self) -> None: ...
+    @property
+    def messages(self) -> int: ...
+    def stats(self) -> dict[str, Any]: ...

@@ -1,0 +1,205 @@
+"""AllTick's machine: received bytes in, rows into rings, other messages out for the session."""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t, uint32_t
+
+from fastfeed._core.machine cimport Machine, now_ns
+from fastfeed._core.native cimport (
+    FF_ALLTICK_HANDSHAKE,
+    FF_ALLTICK_MAX_MESSAGE,
+    FF_ALLTICK_MESSAGE,
+    FF_ALLTICK_NEED_MORE,
+    FF_ALLTICK_ROWS_FULL,
+    FF_ETIME,
+    FF_REASONS,
+    FF_STREAM_BOOKS,
+    FF_STREAM_TICKS,
+    ff_alltick_free,
+    ff_alltick_init,
+    ff_alltick_process,
+    ff_alltick_reset,
+    ff_alltick_seen,
+    ff_alltick_seen_of,
+    ff_alltick_take,
+    ff_reason_name,
+    ff_ws_close_code,
+    ff_ws_message,
+)
+from fastfeed._core.symbols cimport SymbolTable
+
+cimport cython
+from fastfeed.errors import RemoteProtocolError
+
+#: Opcodes of what the session gets besides WebSocket's own: bytes of the handshake, and what a close frame to the
+#: server shall say.
+HANDSHAKE = FF_ALLTICK_HANDSHAKE
+CLOSING = FF_ALLTICK_HANDSHAKE + 1
+
+
+@cython.final
+cdef class AlltickMachine(Machine):
+    """The receiving side of one AllTick connection, without a socket.
+
+    `received()` returns what is not rows, as a list of (opcode, payload), or None. Until `upgraded()` is called,
+    that is all that comes, with the opcode `HANDSHAKE`. When the stream cannot be followed any more, `error` becomes
+    a `RemoteProtocolError`, the last entry has the opcode `CLOSING`, and everything further is ignored until
+    `reset()`.
+
+    Parameters
+    ----------
+    symbols
+        Where symbols go.
+    limit_bytes : int
+        Longest message that is believed, at most 1 MiB.
+    window_bytes : int
+        What a single read may bring.
+    depth : int
+        Levels of the books' rows.
+    learn : bool
+        Decode codes that nobody has asked for, as well.
+    """
+
+    def __cinit__(self, SymbolTable symbols not None, *, size_t window_bytes=1 << 18, size_t depth=10,
+                  size_t limit_bytes=FF_ALLTICK_MAX_MESSAGE, bint learn=False):
+        if not 1024 <= limit_bytes <= FF_ALLTICK_MAX_MESSAGE:
+            raise ValueError(f"expected limit_bytes of 1024 to {FF_ALLTICK_MAX_MESSAGE}, got {limit_bytes}")
+        if ff_alltick_init(&self.machine, window_bytes, limit_bytes, &symbols.table) < 0:
+            raise MemoryError("no memory for a receive window")
+        self.window = &self.machine.window
+        self.sink = &self.machine.sink
+        self.recv_ns = &self.machine.decoder.recv_ns
+        self.machine.decoder.depth = depth
+        self.machine.decoder.learn = learn
+
+    def __dealloc__(self):
+        ff_alltick_free(&self.machine)
+
+    def listen(self, int stream, ring, deliver, latest=None):
+        if stream != FF_STREAM_TICKS and stream != FF_STREAM_BOOKS:
+            raise ValueError(f"expected the stream of ticks or books, got {stream}")
+        Machine.listen(self, stream, ring, deliver, latest)
+
+    def expect(self, str symbol not None, bint sided=True):
+        """Decode a symbol from now on.
+
+        With `sided` false, what its ticks say of buyer and seller is left out.
+        """
+        cdef uint32_t number = self.symbols.intern(symbol)
+        cdef ff_alltick_seen *seen = ff_alltick_seen_of(&self.machine, number)
+        if seen == NULL:
+            raise MemoryError("no memory for another symbol")
+        seen.sideless = not sided
+
+    def feed(self, data, recv_ns=None):
+        """Decode one message.
+
+        Parameters
+        ----------
+        data : bytes-like
+            The payload, without a WebSocket frame.
+        recv_ns : int, optional
+            The time of reception for the rows; now, if not given.
+
+        Raises
+        ------
+        BufferError, TypeError
+            Not bytes.
+        """
+        cdef Py_buffer buffer
+        self.enter()
+        self.recv_ns[0] = now_ns() if recv_ns is None else recv_ns
+        PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE)
+        try:
+            ff_alltick_take(&self.machine, <const uint8_t *>buffer.buf, buffer.len)
+        finally:
+            PyBuffer_Release(&buffer)
+        if self.sink.dirty:
+            self.publish()
+
+    def upgraded(self, bytes rest not None):
+        """Go on behind the handshake, of which `rest` is left; returns what `received()` does."""
+        cdef const uint8_t *p = rest
+        cdef size_t left = 0
+        self.enter()
+        self.machine.upgraded = True
+        self.machine.counters.bytes -= len(rest)  # counted again where they are used
+        self.begun_at = self.machine.counters.bytes
+        if rest:
+            self.keep(p, len(rest))
+        return self.process(&p, &left)
+
+    cdef list process(self, const uint8_t **p, size_t *left):
+        cdef ff_ws_message message
+        cdef list messages = None
+        cdef int status
+        while True:
+            status = ff_alltick_process(&self.machine, &message)
+            if status == FF_ALLTICK_NEED_MORE:
+                break
+            if status == FF_ALLTICK_MESSAGE:
+                if messages is None:
+                    messages = []
+                messages.append((message.opcode,
+                                 PyBytes_FromStringAndSize(<const char *>message.data, message.length)))
+            elif status == FF_ALLTICK_ROWS_FULL:
+                self.publish()
+            else:
+                if self.error is None:
+                    if messages is None:
+                        messages = []
+                    self.fail(-status, messages)
+                break
+        if self.sink.dirty:
+            self.publish()
+        return messages
+
+    def reset(self):
+        """Forget the stream and its error, for a new connection, which begins with the handshake. Counters go on,
+        and what is known of the symbols' last ticks.
+        """
+        self.enter()
+        ff_alltick_reset(&self.machine)
+        self.error = None
+
+    cdef int fail(self, int reason, list messages) except -1:
+        cdef uint64_t offset = self.machine.counters.bytes - self.begun_at
+        cdef bytes data = PyBytes_FromStringAndSize(<const char *>self.window.data + self.window.start,
+                                                    min(<size_t>16, self.window.end - self.window.start))
+        cdef unsigned code = ff_ws_close_code(reason)
+        messages.append((CLOSING, code.to_bytes(2, "big")))
+        self.error = RemoteProtocolError(
+            f"the WebSocket stream is broken ({ff_reason_name(reason).decode()}) at byte {offset}",
+            source="alltick", offset=offset, data=data,
+        )
+        return 0
+
+    @property
+    def messages(self):
+        """Complete messages received, and control frames."""
+        return self.machine.counters.messages
+
+    def stats(self):
+        """Return the counters; see `fastfeed.AllTick.stats`."""
+        cdef int i
+        rejected = {}
+        for i in range(FF_REASONS):
+            if self.machine.counters.rejected[i]:
+                rejected[ff_reason_name(i).decode()] = self.machine.counters.rejected[i]
+        return {
+            "bytes": self.machine.counters.bytes,
+            "messages": self.machine.counters.messages,
+            "ticks": self.sink.rows[FF_STREAM_TICKS],
+            "books": self.sink.rows[FF_STREAM_BOOKS],
+            "duplicates": self.machine.counters.duplicates,
+            "cut_levels": self.machine.decoder.cut_levels,
+            "frames": self.machine.counters.frames,
+            "unwanted": self.machine.decoder.unwanted,
+            "unknown_codes": self.machine.decoder.unknown_codes,
+            "unknown_numbers": self.machine.decoder.unknown_numbers,
+            "non_json": self.machine.decoder.non_json,
+            "odd_sequences": self.machine.decoder.odd_seqs,
+            "odd_directions": self.machine.decoder.odd_directions,
+            "unreadable_times": self.machine.decoder.dropped[<int>FF_ETIME],
+            "rejected": rejected,
+        }

@@ -1,0 +1,526 @@
+"""The AllTick feed: trades and order books over WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import ssl
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
+from urllib.parse import quote, urlsplit
+
+from fastfeed._core.alltick import AlltickMachine
+from fastfeed.errors import (
+    AuthError,
+    ConfigError,
+    ConnectError,
+    FastfeedError,
+    RateLimitError,
+    SubscriptionError,
+)
+from fastfeed.feeds.alltick_codes_list import CodeList
+from fastfeed.feeds.alltick_pulls import AlltickPulls
+from fastfeed.feeds.alltick_session import AlltickSession, Pacer
+from fastfeed.feeds.backoff import Backoff
+from fastfeed.feeds.feed import check_options
+from fastfeed.feeds.session import Link
+from fastfeed.feeds.transport import Connection, open_connection
+from fastfeed.hub import Hub
+from fastfeed.protocols.alltick_codes import KINDS, MARKETS, PLANS, Plan, code
+from fastfeed.schema import BOOK_DEPTH
+
+__all__ = ["AllTick"]
+
+Market = Literal["stock", "crypto"]
+PlanName = Literal["free", "basic", "premium", "professional"]
+
+_MAX_POLL_S = 0.5
+_TOO_MANY_CONNECTIONS_S = 15.0  # pause after the upgrade was refused with 429
+_TOO_FAST_S = 10.0  # and after 606
+_REFUSED_TOKEN_S = 300.0
+_WILL_CLOSE = 606
+_WS_SUFFIX, _HTTP_SUFFIX = "-ws-api", "-api"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Address:
+    """Where to connect to."""
+
+    tls: bool
+    host: str
+    port: int
+    path: str  #: of the WebSocket
+    http: str  #: what the names of HTTP methods follow
+
+    @property
+    def host_header(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+    @classmethod
+    def of(cls, url: str, market: str) -> _Address:
+        """Read a ``ws://`` or ``wss://`` URL; ConfigError."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except (ValueError, AttributeError):
+            raise ConfigError("expected url to be a ws:// or wss:// address") from None
+        if parts.scheme not in ("ws", "wss") or not host or "@" in parts.netloc:
+            raise ConfigError("expected url to be a ws:// or wss:// address")
+        if parts.query or parts.fragment:
+            raise ConfigError("expected url without a query: the token is an option of its own")
+        tls = parts.scheme == "wss"
+        usual = urlsplit(MARKETS[market].url).path
+        path = parts.path if parts.path.strip("/") else usual
+        base = path if path.endswith(_WS_SUFFIX) else usual
+        scheme = "https" if tls else "http"
+        http = f"{scheme}://{parts.netloc}{base.removesuffix(_WS_SUFFIX)}{_HTTP_SUFFIX}/"
+        return cls(tls, host, port or (443 if tls else 80), path, http)
+
+
+class AllTick(AlltickPulls):
+    """A feed from AllTick: ``ticks`` and ``books``.
+
+    Parameters
+    ----------
+    token : str, optional
+        Default: the environment's `ALLTICK_TOKEN`. It is shown nowhere.
+    market : {"stock", "crypto"}
+        Stocks and indices, or all else: crypto, forex, metals, energy. The two do not share symbols.
+    url : str, optional
+        ``ws://`` or ``wss://`` address without the token, for a simulator or a proxy; HTTP requests go to the
+        same host. Default: the vendor's.
+    plan : {"free", "basic", "premium", "professional"}
+        The token's, for its limits: connections, symbols on each, pace.
+    hub : Hub, optional
+        Where rows and symbols go; one of its own by default.
+    book_depth : int, optional
+        Levels of each side that rows of books keep; AllTick has at most 10. With a hub, the hub says it.
+    wait_s : float
+        How long to try when nothing listens at first. Default: not at all.
+    connect_timeout_s, request_timeout_s : float
+        For the connection and the handshake; for a reply by HTTP.
+    rate_limit_wait_s : float
+        Longest wait of a pull that the plan allows only so often; where it would be longer, RateLimitError.
+    limit_bytes : int
+        Longest message that is believed, at most 1 MiB.
+    window_bytes : int
+        Memory for one read.
+    backoff : Backoff, optional
+        Pauses between attempts to come back, never shorter than what the plan asks for: by default 4 s at first,
+        doubling up to 60 s, with jitter.
+    ssl_context : ssl.SSLContext, optional
+        For ``wss://``. Default: Python's, which verifies the certificate.
+
+    Notes
+    -----
+    AllTick replaces lists of symbols, at most one a second. `subscribe()` and `unsubscribe()` add and remove: they
+    return when AllTick has answered, and calls that come together make one request.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = tuple(KINDS)
+
+    def __init__(
+        self,
+        *,
+        token: str | None = None,
+        market: Market = "stock",
+        url: str | None = None,
+        plan: PlanName = "basic",
+        hub: Hub | None = None,
+        book_depth: int | None = None,
+        wait_s: float = 0.0,
+        connect_timeout_s: float = 10.0,
+        request_timeout_s: float = 12.0,
+        rate_limit_wait_s: float = 35.0,
+        limit_bytes: int = 1 << 20,
+        window_bytes: int = 1 << 18,
+        backoff: Backoff | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        for name, value, known in (("market", market, MARKETS), ("plan", plan, PLANS)):
+            if value not in known:
+                raise ValueError(f"expected a {name} ({', '.join(known)}), got {value!r}")
+        if token is None:
+            token = os.environ.get("ALLTICK_TOKEN")
+        if not token:
+            raise ConfigError("expected a token: give token=, or ALLTICK_TOKEN in the environment")
+        check_options(
+            hub,
+            book_depth,
+            backoff,
+            wait_s=wait_s,
+            connect_timeout_s=connect_timeout_s,
+            request_timeout_s=request_timeout_s,
+            rate_limit_wait_s=rate_limit_wait_s,
+        )
+        self._address = _Address.of(MARKETS[market].url if url is None else url, market)
+        super().__init__(
+            f"alltick://{market}" if url is None else f"alltick://{market}?url={url}",
+            hub=hub,
+            wait_s=wait_s,
+            up_timeout_s=request_timeout_s,
+            backoff=backoff if backoff is not None else Backoff(4.0, 60.0),
+            book_depth=BOOK_DEPTH if book_depth is None else book_depth,
+        )
+        self.market: Market = market
+        self.plan = PLANS[plan]
+        self._token = token
+        self._connect_timeout_s = connect_timeout_s
+        self._ssl_context = ssl_context
+        self._machine = AlltickMachine(
+            self.hub.symbols,
+            limit_bytes=limit_bytes,
+            window_bytes=window_bytes,
+            depth=self.hub.book_depth,
+        )
+        self._pacers: list[Pacer] = []  # of all connections of the token
+        self._pacer = Pacer(self._pacers)
+        self._is_line = False  # one of another feed's further connections
+        self._link: Link[AlltickSession] | None = None
+        self._unmatched_replies = 0
+        self._returned: dict[int, int] = {}
+        self._attempted_at = float("-inf")
+        self._too_fast = False  # the last connection was closed for it
+        self._lists = {
+            kind: CodeList(kind, self._request, self._turn_to_ask) for kind in self.kinds
+        }
+        self._lines: list[AllTick] = []  # further connections
+        self._places: dict[str, dict[str, AllTick]] = {kind: {} for kind in self.kinds}
+        self._placing = asyncio.Lock()
+        self._asking = contextlib.nullcontext()  # the lists put changes in order, and together
+        self._prepare_pulls(
+            self.plan,
+            self._address.http,
+            token,
+            timeout_s=request_timeout_s,
+            rate_limit_wait_s=rate_limit_wait_s,
+            ssl_context=ssl_context,
+        )
+        self._options = {
+            "token": token, "market": market, "url": url, "plan": plan, "hub": self.hub,
+            "connect_timeout_s": connect_timeout_s, "request_timeout_s": request_timeout_s,
+            "limit_bytes": limit_bytes, "window_bytes": window_bytes, "ssl_context": ssl_context,
+        }  # fmt: skip
+
+    # connection
+
+    async def _connect(self) -> asyncio.Future[Exception | None]:
+        loop = asyncio.get_running_loop()
+        await self._turn_to_connect()
+        self._attempted_at = loop.time()
+        self._pacer.begin(loop.time())
+        address = self._address
+        session = AlltickSession(
+            address.host_header,
+            f"{address.path}?token={quote(self._token, safe='')}",
+            self._pacer,
+            connect_timeout_s=self._connect_timeout_s,
+        )
+        link = Link(session)
+
+        def on_messages(messages: list[tuple[int, bytes]] | None) -> None:
+            while messages is not None:
+                rest = session.receive(messages, loop.time())
+                messages = None if rest is None else self._machine.upgraded(rest)
+            link.carry_out()
+
+        def on_lost(why: Exception | None) -> None:
+            self._forget(link, why)
+
+        self._machine.reset()
+        link.connection = await open_connection(
+            address.host,
+            address.port,
+            self._connect_timeout_s,
+            lambda: Connection(self._machine, on_messages, on_lost),
+            tls=address.tls and (self._ssl_context or ssl.create_default_context()),
+        )
+        if session.error is not None:  # lost as soon as it stood
+            raise session.error
+        self._link = link
+        try:
+            if self._closed:
+                raise ConnectError(f"the feed {self.url} was closed while it connected")
+            session.start(loop.time())
+            link.carry_out()
+            self._poll(link)
+            await link.ready
+            if session.error is not None:
+                raise session.error
+        except BaseException:
+            self._disconnect()
+            raise
+        return link.lost
+
+    async def _turn_to_connect(self) -> None:
+        """Wait until the plan allows another connection."""
+        while True:
+            now = asyncio.get_running_loop().time()
+            at = max(self._pacer.free_at(), self._attempted_at + self.plan.reconnect_s)
+            if at <= now:
+                return
+            await asyncio.sleep(at - now)
+
+    def _pause_s(self, error: FastfeedError | None) -> float:
+        least = self.plan.reconnect_s
+        if isinstance(error, AuthError):
+            least = _REFUSED_TOKEN_S
+        elif isinstance(error, RateLimitError):
+            least = _TOO_MANY_CONNECTIONS_S
+        elif self._too_fast:
+            least = _TOO_FAST_S
+        self._too_fast = False
+        return max(least, super()._pause_s(error))
+
+    def _disconnect(self) -> None:
+        link = self._link
+        if link is not None:
+            self._forget(link, ConnectError(f"the connection to {self.url} was given up"))
+            assert link.connection is not None
+            link.connection.abort()
+
+    def _forget(self, link: Link[AlltickSession], why: Exception | None) -> None:
+        """Take leave of a connection; with it end its session and AllTick's lists."""
+        session = link.session
+        if isinstance(why, FastfeedError):
+            session.close(why)
+        else:
+            text = str(why) if why else "closed by the peer"
+            session.lost(f"connection to {self.url} lost: {text}")
+        link.carry_out()
+        if link.poll_timer is not None:
+            link.poll_timer.cancel()
+        if self._link is link:
+            self._link = None
+            self._unmatched_replies += session.unmatched_replies
+            for number, times in session.returned.items():
+                self._returned[number] = self._returned.get(number, 0) + times
+            self._too_fast = _WILL_CLOSE in session.returned
+            for codes in self._lists.values():
+                codes.clear()
+            self._granted.clear()
+        if not link.lost.done():
+            link.lost.set_result(session.error)
+
+    def _poll(self, link: Link[AlltickSession]) -> None:
+        loop = asyncio.get_running_loop()
+        link.session.poll(loop.time(), self._machine.messages)
+        link.carry_out()
+        delay = min(max(link.session.due(loop.time()), 0.001), _MAX_POLL_S)
+        if link is self._link:
+            link.poll_timer = loop.call_later(delay, self._poll, link)
+
+    async def _request(self, number: int, data: dict[str, Any]) -> None:
+        link = self._link
+        if link is None:
+            raise ConnectError(f"{self.url} is not connected")
+        loop = asyncio.get_running_loop()
+        granted: asyncio.Future[None] = loop.create_future()
+
+        def done(error: FastfeedError | None) -> None:
+            if granted.done():
+                return
+            if error is not None:
+                granted.set_exception(error)
+            else:
+                granted.set_result(None)
+
+        link.session.request(number, data, loop.time(), done)
+        link.carry_out()
+        await granted
+
+    async def _turn_to_ask(self) -> None:
+        """Wait until a request may be sent."""
+        await asyncio.sleep(0)
+        while (left_s := self._pacer.free_at() - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(left_s)
+
+    # subscriptions
+
+    def _canonical(self, symbol: str) -> str:
+        return code(symbol)
+
+    async def subscribe(self, symbols: str | Iterable[str], *kinds: str) -> None:
+        """Ask for live rows of symbols; see `Feed.subscribe`.
+
+        Calls that come together make one request to AllTick. Symbols for which the connection has no more room
+        go to further connections of the plan, which are made when they are needed.
+        """
+        await super().subscribe(symbols, *kinds)
+
+    async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...], *, again: bool) -> None:
+        for kind in kinds:
+            stream = self.hub.stream(kind)
+            self._machine.listen(stream.number, stream.ring, stream.deliver, stream.table)
+        async with self._placing:
+            parts, crowded = await self._place(symbols, kinds)
+            mine = parts.pop(self, [])
+            for symbol in mine:
+                self._machine.expect(
+                    symbol, sided=self.market == "stock" or symbol.endswith("USDT")
+                )
+            asked = [self._subscribe_here(mine, kind) for kind in kinds if mine]
+            asked += [line.subscribe(some, *kinds) for line, some in parts.items()]
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        refused = dict.fromkeys(crowded)
+        reasons: list[BaseException] = []
+        for outcome in outcomes:
+            if isinstance(outcome, SubscriptionError):
+                refused.update(dict.fromkeys(outcome.symbols))
+            if isinstance(outcome, BaseException):
+                reasons.append(outcome)
+        for symbol in refused:
+            for kind in kinds:
+                if (symbol, kind) not in self._granted:
+                    self._places[kind].pop(symbol, None)
+        others = [error for error in reasons if not isinstance(error, SubscriptionError)]
+        if others:
+            raise others[0]
+        if refused:
+            first = reasons[0] if reasons else None
+            assert first is None or isinstance(first, SubscriptionError)
+            raise _refusal(tuple(refused), len(symbols), first, self.plan)
+
+    async def _subscribe_here(self, symbols: list[str], kind: str) -> None:
+        """Subscribe on this connection."""
+        refused = await self._lists[kind].change(add=symbols)
+        for symbol in symbols:
+            if symbol not in refused:
+                self._wanted.setdefault(kind, {})[symbol] = None
+                self._granted.add((symbol, kind))
+        mine = [symbol for symbol in symbols if symbol in refused]
+        if mine:
+            error = refused[mine[0]]
+            raise SubscriptionError(
+                str(error), symbols=tuple(mine), code=error.code, text=error.text
+            )
+
+    async def _place(
+        self, symbols: list[str], kinds: tuple[str, ...]
+    ) -> tuple[dict[AllTick, list[str]], list[str]]:
+        """Give each symbol a connection; return what each one gets, and the symbols for which there is no room."""
+        parts: dict[AllTick, list[str]] = {}
+        crowded: list[str] = []
+        used = {
+            (kind, line): number
+            for kind in self.kinds
+            for line, number in Counter(self._places[kind].values()).items()
+        }
+        for symbol in symbols:
+            line = next(
+                (self._places[k][symbol] for k in self.kinds if symbol in self._places[k]), None
+            )
+            new = [kind for kind in kinds if symbol not in self._places[kind]]
+            if line is None:
+                line = await self._line_with_room(used, new)
+            if line is None or any(used.get((kind, line), 0) >= self.plan.codes for kind in new):
+                crowded.append(symbol)
+                continue
+            for kind in new:
+                self._places[kind][symbol] = line
+                used[kind, line] = used.get((kind, line), 0) + 1
+            parts.setdefault(line, []).append(symbol)
+        return parts, crowded
+
+    async def _line_with_room(
+        self, used: dict[tuple[str, AllTick], int], kinds: list[str]
+    ) -> AllTick | None:
+        for line in (self, *self._lines):
+            if all(used.get((kind, line), 0) < self.plan.codes for kind in kinds):
+                return line
+        if self._is_line or len(self._lines) + 1 >= self.plan.connections:
+            return None
+        line = AllTick(**self._options)
+        line._is_line = True
+        line._pacers = self._pacers
+        line._pacer = Pacer(self._pacers)
+        line.on_event(self._events)
+        await line.open()
+        self._lines.append(line)
+        return line
+
+    async def unsubscribe(self, symbols: str | Iterable[str], *kinds: str) -> None:
+        """Give up symbols; see `Feed.unsubscribe`."""
+        names = self._canonical_symbols(symbols)
+        await super().unsubscribe(names, *kinds)
+        for line in self._lines:
+            await line.unsubscribe(names, *kinds)
+        for kind in map(self._canonical_kind, kinds or self.kinds):
+            for name in names:
+                self._places[kind].pop(name, None)
+
+    async def _unsubscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
+        gone = [(symbol, kind) for symbol in symbols for kind in kinds]
+        self._granted.difference_update(gone)
+        await asyncio.gather(*(self._lists[kind].change(remove=symbols) for kind in kinds))
+
+    def subscribed(self, kind: str) -> tuple[str, ...]:
+        """Return the symbols subscribed to a kind, also those that wait for the connection to come back."""
+        return super().subscribed(kind) + tuple(
+            s for line in self._lines for s in line.subscribed(kind)
+        )
+
+    async def close(self) -> None:
+        """Disconnect for good. Loops over the streams end, unless the hub is shared."""
+        for line in self._lines:
+            await line.close()
+        await super().close()
+
+    # counters
+
+    def stats(self) -> dict[str, Any]:
+        """Return counters since the feed was made, of all its connections together.
+
+        As `Feed.stats`, and `returned`: how often AllTick answered with each code. `bytes`; `messages`, and of
+        those `frames`: no pushes; `ticks`, `books`: rows; `duplicates`: ticks that came again after a reconnect;
+        `cut_levels`: levels of books that had no room; `unwanted`: pushes that nobody listens to;
+        `unknown_codes`: rows of symbols that were not subscribed; `unknown_numbers`, `non_json`: messages ignored;
+        `odd_sequences`, `odd_directions`, `unreadable_times`: rows kept without what could not be; `rejected`:
+        messages, by reason.
+        """
+        total = super().stats()
+        for line in self._lines:
+            total = _added(total, line.stats())
+        return total
+
+    def _machine_stats(self) -> dict[str, Any]:
+        returned = dict(self._returned)
+        unmatched = self._unmatched_replies
+        if self._link is not None:
+            unmatched += self._link.session.unmatched_replies
+            returned = _added(returned, self._link.session.returned)
+        return {**self._machine.stats(), "unmatched_replies": unmatched, "returned": returned}
+
+
+def _added(one: dict[Any, Any], other: dict[Any, Any]) -> dict[Any, Any]:
+    """Return the sums of equal keys; of flags whether both are set."""
+    total = dict(one)
+    for key, value in other.items():
+        if key not in total:
+            total[key] = value
+        elif isinstance(value, dict):
+            total[key] = _added(total[key], value)
+        else:
+            total[key] = total[key] and value if isinstance(value, bool) else total[key] + value
+    return total
+
+
+def _refusal(
+    symbols: tuple[str, ...], asked: int, first: SubscriptionError | None, plan: Plan
+) -> SubscriptionError:
+    shown = ", ".join(symbols[:5]) + (", ..." if len(symbols) > 5 else "")
+    why = (
+        f"the plan has {plan.connections} connections of {plan.codes} symbols"
+        if first is None
+        else str(first)
+    )
+    return SubscriptionError(
+        f"{len(symbols)} of {asked} symbols ({shown}) cannot be subscribed: {why}",
+        symbols=symbols,
+        code=None if first is None else first.code,
+        text="" if first is None else first.text,
+    )

@@ -1,0 +1,395 @@
+"""What one asks AllTick for by HTTP: the latest trades and books, and bars.
+
+A plan allows only so many requests: a pull waits for its turn. Requests go out in threads, so none delays a push.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import ssl
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any, overload
+from urllib.parse import quote
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeed._core.alltick import decode_reply
+from fastfeed.errors import (
+    AuthError,
+    ConnectError,
+    RateLimitError,
+    RemoteProtocolError,
+    RequestError,
+    RequestTimeout,
+)
+from fastfeed.feeds.feed import Feed
+from fastfeed.feeds.rate_limit import RateLimit
+from fastfeed.protocols.alltick_codes import INTERVALS, MARKETS, Plan, reason
+from fastfeed.schema import dtype
+
+__all__ = ["AlltickPulls"]
+
+_MARGIN_S = 0.1  # of the windows of rate limits: requests do not all travel as fast
+_MOST_BYTES = 16 << 20  # of a reply
+_BATCH = 50  # codes in a request: the address has to hold them
+_MOST_BARS = 500
+_MOST_BARS_OF_MANY = 2
+_REFUSED_TOKEN = (401, 403)
+_TOO_FAST = (429, 605, 606)
+
+
+class _Verdict(msgspec.Struct):
+    ret: int
+    msg: str = ""
+
+
+class _Bar(msgspec.Struct):
+    timestamp: str | int
+    open_price: str
+    close_price: str
+    high_price: str
+    low_price: str
+    volume: str = ""
+    turnover: str = ""
+
+
+class _Bars(msgspec.Struct):
+    kline_list: list[_Bar]
+
+
+class _OneReply(msgspec.Struct):
+    data: _Bars
+
+
+class _BarsOf(msgspec.Struct):
+    code: str
+    kline_data: list[_Bar]
+
+
+class _ManyBars(msgspec.Struct):
+    kline_list: list[_BarsOf]
+
+
+class _ManyReply(msgspec.Struct):
+    data: _ManyBars
+
+
+class AlltickPulls(Feed):
+    """The pulls of `AllTick`."""
+
+    market: str
+
+    def _prepare_pulls(
+        self,
+        plan: Plan,
+        base: str,
+        token: str,
+        *,
+        timeout_s: float,
+        rate_limit_wait_s: float,
+        ssl_context: ssl.SSLContext | None,
+    ) -> None:
+        """Set up what the pulls need; `base` is the address that the methods' names follow."""
+        calls, window_s = plan.calls
+        self._limits = {
+            method: RateLimit(calls, window_s + _MARGIN_S, name=f"AllTick's {method}")
+            for method in ("trade-tick", "depth-tick", "kline")
+        }
+        self._limits["batch-kline"] = RateLimit(
+            1, plan.batch_s + _MARGIN_S, name="AllTick's batch-kline"
+        )
+        self._all_calls = RateLimit(
+            plan.calls_a_minute, 60.0 + _MARGIN_S, name="AllTick's requests"
+        )
+        self._codes_a_call = min(_BATCH, plan.codes)
+        self._codes_a_batch = plan.batch
+        self._http_base = base
+        self._http_token = token
+        self._http_timeout_s = timeout_s
+        self._rate_limit_wait_s = rate_limit_wait_s
+        self._opener = urllib.request.build_opener(
+            urllib.request.HTTPSHandler(context=ssl_context), _NoRedirects()
+        )
+
+    async def get_ticks(self, symbols: str | Iterable[str], n: int = 1) -> NDArray[np.void]:
+        """Return the latest trade of each symbol, in their order (``trade-tick``).
+
+        Parameters
+        ----------
+        symbols : str or iterable of str
+            More than 50 make several requests.
+        n : int
+            1: AllTick has no more.
+
+        Returns
+        -------
+        ndarray, shape (rows,)
+            Rows of ``dtype("ticks")``, the caller's own. Symbols without a trade are left out.
+
+        Raises
+        ------
+        RequestError
+            AllTick refused, for example a symbol that it does not know; `code` and `text` are its own.
+        AuthError
+            The token.
+        RateLimitError
+            The plan allows it later than `rate_limit_wait_s`.
+        RequestTimeout, ConnectError, RemoteProtocolError
+            No reply, no connection, or a reply that cannot be read.
+        ValueError
+            A symbol or a number that cannot be.
+        """
+        if n != 1:
+            raise ValueError(f"expected n=1, AllTick has only the latest trade, got {n!r}")
+        return await self._latest("trade-tick", "ticks", self._canonical_symbols(symbols))
+
+    @overload
+    async def get_book(self, symbols: str) -> np.void: ...
+    @overload
+    async def get_book(self, symbols: Iterable[str]) -> NDArray[np.void]: ...
+    async def get_book(self, symbols: str | Iterable[str]) -> np.void | NDArray[np.void]:
+        """Return the latest order book (``depth-tick``).
+
+        Parameters
+        ----------
+        symbols : str or iterable of str
+            More than 50 make several requests.
+
+        Returns
+        -------
+        void, or ndarray of shape (rows,)
+            Of one symbol a record: ``book["bid_price"][: book["bids"]]``; of several rows of ``dtype("books")`` in
+            their order, without those that have no book. As deep as the hub's books; the caller's own.
+
+        Raises
+        ------
+        RequestError, AuthError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
+            As in `get_ticks`.
+        """
+        rows = await self._latest("depth-tick", "books", self._canonical_symbols(symbols))
+        if not isinstance(symbols, str):
+            return rows
+        if len(rows) != 1:
+            raise RemoteProtocolError(
+                f"expected the book of {symbols} from AllTick, got none", source="alltick"
+            )
+        book: np.void = rows[0]
+        return book
+
+    async def get_bars(
+        self, symbols: str | Iterable[str], interval: str = "1m", n: int | None = None
+    ) -> NDArray[np.void]:
+        """Return the latest bars, oldest first, the last one still running (``kline``, ``batch-kline``).
+
+        Parameters
+        ----------
+        symbols : str or iterable of str
+            Of several symbols AllTick has at most 2 bars each.
+        interval : str
+            ``1m``, ``5m``, ``15m``, ``30m``, ``1h``, ``1d``, ``1w``, ``1M``; of all but stocks also ``2h``, ``4h``.
+        n : int, optional
+            How many of each symbol: at most 500 of one, 2 of several; as many by default.
+
+        Returns
+        -------
+        ndarray, shape (rows,)
+            Rows of ``dtype("bars")``, symbol after symbol, as traded; the caller's own.
+
+        Raises
+        ------
+        RequestError, AuthError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
+            As in `get_ticks`.
+        """
+        intervals = MARKETS[self.market].intervals
+        if interval not in intervals:
+            raise ValueError(f"expected an interval ({', '.join(intervals)}), got {interval!r}")
+        names = self._canonical_symbols(symbols)
+        one = isinstance(symbols, str)
+        most = _MOST_BARS if one else _MOST_BARS_OF_MANY
+        n = most if n is None else n
+        if isinstance(n, bool) or not isinstance(n, int):
+            raise TypeError(f"expected n as int, got {n!r}")
+        if not 1 <= n <= most:
+            raise ValueError(f"expected n from 1 to {most}, got {n}")
+        if one:
+            body, recv_ns = await self._call("kline", _bars_of(names[0], interval, n))
+            reply = _read(body, _OneReply)
+            return self._bars(names[0], interval, reply.data.kline_list, recv_ns)
+        parts: list[NDArray[np.void]] = []
+        for i in range(0, len(names), self._codes_a_batch):
+            some = names[i : i + self._codes_a_batch]
+            asked = {"data_list": [_bars_of(name, interval, n) for name in some]}
+            body, recv_ns = await self._call("batch-kline", asked, post=True)
+            found = {item.code: item.kline_data for item in _read(body, _ManyReply).data.kline_list}
+            parts += [
+                self._bars(name, interval, found[name], recv_ns) for name in some if name in found
+            ]
+        return _joined(parts, dtype("bars"))
+
+    def _bars(
+        self, symbol: str, interval: str, bars: Sequence[_Bar], recv_ns: int
+    ) -> NDArray[np.void]:
+        """Return rows in the order of their times, each time once: the vendor promises neither."""
+        times = {int(bar.timestamp): bar for bar in bars}
+        rows = np.zeros(len(times), dtype("bars"))
+        for name in ("prev_close", "change_rate", "turnover_rate", "pe"):
+            rows[name] = np.nan
+        rows["recv_ns"] = recv_ns
+        rows["seq"] = -1
+        rows["symbol"] = self.symbols.intern(symbol)
+        rows["kind"] = INTERVALS[interval]
+        rows["interval_s"] = _SECONDS[interval]
+        for row, (time_s, bar) in zip(rows, sorted(times.items()), strict=True):
+            row["time_ns"] = time_s * 10**9
+            row["open"] = _price(bar.open_price)
+            row["high"] = _price(bar.high_price)
+            row["low"] = _price(bar.low_price)
+            row["close"] = _price(bar.close_price)
+            row["volume"] = _price(bar.volume)
+            row["turnover"] = _price(bar.turnover)
+        return rows
+
+    async def _latest(self, method: str, stream: str, names: list[str]) -> NDArray[np.void]:
+        row = dtype(stream, self.hub.book_depth)
+        size = self._codes_a_call
+        parts = [names[i : i + size] for i in range(0, len(names), size)]
+
+        async def one(part: list[str]) -> NDArray[np.void]:
+            asked = {"symbol_list": [{"code": name} for name in part]}
+            body, recv_ns = await self._call(method, asked)
+            try:
+                found = decode_reply(stream, body, self.symbols, recv_ns, depth=self.hub.book_depth)
+            except ValueError as why:
+                raise RemoteProtocolError(
+                    f"AllTick's reply to {method} cannot be read: {why}",
+                    source="alltick",
+                    data=body[:16],
+                ) from None
+            return np.frombuffer(found, row)
+
+        rows = _joined(await asyncio.gather(*map(one, parts)), row)
+        place = {self.symbols.intern(name): i for i, name in enumerate(names)}
+        places = np.array([place.get(i, -1) for i in rows["symbol"].tolist()], np.intp)
+        order = np.argsort(places, kind="stable")
+        return rows[order[places[order] >= 0]]
+
+    async def _call(
+        self, method: str, data: dict[str, Any], *, post: bool = False
+    ) -> tuple[bytes, int]:
+        """Return the body of a reply whose `ret` is 200, and when it came."""
+        await self._all_calls.acquire(self._rate_limit_wait_s)
+        await self._limits[method].acquire(self._rate_limit_wait_s)
+        message = msgspec.json.encode({"trace": uuid.uuid4().hex, "data": data})
+        url = f"{self._http_base}{method}?token={quote(self._http_token, safe='')}"
+        if post:
+            headers = {"Content-Type": "application/json"}
+            request = urllib.request.Request(url, message, headers, method="POST")
+        else:
+            request = urllib.request.Request(f"{url}&query={quote(message, safe='')}")
+        status, body = await asyncio.to_thread(self._fetch, method, request)
+        recv_ns = time.time_ns()
+        try:
+            verdict = msgspec.json.decode(body, type=_Verdict)
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            verdict = _Verdict(status, body[:100].decode(errors="replace"))
+        ret = status if status != 200 else verdict.ret
+        if ret == 200 and verdict.ret == 200:
+            return body, recv_ns
+        text = verdict.msg.replace(self._http_token, "***")
+        kind = (
+            AuthError
+            if ret in _REFUSED_TOKEN
+            else RateLimitError
+            if ret in _TOO_FAST
+            else RequestError
+        )
+        raise kind(
+            f"AllTick refused {method}: {reason(ret)} (code {ret}: {text})", code=ret, text=text
+        )
+
+    def _fetch(self, method: str, request: urllib.request.Request) -> tuple[int, bytes]:
+        """Send a request, in a thread; return the status and the body."""
+        try:
+            try:
+                reply = self._opener.open(request, timeout=self._http_timeout_s)
+            except urllib.error.HTTPError as error:
+                reply = error
+            with reply:
+                body = reply.read(_MOST_BYTES + 1)
+        except TimeoutError:
+            raise RequestTimeout(
+                f"AllTick did not answer {method} within {self._http_timeout_s:g} s"
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            why = getattr(error, "reason", error)
+            if isinstance(why, TimeoutError):
+                raise RequestTimeout(
+                    f"AllTick did not answer {method} within {self._http_timeout_s:g} s"
+                ) from None
+            text = str(getattr(why, "strerror", None) or why).replace(self._http_token, "***")
+            raise ConnectError(f"cannot ask AllTick for {method}: {text}") from None
+        if len(body) > _MOST_BYTES:
+            raise RemoteProtocolError(
+                f"expected a reply of at most {_MOST_BYTES} bytes to {method}, got more",
+                source="alltick",
+            )
+        return reply.status, body
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """The token shall go nowhere else."""
+
+    def redirect_request(self, *args: Any, **options: Any) -> None:
+        return None
+
+
+_SECONDS = {
+    "1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "2h": 7200, "4h": 14400,
+    "1d": 86400, "1w": 7 * 86400, "1M": 30 * 86400,
+}  # fmt: skip
+
+
+def _bars_of(symbol: str, interval: str, n: int) -> dict[str, Any]:
+    return {
+        "code": symbol,
+        "kline_type": INTERVALS[interval],
+        "kline_timestamp_end": 0,
+        "query_kline_num": n,
+        "adjust_type": 0,
+    }
+
+
+def _read(body: bytes, kind: type[Any]) -> Any:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise RemoteProtocolError(
+            f"AllTick's reply cannot be read: {error}", source="alltick", data=body[:16]
+        ) from None
+
+
+def _price(text: str) -> float:
+    """Return a decimal; NaN for what is not told."""
+    try:
+        value = float(text) if text else np.nan
+    except ValueError:
+        raise RemoteProtocolError(
+            f"expected a number from AllTick, got {text[:40]!r}", source="alltick"
+        ) from None
+    return value
+
+
+def _joined(parts: Sequence[NDArray[np.void]], row: np.dtype[Any]) -> NDArray[np.void]:
+    rows: NDArray[np.void] = np.empty(sum(map(len, parts)), row)
+    end = 0
+    for part in parts:
+        begin, end = end, end + len(part)
+        rows[begin:end] = part
+    return rows
