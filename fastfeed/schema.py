@@ -27,7 +27,8 @@ class Flags(enum.IntFlag):
 
     CACHED = ring.FLAG_CACHED  #: from the vendor's cache, for example right after subscribing
     BACKFILLED = ring.FLAG_BACKFILLED  #: fetched later, after an interruption
-    STALE = ring.FLAG_STALE  #: older than what was already delivered
+    #: older than what was already delivered, or more than a minute old when it arrived (AllTick)
+    STALE = ring.FLAG_STALE
     GAP = ring.FLAG_GAP  #: the first row after an interruption: rows may be missing before it
 
 

@@ -1,9 +1,11 @@
-from typing import Any
+from typing import Any, Literal
 
 from typing_extensions import Buffer
 
 from fastfeed._core.machine import Machine
 from fastfeed._core.symbols import SymbolTable
+
+Kind = Literal["ticks", "books", "session", "ignored"]
 
 HANDSHAKE: int
 CLOSING: int
@@ -25,3 +27,16 @@ class AlltickMachine(Machine):
     @property
     def messages(self) -> int: ...
     def stats(self) -> dict[str, Any]: ...
+
+def decode_message(
+    data: Buffer,
+    symbols: SymbolTable,
+    recv_ns: int,
+    *,
+    depth: int = 10,
+    generic: bool = False,
+    learn: bool = True,
+) -> tuple[Kind, bytearray]: ...
+def decode_reply(
+    stream: str, data: Buffer, symbols: SymbolTable, recv_ns: int, depth: int = 10
+) -> bytearray: ...

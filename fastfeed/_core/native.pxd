@@ -99,6 +99,9 @@ cdef extern from "fastfeed/rows.h" nogil:
         int64_t seq
         uint32_t symbol
 
+    ctypedef struct ff_book:
+        uint32_t symbol
+
     int FF_BOOK_MAX_DEPTH
     size_t FF_DEPTH
     const ff_row_type *ff_row_types
@@ -311,13 +314,13 @@ cdef extern from "fastfeed/opend_encode.h" nogil:
                                  size_t count, double recv_time, int32_t push_data_type)
 
 
-cdef extern from "fastfeed/alltick.h" nogil:
+cdef extern from "fastfeed/alltick_decoder.h" nogil:
     enum:
         FF_ALLTICK_MAX_MESSAGE
-        FF_ALLTICK_NEED_MORE
-        FF_ALLTICK_MESSAGE
-        FF_ALLTICK_ROWS_FULL
-        FF_ALLTICK_HANDSHAKE
+        FF_ALLTICK_IGNORED
+        FF_ALLTICK_TICKS
+        FF_ALLTICK_BOOKS
+        FF_ALLTICK_SESSION
 
     ctypedef struct ff_alltick_decoder:
         ff_symbols *symbols
@@ -332,6 +335,27 @@ cdef extern from "fastfeed/alltick.h" nogil:
         uint64_t unknown_numbers
         uint64_t non_json
         uint64_t unwanted
+
+    ctypedef struct ff_alltick_rows:
+        ff_tick *ticks
+        size_t max_ticks
+        ff_book *books
+        size_t max_books
+        size_t count
+
+    size_t ff_alltick_max_rows(size_t length)
+    int ff_alltick_decode(ff_alltick_decoder *d, const uint8_t *data, size_t length, ff_alltick_rows *rows)
+    int ff_alltick_decode_any(ff_alltick_decoder *d, const uint8_t *data, size_t length, ff_alltick_rows *rows)
+    int ff_alltick_decode_reply(ff_alltick_decoder *d, int stream, const uint8_t *data, size_t length, void *rows,
+                                size_t max_rows)
+
+
+cdef extern from "fastfeed/alltick.h" nogil:
+    enum:
+        FF_ALLTICK_NEED_MORE
+        FF_ALLTICK_MESSAGE
+        FF_ALLTICK_ROWS_FULL
+        FF_ALLTICK_HANDSHAKE
 
     ctypedef struct ff_alltick_seen:
         bint sideless

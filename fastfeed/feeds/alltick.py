@@ -200,7 +200,7 @@ class AllTick(AlltickPulls):
             rate_limit_wait_s=rate_limit_wait_s,
             ssl_context=ssl_context,
         )
-        self._options = {
+        self._options: dict[str, Any] = {
             "token": token, "market": market, "url": url, "plan": plan, "hub": self.hub,
             "connect_timeout_s": connect_timeout_s, "request_timeout_s": request_timeout_s,
             "limit_bytes": limit_bytes, "window_bytes": window_bytes, "ssl_context": ssl_context,
@@ -237,7 +237,7 @@ class AllTick(AlltickPulls):
             address.port,
             self._connect_timeout_s,
             lambda: Connection(self._machine, on_messages, on_lost),
-            tls=address.tls and (self._ssl_context or ssl.create_default_context()),
+            tls=(self._ssl_context or ssl.create_default_context()) if address.tls else None,
         )
         if session.error is not None:  # lost as soon as it stood
             raise session.error

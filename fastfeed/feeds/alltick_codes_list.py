@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 from fastfeed.errors import FastfeedError, RequestError
 from fastfeed.protocols.alltick_codes import KINDS, UNSUBSCRIBE
@@ -38,7 +39,7 @@ class CodeList:
     def __init__(
         self,
         kind: str,
-        request: Callable[[int, dict[str, object]], Awaitable[None]],
+        request: Callable[[int, dict[str, Any]], Awaitable[None]],
         turn: Callable[[], Awaitable[None]],
     ) -> None:
         self._kind = KINDS[kind]
@@ -138,9 +139,11 @@ class CodeList:
         self._confirmed = None
         if codes:
             items = [{"code": code, **self._kind.item} for code in codes]
-            number, data = self._kind.subscribe, {"symbol_list": items}
+            number = self._kind.subscribe
+            data: dict[str, Any] = {"symbol_list": items}
         else:
-            number, data = UNSUBSCRIBE, {"cancel_type": self._kind.cancel_type}
+            number = UNSUBSCRIBE
+            data = {"cancel_type": self._kind.cancel_type}
         for pause_s in (*_PAUSES_S, None):
             try:
                 await self._request(number, data)

@@ -151,7 +151,7 @@ class AlltickPulls(Feed):
         return await self._latest("trade-tick", "ticks", self._canonical_symbols(symbols))
 
     @overload
-    async def get_book(self, symbols: str) -> np.void: ...
+    async def get_book(self, symbols: str) -> np.void: ...  # type: ignore[overload-overlap]
     @overload
     async def get_book(self, symbols: Iterable[str]) -> NDArray[np.void]: ...
     async def get_book(self, symbols: str | Iterable[str]) -> np.void | NDArray[np.void]:

@@ -24,11 +24,12 @@ from fastfeed.feeds.opend_pulls import OpendPulls, content
 from fastfeed.feeds.opend_recovery import OpendRecovery
 from fastfeed.feeds.opend_session import (
     Encryption,
+    Frames,
     OpendSession,
     State,
     refused_push,
 )
-from fastfeed.feeds.transport import Connection, Frames, open_connection
+from fastfeed.feeds.transport import Connection, open_connection
 from fastfeed.hub import Hub
 from fastfeed.protocols.opend_codes import (
     ADJUSTMENTS,
@@ -67,7 +68,7 @@ class _Link:
     session: OpendSession
     ready: asyncio.Future[None]  # the handshake is over, well or badly
     lost: asyncio.Future[Exception | None]
-    connection: Connection | None = None
+    connection: Connection[Frames] | None = None
     poll_timer: asyncio.TimerHandle | None = None
 
     def carry_out(self) -> None:

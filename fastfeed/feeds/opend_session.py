@@ -50,8 +50,10 @@ from fastfeed.protocols.opend_messages import (
 )
 from fastfeed.protocols.opend_rsa import RsaKey
 
-__all__ = ["Encryption", "OpendSession", "State"]
+__all__ = ["Encryption", "Frames", "OpendSession", "State"]
 
+#: Packets that are no rows: protocol id, serial number, body; or in its place why it was rejected.
+Frames = list[tuple[int, int, bytes | str]]
 #: What to do with a request's outcome: the reply's body, or the error.
 Done = Callable[[bytes | FastfeedError], None]
 #: How everything behind the handshake is encrypted.
@@ -167,7 +169,7 @@ class OpendSession:
 
     def receive(
         self,
-        frames: list[tuple[int, int, bytes | str]],
+        frames: Frames,
         now: float,
         init_sha1: bytes | None = None,
     ) -> None:

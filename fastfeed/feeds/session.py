@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from fastfeed.errors import FastfeedError
 from fastfeed.feeds.transport import Connection
@@ -50,7 +50,7 @@ class Link(Generic[S]):
         self.session = session
         self.ready: asyncio.Future[None] = loop.create_future()
         self.lost: asyncio.Future[Exception | None] = loop.create_future()
-        self.connection: Connection | None = None
+        self.connection: Connection[Any] | None = None
         self.poll_timer: asyncio.TimerHandle | None = None
 
     def carry_out(self) -> None:

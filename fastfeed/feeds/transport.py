@@ -12,7 +12,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from fastfeed.errors import ConnectError
 
@@ -20,20 +20,19 @@ __all__ = ["Connection", "Machine", "open_connection"]
 
 _logger = logging.getLogger(__name__)
 
-#: Packets that are no rows: protocol id, serial number, body; or in its place why it was rejected.
-Frames = list[tuple[int, int, bytes | str]]
+F = TypeVar("F")  #: what is not rows, as the vendor's machine gives it
 
 
-class Machine(Protocol):
+class Machine(Protocol[F]):
     """What a vendor's receiving machine offers to a connection."""
 
     @property
     def error(self) -> Exception | None: ...
     def space(self, size_hint: int = -1) -> memoryview: ...
-    def received(self, n: int) -> Frames | None: ...
+    def received(self, n: int) -> F | None: ...
 
 
-class Connection(asyncio.BufferedProtocol):
+class Connection(asyncio.BufferedProtocol, Generic[F]):
     """One connection, from the socket's opening to its end; never used again after that.
 
     Parameters
@@ -48,8 +47,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(
         self,
-        machine: Machine,
-        on_frames: Callable[[Frames], None],
+        machine: Machine[F],
+        on_frames: Callable[[F], None],
         on_lost: Callable[[Exception | None], None],
     ) -> None:
         self._machine = machine
@@ -103,10 +102,10 @@ async def open_connection(
     host: str,
     port: int,
     timeout_s: float,
-    make: Callable[[], Connection],
+    make: Callable[[], Connection[F]],
     *,
     tls: ssl.SSLContext | None = None,
-) -> Connection:
+) -> Connection[F]:
     """Connect a socket to a new `Connection`, with `tls` encrypted and verified by it.
 
     Raises
