@@ -24,6 +24,7 @@ from fastfeed.errors import (
     RequestTimeout,
     SubscriptionError,
 )
+from fastfeed.feeds.alltick import AllTick
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.events import Event
 from fastfeed.feeds.feed import Feed
@@ -52,6 +53,7 @@ from fastfeed.stream import Reader, Stream
 __version__ = "0.2.0"
 
 __all__ = [
+    "AllTick",
     "AuthError",
     "Backoff",
     "ConfigError",

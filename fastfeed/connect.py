@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar, get_type_hints
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import msgspec
 import uvloop
 
 from fastfeed.errors import ConfigError
+from fastfeed.feeds.alltick import AllTick
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.opend import OpenD
 
@@ -18,20 +19,39 @@ __all__ = ["connect", "run"]
 
 T = TypeVar("T")
 
-_FEEDS: dict[str, type[OpenD]] = {"opend": OpenD}
-_EXAMPLE = "opend://127.0.0.1:11111"
+_EXAMPLES = "opend://127.0.0.1:11111 or alltick://crypto"
 
 
-def connect(url: str, **options: Any) -> Feed:
+def _opend(parts: SplitResult) -> dict[str, Any]:
+    port = {} if parts.port is None else {"port": parts.port}
+    return {"host": parts.hostname, **port}
+
+
+def _alltick(parts: SplitResult) -> dict[str, Any]:
+    if parts.port is not None:
+        raise ValueError("no port expected")
+    return {"market": parts.hostname}
+
+
+#: The class of each scheme, and what the URL's address means to it.
+_FEEDS: dict[str, tuple[type[OpenD | AllTick], Callable[[SplitResult], dict[str, Any]]]] = {
+    "opend": (OpenD, _opend),
+    "alltick": (AllTick, _alltick),
+}
+#: Options that cannot stand in a URL.
+_NOT_IN_URL = ("hub", "backoff", "ssl_context")
+
+
+def connect(url: str, /, **options: Any) -> Feed:
     """Return the feed of a URL, to be entered with ``async with``.
 
     Parameters
     ----------
     url : str
-        ``opend://host:port``; the port is 11111 if not given. Options may stand in the query, as in
-        ``opend://10.0.0.5?wait_s=30&session=ALL``.
+        ``opend://host:port``; the port is 11111 if not given. ``alltick://stock`` or ``alltick://crypto``. Options
+        may stand in the query, as in ``opend://10.0.0.5?wait_s=30&session=ALL``.
     **options
-        Options of the vendor's class, `OpenD`; they override those of the URL.
+        Options of the vendor's class, `OpenD` or `AllTick`; they override those of the URL.
 
     Raises
     ------
@@ -45,32 +65,38 @@ def connect(url: str, **options: Any) -> Feed:
     ...     async for ticks in feed.ticks:
     ...         print(feed.symbols[ticks["symbol"][-1]], ticks["price"][-1])
     """
-    shown = re.sub(r"//.*@", "//***@", url) if isinstance(url, str) else repr(url)
+    shown = _masked(url) if isinstance(url, str) else repr(url)
     try:
         parts = urlsplit(url)
-        address = (parts.hostname,) if parts.port is None else (parts.hostname, parts.port)
-    except (ValueError, AttributeError, TypeError):
-        raise ConfigError(f"expected a URL such as {_EXAMPLE}, got {shown!r}") from None
-    feed = _FEEDS.get(parts.scheme)
-    if feed is None or not parts.hostname or parts.path.strip("/") or "@" in parts.netloc:
-        raise ConfigError(f"expected a URL such as {_EXAMPLE}, got {shown!r}")
-    known = get_type_hints(feed.__init__)
-    for name in ("host", "port", "return"):
-        del known[name]
+        vendor, address_of = _FEEDS[parts.scheme]
+        if not parts.hostname or parts.path.strip("/") or "@" in parts.netloc:
+            raise ValueError("more than an address")
+        address = address_of(parts)
+    except (ValueError, AttributeError, TypeError, KeyError):
+        raise ConfigError(f"expected a URL such as {_EXAMPLES}, got {shown!r}") from None
+    known = get_type_hints(vendor.__init__)
+    for name in ("return", *address):
+        known.pop(name, None)
+    known.pop("port", None)
     for name in options:
         if name not in known:
             raise ConfigError(f"expected an option ({', '.join(known)}), got {name!r}")
     try:
-        return feed(*address, **_query_options(parts.query, known) | options)
+        return vendor(**address, **_query_options(parts.query, known) | options)
     except ConfigError:
         raise
     except ValueError as error:
         raise ConfigError(f"{error}, in {shown!r}") from error
 
 
+def _masked(url: str) -> str:
+    """Return a URL without credentials."""
+    return re.sub(r"(?i)(token=)[^&#]*", r"\1***", re.sub(r"//.*@", "//***@", url))
+
+
 def _query_options(query: str, known: dict[str, Any]) -> dict[str, Any]:
     """Read the options of a query by the types that the constructor declares."""
-    plain = {name: kind for name, kind in known.items() if name not in ("hub", "backoff")}
+    plain = {name: kind for name, kind in known.items() if name not in _NOT_IN_URL}
     options = {}
     for name, text in parse_qsl(query, keep_blank_values=True):
         if name not in plain:

@@ -20,16 +20,18 @@ __all__ = ["Connection", "Machine", "open_connection"]
 
 _logger = logging.getLogger(__name__)
 
-F = TypeVar("F")  #: what is not rows, as the vendor's machine gives it
+#: What is not rows, as the vendor's machine gives it.
+F = TypeVar("F")
+F_co = TypeVar("F_co", covariant=True)
 
 
-class Machine(Protocol[F]):
+class Machine(Protocol[F_co]):
     """What a vendor's receiving machine offers to a connection."""
 
     @property
     def error(self) -> Exception | None: ...
     def space(self, size_hint: int = -1) -> memoryview: ...
-    def received(self, n: int) -> F | None: ...
+    def received(self, n: int) -> F_co | None: ...
 
 
 class Connection(asyncio.BufferedProtocol, Generic[F]):
