@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from fastfeed._core.alltick import AlltickMachine
 from fastfeed._core.opend import OpendMachine
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.hub import Hub, Streams
+from fastfeed.protocols.alltick_codes import KINDS
 from fastfeed.schema import STREAMS
 from fastfeed.stream import Stream
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Decoder"]
 
-_VENDORS = ("opend",)
+_KINDS = {"opend": STREAMS, "alltick": tuple(KINDS)}
 
 
 class Decoder(Streams):
@@ -25,15 +27,15 @@ class Decoder(Streams):
     Parameters
     ----------
     vendor : str
-        ``"opend"``.
+        ``"opend"`` or ``"alltick"``.
     hub : Hub, optional
         Where the rows go; a new one by default.
-    kinds : sequence of str
-        The streams to write, all by default; pushes of others are passed over.
+    kinds : sequence of str, optional
+        The streams to write, all that the vendor has by default; pushes of others are passed over.
     check_sha1 : bool
-        Check each packet's digest.
-    limit_bytes : int
-        Longest packet body that is believed.
+        Of OpenD: check each packet's digest.
+    limit_bytes : int, optional
+        Longest packet body or message that is believed: by default 64 MiB, of AllTick 1 MiB.
     """
 
     def __init__(
@@ -41,22 +43,29 @@ class Decoder(Streams):
         vendor: str,
         hub: Hub | None = None,
         *,
-        kinds: Sequence[str] = STREAMS,
+        kinds: Sequence[str] | None = None,
         check_sha1: bool = False,
-        limit_bytes: int = 1 << 26,
+        limit_bytes: int | None = None,
     ) -> None:
-        if vendor not in _VENDORS:
-            raise ValueError(f"expected a vendor ({', '.join(_VENDORS)}), got {vendor!r}")
+        if vendor not in _KINDS:
+            raise ValueError(f"expected a vendor ({', '.join(_KINDS)}), got {vendor!r}")
         self.vendor = vendor
         self.hub = hub if hub is not None else Hub()
-        self._machine = OpendMachine(
-            self.hub.symbols,
-            check_sha1=check_sha1,
-            limit_bytes=limit_bytes,
-            depth=self.hub.book_depth,
-            brokers=self.hub.broker_names,
-        )
-        for kind in kinds:
+        limit: dict[str, Any] = {} if limit_bytes is None else {"limit_bytes": limit_bytes}
+        self._machine: OpendMachine | AlltickMachine
+        if vendor == "opend":
+            self._machine = OpendMachine(
+                self.hub.symbols,
+                check_sha1=check_sha1,
+                depth=self.hub.book_depth,
+                brokers=self.hub.broker_names,
+                **limit,
+            )
+        else:
+            self._machine = AlltickMachine(
+                self.hub.symbols, depth=self.hub.book_depth, learn=True, **limit
+            )
+        for kind in _KINDS[vendor] if kinds is None else kinds:
             stream = self.hub.stream(kind)
             self._machine.listen(stream.number, stream.ring, stream.deliver, stream.table)
 
@@ -70,9 +79,9 @@ class Decoder(Streams):
         return self.hub.symbols
 
     def feed(self, data: Buffer, recv_ns: int | None = None) -> int:
-        """Decode the next piece of the stream, cut wherever it may be.
+        """Decode the next piece of the stream, cut wherever it may be; of AllTick one message, without its frame.
 
-        Packets that are no rows (replies, notices) are counted and passed over.
+        What is no rows (replies, notices) is counted and passed over, and so is a message that cannot be read.
 
         Parameters
         ----------
@@ -108,6 +117,6 @@ class Decoder(Streams):
         before; `cut_levels`: levels of books and places of broker queues that had no room; `frames`: packets
         that are not rows; `ignored`: pushes that nobody listens to; `unreadable_times`: rows whose time is 0
         for that reason; `rejected`: by reason, of which ``missing_price`` and ``not_finite`` count rows, all
-        others packets.
+        others packets. For AllTick see `AllTick.stats`.
         """
         return self._machine.stats()
