@@ -56,5 +56,5 @@ async def _answer() -> int:
     return 42
 
 
-ff.connect(url="opend://h").subscribe(700, "ticks")  # type: ignore[arg-type, unused-coroutine]
+ff.connect("opend://h").subscribe(700, "ticks")  # type: ignore[arg-type, unused-coroutine]
 ff.OpenD(session="NIGHT")  # type: ignore[arg-type]
