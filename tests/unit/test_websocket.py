@@ -1,6 +1,7 @@
 """WebSocket's framing and handshake, beside the package `websockets` without its network."""
 
 import gc
+import itertools
 import re
 import struct
 
@@ -75,7 +76,7 @@ def streams(draw):
     for opcode, payload in draw(st.lists(messages, max_size=6)):
         some_controls()
         places = [0, *draw(st.one_of(st.just([]), cut(payload))), len(payload)]
-        for i, (start, end) in enumerate(zip(places, places[1:], strict=False)):
+        for i, (start, end) in enumerate(itertools.pairwise(places)):
             if i:
                 some_controls()
             kind = Opcode(opcode) if i == 0 else Opcode.CONT
@@ -90,7 +91,7 @@ def test_messages_cut_anywhere(stream, data):
     stream, expected = stream
     framing = Framing(LIMIT)
     assert feed_in_pieces(framing, stream, data.draw(cut(stream))) == expected
-    assert framing.error is None and framing.close_code is None and not framing.is_closed
+    assert (framing.error, framing.close_code, framing.is_closed) == (None, None, False)
     stats = framing.stats()
     assert stats["bytes"] == len(stream)
     assert stats["messages"] == sum(opcode in {TEXT, BINARY} for opcode, _ in expected)
@@ -220,7 +221,7 @@ def test_what_is_refused(data, code, text):
         assert framing.close_code == code
         assert framing.feed(b"\x82\x02ok") == []
         framing.reset()
-        assert framing.error is None and framing.close_code is None
+        assert (framing.error, framing.close_code) == (None, None)
 
 
 def test_text_is_checked_as_a_whole():
@@ -233,7 +234,7 @@ def test_nothing_behind_a_close_frame():
     framing = Framing()
     stream = b"\x81\x02ok\x88\x06\x03\xe8 bye\x81\x02no\xff\xff"
     assert framing.feed(stream + bytes(1000)) == [(TEXT, b"ok"), (CLOSE, b"\x03\xe8 bye")]
-    assert framing.is_closed and framing.error is None
+    assert (framing.is_closed, framing.error) == (True, None)
     assert framing.feed(b"\x81\x02no") == []
     framing.reset()
     assert framing.feed(b"\x81\x02ok") == [(TEXT, b"ok")]
@@ -363,7 +364,7 @@ def test_with_websockets_as_server():
     assert framing.feed(behind) == [(TEXT, b"behind the head"), (PING, b"!")]
     server.receive_data(frame(PONG, b"!") + frame(BINARY, bytes(70000)))
     server.receive_data(frame(CLOSE, close_payload(1001, "enough")))
-    pong, binary, close = server.events_received()
+    pong, binary, _ = server.events_received()
     assert (pong.opcode, bytes(pong.data)) == (Opcode.PONG, b"!")
     assert (binary.opcode, bytes(binary.data)) == (Opcode.BINARY, bytes(70000))
     assert (server.close_rcvd.code, server.close_rcvd.reason) == (1001, "enough")
@@ -381,6 +382,14 @@ def test_request():
     keys = {Handshake("x").request() for _ in range(10)}
     assert len(keys) == 10
     assert all(re.search(rb"Key: [A-Za-z0-9+/]{22}==\r\n", key) for key in keys)
+
+
+def receive(handshake, response, cuts=(), ended=False):
+    """Hand over a response that is not complete before it is refused."""
+    for start, end in zip([0, *cuts], [*cuts, len(response)], strict=True):
+        assert handshake.receive(response[start:end]) is None
+    if ended:
+        raise handshake.ended()
 
 
 @pytest.mark.parametrize("tail", [b"", b"\x81\x02ok", b"\r\n\r\n"])
@@ -428,7 +437,7 @@ def test_sub_protocol():
         assert handshake.receive(respond(handshake, Sec_WebSocket_Protocol="b")) == b""
         assert handshake.protocol == "b"
     handshake = Handshake("x", headers={"Sec-WebSocket-Protocol": "a"})
-    with pytest.raises(RemoteProtocolError, match="a sub-protocol .*|one that was asked for"):
+    with pytest.raises(RemoteProtocolError, match="one that was asked for"):
         handshake.receive(respond(handshake, Sec_WebSocket_Protocol="b"))
 
 
@@ -483,8 +492,7 @@ def test_no_http(data):
     assert failed.value.data
     handshake = Handshake("x")
     with pytest.raises(RemoteProtocolError, match="expected an HTTP response, got"):
-        for byte in data:  # at the first byte that says so
-            assert handshake.receive(bytes([byte])) is None
+        receive(handshake, data, range(1, len(data)))  # at the first byte that says so
 
 
 def test_head_is_bounded():
@@ -494,10 +502,8 @@ def test_head_is_bounded():
     for step in (100, 1 << 20):
         handshake = Handshake("x")
         endless = b"HTTP/1.1 101 \r\nX: " + b"x" * (1 << 20)
-        with pytest.raises(RemoteProtocolError, match="a head of less than 16384|less than 16384"):
-            for at in range(0, len(endless), step):
-                assert handshake.receive(endless[at : at + step]) is None
-                assert at < 20000
+        with pytest.raises(RemoteProtocolError, match="less than 16384"):
+            receive(handshake, endless, range(step, 20000, step))
 
 
 REFUSED = b'{"msg":"token is required","ret":401}'
@@ -506,9 +512,7 @@ REFUSED = b'{"msg":"token is required","ret":401}'
 def refuse(handshake, response, cuts=()):
     """Return the error that a response leads to."""
     with pytest.raises(FastfeedError) as refused:
-        for start, end in zip([0, *cuts], [*cuts, len(response)], strict=True):
-            assert handshake.receive(response[start:end]) is None
-        raise handshake.ended()
+        receive(handshake, response, cuts, ended=True)
     with pytest.raises(LocalProtocolError):
         handshake.receive(b"")
     return refused.value
