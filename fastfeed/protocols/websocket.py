@@ -16,7 +16,7 @@ from email.message import Message
 from enum import IntEnum
 from http.client import HTTPException, parse_headers
 from typing import NoReturn
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from fastfeed.errors import (
     AuthError,
@@ -273,7 +273,7 @@ class Handshake:
         try:
             message = parse_headers(io.BytesIO(head.partition(b"\r\n")[2] + b"\r\n\r\n"))
         except HTTPException as error:
-            self._fail(f"expected HTTP headers, got {error}")
+            self._fail(f"expected fewer HTTP headers, {error}")
         return message
 
     def _agree(self, head: Message) -> None:
@@ -324,9 +324,10 @@ class Handshake:
 
     def _fail(self, why: str, shown: bytes | None = None) -> NoReturn:
         self._done = True
-        data = b"" if shown is None else self._shown(shown.decode("latin-1")).encode()
+        data = b""
         if shown is not None:
-            why += f", got {data.decode()[:80]!r}"
+            data = self.redact(shown.decode("latin-1"))[:80].encode("latin-1")
+            why += f", got {data!r}"
         raise RemoteProtocolError(
             f"WebSocket handshake with {self._host}: {why}", source=self._source, data=data
         ) from None
@@ -356,6 +357,7 @@ def _secrets_of(path: str, headers: list[tuple[str, str]]) -> list[str]:
         if name.lower() != "sec-websocket-protocol":
             parts += [value.strip(), *value.split()]
     forms = {form for part in parts for form in (part, unquote(part), unquote_plus(part))}
+    forms |= {again for form in forms for again in (quote(form, safe=""), quote_plus(form))}
     forms |= {form.replace("&", "&amp;") for form in forms}  # in a page
     return sorted((form for form in forms if len(form) >= _MIN_SECRET), key=len, reverse=True)
 

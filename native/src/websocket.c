@@ -10,7 +10,7 @@ enum {
     OPCODE = 0x0f,
     CONTROL = 0x08,     /* a bit of the opcode */
     MASKED = 0x80,      /* of the second byte */
-    FIRST_SIZE = 4096,  /* of the buffer */
+    FIRST_SIZE = 256,   /* of the buffer */
     KEPT_SIZE = 1 << 18 /* what it may stay at between messages */
 };
 

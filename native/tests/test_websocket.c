@@ -113,6 +113,7 @@ static void refused(bytes *stream, size_t at, size_t needs, int reason) {
     CHECK_EQ(used, 0);
     CHECK_EQ(ff_ws_missing(&r.ws, (const uint8_t *)"\x81", 1), 0);
     ff_ws_reset(&r.ws);
+    CHECK_EQ(r.ws.failed, 0);
     CHECK_EQ(ff_ws_next(&r.ws, (const uint8_t *)"\x81\x02hi", 4, &used, &message), 1);
     CHECK_EQ(used, 4);
     close_result(&r);
@@ -273,6 +274,33 @@ static void test_limit(void) {
         CHECK_EQ(r.count, length <= 200);
         close_result(&r);
         free(stream.data);
+    }
+}
+
+/* The buffer grows by less and by more than it is. */
+static void test_growth(void) {
+    static const size_t sizes[] = {1, 255, 256, 257, 511, 513, 3000, 100000};
+    for (size_t first = 0; first < 8; first++) {
+        for (size_t second = 0; second < 8; second++) {
+            bytes b = {0};
+            put_frame_of(&b, MORE | FF_WS_BINARY, sizes[first], 9);
+            put_frame_of(&b, MORE, sizes[second], (unsigned)(9 + sizes[first] * 31));
+            put_frame_text(&b, FIN, "");
+            const size_t length = sizes[first] + sizes[second];
+            bytes whole = {0};
+            put_frame_of(&whole, FIN | FF_WS_BINARY, length, 9);
+            ff_ws ws;
+            ff_ws_init(&ws, LIMIT);
+            size_t used;
+            ff_ws_message message;
+            CHECK_EQ(ff_ws_next(&ws, b.data, b.length, &used, &message), 1);
+            CHECK_EQ(used, b.length);
+            CHECK_EQ(message.length, length);
+            CHECK(memcmp(message.data, whole.data + whole.length - length, length) == 0);
+            ff_ws_free(&ws);
+            free(whole.data);
+            free(b.data);
+        }
     }
 }
 
@@ -525,6 +553,7 @@ int main(void) {
     test_second_byte();
     test_lengths();
     test_limit();
+    test_growth();
     test_memory();
     test_fragments();
     test_close();
