@@ -487,20 +487,21 @@ class OpenD(OpendPulls):
 
     async def _unsubscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         now = time.monotonic()
+        young: dict[str, list[str]] = {}
+        old: dict[str, list[str]] = {}
         for kind in kinds:
-            old, young = [], []
             for symbol in symbols:
                 since = self._subscribed_at.get((symbol, kind))
                 if since is None:
                     continue
-                if now - since >= _MINIMUM_AGE_S + _AGE_MARGIN_S:
-                    old.append(symbol)
-                else:
-                    young.append(symbol)
-                    self._unsubscribe_at[symbol, kind] = since + _MINIMUM_AGE_S + _AGE_MARGIN_S
-            self._schedule_unsubscribe()
-            await self._set_pushes(young, (kind,), False)
-            await self._release(old, kind)
+                wait_s = since + _MINIMUM_AGE_S + _AGE_MARGIN_S - now
+                (young if wait_s > 0 else old).setdefault(kind, []).append(symbol)
+                retry_s = _MINIMUM_AGE_S  # of an old one, should it be refused now
+                self._unsubscribe_at[symbol, kind] = now + (wait_s if wait_s > 0 else retry_s)
+        self._schedule_unsubscribe()
+        for kind in kinds:
+            await self._set_pushes(young.get(kind, []), (kind,), False)
+            await self._release(old.get(kind, []), kind)
 
     async def _set_pushes(self, symbols: list[str], kinds: tuple[str, ...], on: bool) -> None:
         async def ask(batch: list[str]) -> None:
@@ -521,6 +522,7 @@ class OpenD(OpendPulls):
             await self._request(QOT_SUB, message)
             for symbol in batch:
                 self._subscribed_at.pop((symbol, kind), None)
+                self._unsubscribe_at.pop((symbol, kind), None)
 
         await in_batches("unsubscribe", symbols, ask)
 
@@ -542,16 +544,13 @@ class OpenD(OpendPulls):
             now = time.monotonic()
             for kind in sorted({kind for _, kind in self._unsubscribe_at}):
                 due = [s for (s, k), at in self._unsubscribe_at.items() if k == kind and at <= now]
-                for symbol in due:
-                    del self._unsubscribe_at[symbol, kind]
+                retry_at = now + _MINIMUM_AGE_S
+                self._unsubscribe_at.update({(symbol, kind): retry_at for symbol in due})
                 try:
                     await self._release(due, kind)
-                except SubscriptionError as error:
-                    self._emit("error", str(error), code=error.code, symbols=error.symbols)
-                    for symbol in error.symbols:
-                        self._unsubscribe_at[symbol, kind] = now + _MINIMUM_AGE_S
                 except FastfeedError as error:
-                    self._emit("error", str(error), code=error.code, symbols=tuple(due))
+                    refused = error.symbols if isinstance(error, SubscriptionError) else due
+                    self._emit("error", str(error), code=error.code, symbols=tuple(refused))
             self._schedule_unsubscribe()
 
     # counters

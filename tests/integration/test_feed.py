@@ -259,6 +259,23 @@ def test_subscribing_again_just_when_the_minute_is_over(run, monkeypatch):
     run(main())
 
 
+def test_what_could_not_be_given_up_is_given_up_later(run, monkeypatch):
+    monkeypatch.setattr(opend, "_MINIMUM_AGE_S", 0.1)
+    monkeypatch.setattr(opend, "_AGE_MARGIN_S", 0.0)
+
+    async def main():
+        async with OpenDSimulator(symbols=2, rate=1000, unsubscribe_after_s=0.6) as sim:
+            async with ff.connect(sim.url) as feed:
+                await feed.subscribe(sim.symbols, "ticks", "quotes")
+                await asyncio.sleep(0.15)
+                with pytest.raises(ff.SubscriptionError, match=r"after 0\.6 s"):
+                    await feed.unsubscribe(sim.symbols)
+                assert feed.subscribed("ticks") == ()
+                await until(lambda: sim.stats()["subscriptions"] == 0)
+
+    run(main())
+
+
 # what goes wrong
 
 
