@@ -47,10 +47,11 @@ from fastfeed.protocols.opend_messages import (
     QOT_UPDATE_RT,
     QOT_UPDATE_TICKER,
     message_class,
+    text_of,
 )
 from fastfeed.protocols.opend_rsa import RsaKey
 
-__all__ = ["Encryption", "OpendSession", "State"]
+__all__ = ["Encryption", "OpendSession", "State", "refusal", "refused_push"]
 
 #: What to do with a request's outcome: the reply's body, or the error.
 Done = Callable[[bytes | FastfeedError], None]
@@ -381,11 +382,6 @@ def refusal(what: str, verdict: Any) -> RequestError:
     code = verdict.errCode if verdict.errCode else verdict.retType
     text = text_of(verdict.retMsg)
     return RequestError(f"OpenD refused {what}: {text} (code {code})", code=code, text=text)
-
-
-def text_of(words: bytes) -> str:
-    """Return what OpenD says, in whatever encoding."""
-    return words.decode(errors="replace")
 
 
 def _ignore(reply: bytes | FastfeedError) -> None:

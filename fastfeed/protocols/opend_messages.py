@@ -15,6 +15,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 __all__ = [
     "NAMES",
     "message_class",
+    "text_of",
     "INIT_CONNECT",
     "GET_GLOBAL_STATE",
     "NOTIFY",
@@ -152,3 +153,8 @@ def message_class(name: str) -> type[Any]:
     descriptor = _pool().FindMessageTypeByName(f"fastfeed.opend.{name}")
     message: type[Any] = message_factory.GetMessageClass(descriptor)
     return message
+
+
+def text_of(value: str | bytes) -> str:
+    """Return a text, in whatever encoding (protobuf gives it as bytes when it is not UTF-8)."""
+    return value if isinstance(value, str) else value.decode(errors="replace")
