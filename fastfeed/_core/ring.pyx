@@ -157,8 +157,9 @@ cdef class RingReader:
     def read(self, limit=None):
         """Return the rows that are new to this reader, oldest first, as a read-only view without a copy.
 
-        The view shows the ring itself: it holds until your code awaits, after that only until the writer
-        comes round, which `intact()` tells. Copy what must stay before you await. Rows that were overwritten before they were read are counted in `lost`.
+        The view shows the ring itself: it holds until your code awaits, after that only until the writer comes
+        round, which `intact()` tells. Copy what must stay before you await. Rows that were overwritten before they
+        were read are counted in `lost`.
 
         Parameters
         ----------
