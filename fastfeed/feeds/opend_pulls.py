@@ -6,7 +6,7 @@ records of `opend_records`. Three things are common to all:
 
 - While the feed is reconnecting a pull waits for it, as `subscribe()` does. One that is under way when the
   connection is lost fails with ConnectError: OpenD's answer went to a connection that is no more.
-- OpenD allows some requests only so often (`_LIMITS`). A pull waits for its turn; see `rate_limit`.
+- OpenD allows some requests only so often (`CALL_LIMITS`). A pull waits for its turn; see `rate_limit`.
 - Market data but for snapshots and history is OpenD's cache of what this connection has subscribed.
 """
 
@@ -50,6 +50,8 @@ from fastfeed.protocols.opend_codes import (
     security,
 )
 from fastfeed.protocols.opend_messages import (
+    CALL_LIMITS,
+    CALL_WINDOW_S,
     GET_DELAY_STATISTICS,
     GET_GLOBAL_STATE,
     GET_USER_INFO,
@@ -88,23 +90,8 @@ Record = TypeVar("Record", bound=msgspec.Struct)
 Adjust = Literal["none", "forward", "backward"]
 Session = Literal["RTH", "ETH", "ALL"]
 
-#: Calls in 30 s.
-_LIMITS = {
-    QOT_GET_SECURITY_SNAPSHOT: 60,
-    QOT_REQUEST_HISTORY_KL: 60,  # first pages only
-    QOT_REQUEST_REHAB: 60,
-    QOT_REQUEST_TRADE_DATE: 30,
-    QOT_GET_FUTURE_INFO: 30,
-    QOT_GET_MARKET_STATE: 10,
-    QOT_GET_PLATE_SET: 10,
-    QOT_GET_PLATE_SECURITY: 10,
-    QOT_GET_USER_SECURITY: 10,
-    QOT_MODIFY_USER_SECURITY: 10,
-    QOT_GET_USER_SECURITY_GROUP: 10,
-    QOT_GET_OPTION_CHAIN: 10,
-}
 #: OpenD counts when a request arrives: the margin is for requests that travel faster than the one before.
-_WINDOW_S = 30.0 + 0.25
+_WINDOW_S = CALL_WINDOW_S + 0.25
 
 _MOST_ROWS = 1000  # in a reply from the cache, and in a page of history
 _MOST_BARS = 1_000_000  # in one array, when the caller sets no limit: 128 MB
@@ -233,7 +220,7 @@ class OpendPulls(Feed):
         self._rate_limit_wait_s = rate_limit_wait_s
         self._limits = {
             proto_id: RateLimit(calls, _WINDOW_S, name=f"OpenD's request {proto_id}")
-            for proto_id, calls in _LIMITS.items()
+            for proto_id, calls in CALL_LIMITS.items()
         }
         self._pull_subscribed: set[tuple[str, int]] = set()  # (symbol, SubType), without pushes
         self._pull_connection = 0  # the one that these are subscribed on

@@ -13,6 +13,8 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 __all__ = [
+    "CALL_LIMITS",
+    "CALL_WINDOW_S",
     "NAMES",
     "message_class",
     "text_of",
@@ -130,6 +132,23 @@ NAMES = {
     QOT_GET_USER_SECURITY_GROUP: "QotGetUserSecurityGroup",
     QOT_GET_MARKET_STATE: "QotGetMarketState",
 }
+
+#: How many calls OpenD takes in `CALL_WINDOW_S`, of requests that it does not take as often as they come.
+CALL_LIMITS = {
+    QOT_GET_SECURITY_SNAPSHOT: 60,
+    QOT_REQUEST_HISTORY_KL: 60,  # first pages only
+    QOT_REQUEST_REHAB: 60,
+    QOT_REQUEST_TRADE_DATE: 30,
+    QOT_GET_FUTURE_INFO: 30,
+    QOT_GET_MARKET_STATE: 10,
+    QOT_GET_PLATE_SET: 10,
+    QOT_GET_PLATE_SECURITY: 10,
+    QOT_GET_USER_SECURITY: 10,
+    QOT_MODIFY_USER_SECURITY: 10,
+    QOT_GET_USER_SECURITY_GROUP: 10,
+    QOT_GET_OPTION_CHAIN: 10,
+}
+CALL_WINDOW_S = 30.0
 
 
 @cache

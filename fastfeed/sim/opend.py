@@ -17,6 +17,7 @@ from fastfeed.errors import ConfigError
 from fastfeed.protocols.opend_codes import canonical, security
 from fastfeed.protocols.opend_frames import pack
 from fastfeed.protocols.opend_messages import (
+    CALL_WINDOW_S,
     NAMES,
     NOTIFY,
     QOT_UPDATE_PRICE_REMINDER,
@@ -39,7 +40,6 @@ from fastfeed.sim.watchlists import Watchlists
 __all__ = ["OpenDSimulator"]
 
 _FLUSH_S = 1.0  # how long the end waits for clients to take what was written
-_WINDOW_S = 30.0  # of the rate limits
 _MISSED = 50  # ticks of a security that come after an outage
 _WATCHED = 200  # symbols of the watch-list group All
 _CONN_STATUS = 3  # NotifyType
@@ -132,7 +132,7 @@ class OpenDSimulator:
         unsubscribe_after_s: float = 60.0,
         history_quota: int = 1000,
         rate_limits: bool = True,
-        rate_window_s: float = _WINDOW_S,
+        rate_window_s: float = CALL_WINDOW_S,
         book_depth: int = 10,
         watchlists: Mapping[str, Sequence[str]] | None = None,
         rsa_key: str | PathLike[str] | None = None,
