@@ -86,9 +86,7 @@ class Feed(Streams):
         self._task: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._missed_since_ns = (
-            0  # when the interruption began that was not recovered from yet, 0 = none
-        )
+        self._missed_since_ns = 0  # when what was not recovered from yet began, 0 = nothing
 
     # what a vendor adds
 
@@ -101,11 +99,10 @@ class Feed(Streams):
         """Drop the connection at once, if there is one."""
 
     @abc.abstractmethod
-    async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...], *, again: bool) -> None:
+    async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         """Ask for symbols and enter those that were granted in `_wanted` and `_granted`.
 
-        With `again` they were granted on an earlier connection: what was delivered then shall not be sent once
-        more. SubscriptionError names the symbols that were refused.
+        SubscriptionError names the symbols that were refused.
         """
 
     @abc.abstractmethod
@@ -265,7 +262,7 @@ class Feed(Streams):
                 name for name in names if any((name, kind) not in self._granted for kind in kinds)
             ]
             if new:
-                await self._subscribe(new, kinds, again=False)
+                await self._subscribe(new, kinds)
 
     async def unsubscribe(self, symbols: str | Iterable[str], *kinds: str) -> None:
         """Give up symbols; without kinds, all kinds of them. What is not subscribed is passed over.
@@ -453,7 +450,7 @@ class Feed(Streams):
                 try:
                     async with self._asking:
                         wanted = [s for s in symbols if self._is_missing(s, kinds)]
-                        await self._subscribe(wanted, kinds, again=True)
+                        await self._subscribe(wanted, kinds)
                 except SubscriptionError as error:
                     refused.update(error.symbols)
                     self._emit("error", str(error), code=error.code, symbols=error.symbols)

@@ -429,13 +429,13 @@ class OpenD(OpendPulls):
             return f"bars:{interval(length).name}"
         return super()._canonical_kind(kind)
 
-    async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...], *, again: bool) -> None:
+    async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         async def ask(batch: list[str]) -> None:
             message = message_class("QotSub.Request")()
             c2s = message.c2s
             c2s.isSubOrUnSub = True
             c2s.isRegOrUnRegPush = True
-            # Again as well: states are refreshed by it, and ticks that come twice are dropped.
+            # After a reconnect as well: states are refreshed by it, and ticks that come twice are dropped.
             c2s.isFirstPush = True
             if self._session_number is not None:
                 c2s.session = self._session_number
