@@ -44,6 +44,7 @@ cdef extern from "fastfeed/rows.h" nogil:
         int64_t time_ns
         int64_t seq
         uint32_t symbol
+        uint8_t flags
 
     int FF_BOOK_MAX_DEPTH
     size_t FF_DEPTH

@@ -14,7 +14,8 @@ cdef class OpendMachine:
     cdef list latest
     cdef dict held              # symbol id: bytearray of ticks that wait
     cdef dict overflowed        # symbol id: the times around the hole, of those for which there was no more room
-    cdef readonly uint64_t held_rows
+    cdef readonly uint64_t held_rows  # that wait now
+    cdef readonly uint64_t held_live  # of all that ever waited, those that were not from OpenD's cache
     cdef uint64_t most_held
     cdef readonly object error  # RemoteProtocolError once framing is lost
     cdef size_t window_bytes    # of a read

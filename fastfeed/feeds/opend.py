@@ -213,6 +213,7 @@ class OpenD(OpendPulls):
         self._refreshing: asyncio.Task[None] | None = None
         self._refreshing_since_ns = 0
         self._outage_since_ns = 0  # when OpenD said that it lost its quote server, 0 = it has it
+        self._held_before_outage = 0
         self._refreshed_at = -_REFRESH_PAUSE_S
         self._subscribed_at: dict[tuple[str, str], float] = {}
         self._unsubscribe_at: dict[tuple[str, str], float] = {}
@@ -309,7 +310,7 @@ class OpenD(OpendPulls):
         loop = asyncio.get_running_loop()
         link.session.poll(loop.time(), self._machine.packets)
         link.carry_out()
-        if self._outage_since_ns and self._machine.held_rows:
+        if self._outage_since_ns and self._machine.held_live > self._held_before_outage:
             self._upstream_is_back()  # it sends: it only did not say so
         delay = min(max(link.session.due(loop.time()), 0.001), _MAX_POLL_S)
         if link is self._link:
@@ -349,6 +350,7 @@ class OpenD(OpendPulls):
             self._refreshing.cancel()  # what the outage before took away is still missing
             since_ns = min(since_ns, self._refreshing_since_ns)
         self._outage_since_ns = since_ns
+        self._held_before_outage = self._machine.held_live
         self._hold_ticks()
 
     def _upstream_is_back(self) -> None:
