@@ -110,16 +110,20 @@ class Feed(Streams):
         """Give symbols up that are no longer in `_wanted`."""
 
     async def _recover(
-        self, symbols: tuple[str, ...], kinds: tuple[str, ...], lost_ns: int
-    ) -> None:
-        """Fetch what was missed since `lost_ns` of symbols that are subscribed again, and tell about the gap."""
+        self, symbols: tuple[str, ...], kinds: tuple[str, ...], since_ns: int
+    ) -> bool:
+        """Fetch what symbols that are subscribed again missed since, and tell about the gap.
+
+        Returns False when that has to wait: the vendor's class does it later, and resets `_missed_since_ns`.
+        """
         self._emit(
             "gap",
             f"{', '.join(kinds)} of the interruption were not fetched",
             symbols=symbols,
-            start_ns=lost_ns,
+            start_ns=since_ns,
             end_ns=time.time_ns(),
         )
+        return True
 
     def _give_up(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         """Take note of symbols that are no longer in `_wanted`, whether connected or not."""
@@ -437,7 +441,7 @@ class Feed(Streams):
                 self._is_up()
                 return lost
 
-    async def _resubscribe(self, lost_ns: int) -> None:
+    async def _resubscribe(self, since_ns: int) -> None:
         """Ask for everything again; for what is refused, ask again later."""
         refused: set[str] | None = None
         pauses = Backoff(_ASK_AGAIN_S, _ASK_AGAIN_MOST_S)
@@ -477,9 +481,9 @@ class Feed(Streams):
                     "the vendor does not know of subscriptions that it has granted",
                     symbols=tuple(sorted(refused)),
                 )
-            for symbols_again, kinds in recoveries:
-                await self._recover(symbols_again, kinds, lost_ns)
-            self._missed_since_ns = 0
+            done = [await self._recover(*recovery, since_ns) for recovery in recoveries]
+            if all(done):
+                self._missed_since_ns = 0
 
     def _is_missing(self, symbol: str, kinds: tuple[str, ...]) -> bool:
         """Return whether a symbol is wanted and not granted; both may have changed while we waited."""

@@ -211,8 +211,7 @@ class OpenD(OpendPulls):
         self._unmatched_replies = 0
         self._complained_at = -_COMPLAINT_PAUSE_S
         self._refreshing: asyncio.Task[None] | None = None
-        self._refreshing_since_ns = 0
-        self._outage_since_ns = 0  # when OpenD said that it lost its quote server, 0 = it has it
+        self._in_outage = False  # OpenD has lost its quote server
         self._held_before_outage = 0
         self._refreshed_at = -_REFRESH_PAUSE_S
         self._subscribed_at: dict[tuple[str, str], float] = {}
@@ -299,7 +298,7 @@ class OpenD(OpendPulls):
                 task.cancel()
             self._unmatched_replies += link.session.unmatched_replies
             self._hold_ticks()
-            self._outage_since_ns = 0
+            self._in_outage = False
             self._granted.clear()
             self._subscribed_at.clear()
             self._unsubscribe_at.clear()
@@ -310,7 +309,7 @@ class OpenD(OpendPulls):
         loop = asyncio.get_running_loop()
         link.session.poll(loop.time(), self._machine.packets)
         link.carry_out()
-        if self._outage_since_ns and self._machine.held_live > self._held_before_outage:
+        if self._in_outage and self._machine.held_live > self._held_before_outage:
             self._upstream_is_back()  # it sends: it only did not say so
         delay = min(max(link.session.due(loop.time()), 0.001), _MAX_POLL_S)
         if link is self._link:
@@ -335,9 +334,9 @@ class OpenD(OpendPulls):
             details=notice.fields,
         )
         logged_in = notice.fields.get("quotes_logged_in")
-        if logged_in is False and not self._outage_since_ns:
-            self._upstream_is_lost(time.time_ns())
-        elif logged_in and self._outage_since_ns:
+        if logged_in is False and not self._in_outage:
+            self._upstream_is_lost()
+        elif logged_in and self._in_outage:
             self._upstream_is_back()
 
     # interruptions
@@ -345,17 +344,17 @@ class OpenD(OpendPulls):
     def _hold_ticks(self) -> None:
         self._recovery.hold(symbol for symbol, kind in self._granted if kind == "ticks")
 
-    def _upstream_is_lost(self, since_ns: int) -> None:
-        if self._refreshing is not None and not self._refreshing.done():
+    def _upstream_is_lost(self) -> None:
+        if self._refreshing is not None:
             self._refreshing.cancel()  # what the outage before took away is still missing
-            since_ns = min(since_ns, self._refreshing_since_ns)
-        self._outage_since_ns = since_ns
+        self._missed_since_ns = self._missed_since_ns or time.time_ns()
+        self._in_outage = True
         self._held_before_outage = self._machine.held_live
         self._hold_ticks()
 
     def _upstream_is_back(self) -> None:
-        self._refreshing_since_ns, self._outage_since_ns = self._outage_since_ns, 0
-        self._refreshing = self._in_background(self._refresh(self._refreshing_since_ns))
+        self._in_outage = False
+        self._refreshing = self._in_background(self._refresh(self._missed_since_ns))
 
     async def _refresh(self, since_ns: int) -> None:
         """After an outage of OpenD's own: get the states anew, and what was missed."""
@@ -372,25 +371,25 @@ class OpenD(OpendPulls):
             except FastfeedError as error:
                 self._emit("error", str(error), code=error.code, symbols=tuple(symbols))
             await self._recovery.recover(symbols, kinds, since_ns)
+        self._missed_since_ns = 0
 
     async def _recover(
-        self, symbols: tuple[str, ...], kinds: tuple[str, ...], lost_ns: int
-    ) -> None:
-        if await self._has_upstream(lost_ns):
-            await self._recovery.recover(symbols, kinds, lost_ns)
+        self, symbols: tuple[str, ...], kinds: tuple[str, ...], since_ns: int
+    ) -> bool:
+        if await self._has_upstream():
+            await self._recovery.recover(symbols, kinds, since_ns)
+        return not self._in_outage
 
-    async def _has_upstream(self, lost_ns: int) -> bool:
+    async def _has_upstream(self) -> bool:
         """Return whether OpenD has its quote server; without it there is nothing to fetch until it is back."""
-        if not self._outage_since_ns:
+        if not self._in_outage:
             try:
                 state = await self.get_global_state()
             except FastfeedError:
                 return True  # the pulls will tell what is wrong
-            if state.quotes_logged_in:
-                return True
-            self._upstream_is_lost(lost_ns)
-        self._outage_since_ns = min(self._outage_since_ns, lost_ns)
-        return False
+            if not state.quotes_logged_in:
+                self._upstream_is_lost()
+        return not self._in_outage
 
     def _complain(self, error: FastfeedError) -> None:
         """Tell about a bad push, at most once a second: there may be many."""
