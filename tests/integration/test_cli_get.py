@@ -8,13 +8,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from commands import run, simulator
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from keys import new_key, write_key
 
 import fastfeed as ff
 from fastfeed.cli.get import get
@@ -227,23 +225,11 @@ def test_text_needs_no_rich(url: str) -> None:
         assert done.stdout
 
 
-def make_key(folder: Path, name: str) -> str:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)
-    path = folder / name
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.TraditionalOpenSSL,
-            serialization.NoEncryption(),
-        )
-    )
-    return str(path)
-
-
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     folder = tmp_path_factory.mktemp("keys")
-    return make_key(folder, "right.pem"), make_key(folder, "wrong.pem")
+    right, wrong = (write_key(folder / name, new_key()) for name in ("right.pem", "wrong.pem"))
+    return right, wrong
 
 
 @pytest.fixture(scope="module")

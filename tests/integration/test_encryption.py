@@ -6,10 +6,10 @@ import hashlib
 import struct
 
 import pytest
-from cryptography.hazmat.primitives import padding, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from keys import new_key, write_key
 
 import fastfeed as ff
 from fastfeed.protocols.opend_messages import message_class
@@ -18,12 +18,6 @@ INIT, NOTIFY, SUB = 1001, 1003, 3001
 KEY, IV = b"0123456789abcdef", b"fedcba9876543210"
 OK = bytes.fromhex("080012001800")
 NONE, ECB, CBC = -1, 0, 2
-
-
-@pytest.fixture(params=[asyncio.run, ff.run], ids=["asyncio", "uvloop"])
-def run(request):
-    """Run a coroutine on the standard loop and on uvloop, with a limit."""
-    return lambda main: request.param(asyncio.wait_for(main, 30))
 
 
 @pytest.fixture(autouse=True)
@@ -36,16 +30,8 @@ def keys(tmp_path_factory):
     """Return two keys, as files and as objects."""
     folder, made = tmp_path_factory.mktemp("keys"), []
     for name in "ab":
-        key = rsa.generate_private_key(65537, 1024)
-        path = folder / f"{name}.pem"
-        path.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.TraditionalOpenSSL,
-                serialization.NoEncryption(),
-            )
-        )
-        made.append((str(path), key))
+        key = new_key()
+        made.append((write_key(folder / f"{name}.pem", key), key))
     return made
 
 

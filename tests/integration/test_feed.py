@@ -9,29 +9,11 @@ import time
 
 import numpy as np
 import pytest
+from feeds import quick, until
 
 import fastfeed as ff
 from fastfeed.feeds import opend
 from fastfeed.sim import Faults, OpenDSimulator
-
-
-@pytest.fixture(params=[asyncio.run, ff.run], ids=["asyncio", "uvloop"])
-def run(request):
-    """Run a coroutine on the standard loop and on uvloop, with a limit."""
-    return lambda main: request.param(asyncio.wait_for(main, 30))
-
-
-async def until(condition, timeout=10.0):
-    """Wait for something to become true."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        await asyncio.sleep(0.005)
-
-
-def quick():
-    """Return options for short pauses."""
-    return {"backoff": ff.Backoff(0.01, 0.05, random.Random(0))}
 
 
 def kinds(events):

@@ -5,6 +5,7 @@ import random
 
 import numpy as np
 import pytest
+from feeds import quick, until
 
 import fastfeed as ff
 from fastfeed._core.opend import OpendMachine
@@ -17,17 +18,6 @@ from fastfeed.sim.tape import TICK
 START_NS = 1_381_152_600_000_000_000
 SYMBOLS = ("SPY.US", "700.HK", "BTCUSDT")
 NAMES = ("SPY.US", "700.HK", "BTCUSDT.CC")
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request):
-    return asyncio.run if request.param == "asyncio" else ff.run
-
-
-async def until(condition, timeout=15.0):
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def tape(seconds=3.0, rate=2000, symbols=SYMBOLS):
@@ -62,10 +52,6 @@ class Watcher:
     async def settled(self, gaps):
         """Wait until so many symbols have been told of in gap events."""
         await until(lambda: sum(len(event.symbols) for event in self.of("gap")) >= gaps)
-
-
-def quick(**options):
-    return {"backoff": ff.Backoff(0.01, 0.05, random.Random(0)), **options}
 
 
 def assert_complete(watcher, played):

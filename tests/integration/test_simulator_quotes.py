@@ -799,24 +799,6 @@ def test_bad_pushes_of_all_kinds_are_extra():
 # Encryption.
 
 
-@pytest.fixture(scope="module")
-def key_file(tmp_path_factory):
-    """Return the path of a new RSA key, as OpenD takes it."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    key = rsa.generate_private_key(65537, 1024)
-    path = tmp_path_factory.mktemp("key") / "opend.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.TraditionalOpenSSL,
-            serialization.NoEncryption(),
-        )
-    )
-    return path
-
-
 async def exchange(client, proto, serial, body, encrypt=None):
     """Send a request; return the whole header's fields and the body of what comes first."""
     client.writer.write(pack(proto, serial, body, encrypt))
