@@ -26,7 +26,15 @@ from fastfeed.connect import run
 from fastfeed.feeds import opend_records as records
 from fastfeed.feeds.opend import OpenD
 from fastfeed.feeds.opend_pulls import HistoryBars
-from fastfeed.protocols.opend_codes import INTERVALS, MARKETS, canonical, interval, security
+from fastfeed.protocols.opend_codes import (
+    ADJUSTMENTS,
+    INTERVALS,
+    MARKETS,
+    SESSIONS,
+    canonical,
+    interval,
+    security,
+)
 from fastfeed.stream import Rows
 
 __all__ = ["get"]
@@ -328,7 +336,7 @@ interval_option = functools.partial(
 )
 adjust_option = click.option(
     "--adjust",
-    type=click.Choice(["forward", "none", "backward"]),
+    type=click.Choice(list(ADJUSTMENTS)),
     default="forward",
     show_default=True,
     help="For splits and dividends.",
@@ -451,7 +459,7 @@ async def bars(feed: OpenD, symbol: str, length: str, n: int, adjust: Any) -> _A
 @day_option("--end", "Last day; today if not given.")
 @adjust_option
 @click.option(
-    "--session", type=click.Choice(["RTH", "ETH", "ALL"]), help="Trading sessions of US symbols."
+    "--session", type=click.Choice(list(SESSIONS)), help="Trading sessions of US symbols."
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The oldest N bars only.")
 async def history(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from fastfeed.errors import RateLimitError, RemoteProtocolError, RequestError, SubscriptionError
 
-__all__ = ["BATCH", "in_batches"]
+__all__ = ["BATCH", "in_batches", "shown"]
 
 #: Symbols in a subscription or a pull of quotes, as the official client.
 BATCH = 100
@@ -92,14 +92,18 @@ async def in_batches(
             others[0].add_note(f"besides, {', '.join(refused)} were refused: {error}")
         raise others[0]
     if error is not None:
-        shown = ", ".join(refused[:5]) + (", ..." if len(refused) > 5 else "")
         raise SubscriptionError(
-            f"OpenD refused to {verb} {len(refused)} of {len(symbols)} symbols ({shown}): "
+            f"OpenD refused to {verb} {len(refused)} of {len(symbols)} symbols ({shown(refused)}): "
             f"{error.text} (code {error.code})",
             symbols=tuple(refused),
             code=error.code,
             text=error.text,
         )
+
+
+def shown(symbols: Sequence[str]) -> str:
+    """Return the first of some symbols for a text."""
+    return ", ".join(symbols[:5]) + (", ..." if len(symbols) > 5 else "")
 
 
 def _joined(parts: list[_Refused]) -> _Refused:

@@ -36,7 +36,7 @@ from fastfeed._core import opend as core
 from fastfeed.errors import RateLimitError, RemoteProtocolError, RequestError, SubscriptionError
 from fastfeed.feeds import opend_records as records
 from fastfeed.feeds.feed import Feed
-from fastfeed.feeds.opend_batches import BATCH, in_batches
+from fastfeed.feeds.opend_batches import BATCH, in_batches, shown
 from fastfeed.feeds.opend_records import record, symbol_of
 from fastfeed.feeds.rate_limit import RateLimit
 from fastfeed.protocols import opend_codes as codes
@@ -1115,7 +1115,7 @@ class OpendPulls(Feed):
             missing = missing or names
             kind = KINDS[source.sub_type]
             raise SubscriptionError(
-                f"{error}; {_shown(missing)} not subscribed to {kind} on this connection: subscribe first, or "
+                f"{error}; {shown(missing)} not subscribed to {kind} on this connection: subscribe first, or "
                 "pass subscribe=True",
                 symbols=tuple(missing),
                 code=error.code,
@@ -1331,13 +1331,9 @@ def _other_security(
     proto_id: int, others: Sequence[str], asked: Sequence[str]
 ) -> RemoteProtocolError:
     return RemoteProtocolError(
-        f"OpenD's reply to {proto_id} is about {_shown(others)}, expected {_shown(asked)}",
+        f"OpenD's reply to {proto_id} is about {shown(others)}, expected {shown(asked)}",
         source="opend",
     )
-
-
-def _shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 #: OpenD has no numbers for these refusals, and its words are in the language it is set to.
