@@ -511,7 +511,7 @@ def test_a_resubscription_without_an_answer_is_tried_on_a_new_connection(run):
                 events = []
                 feed.on_event(events.append)
                 await feed.subscribe(sim.symbols, "ticks")
-                answer = type(next(iter(sim._clients)))._answer
+                answer = type(next(iter(sim._gateway.clients)))._answer
 
                 async def sometimes(client, proto, serial, body):
                     if proto == 3001 and len(mute) < 3:
@@ -519,12 +519,12 @@ def test_a_resubscription_without_an_answer_is_tried_on_a_new_connection(run):
                         return
                     await answer(client, proto, serial, body)
 
-                type(next(iter(sim._clients)))._answer = sometimes
+                type(next(iter(sim._gateway.clients)))._answer = sometimes
                 try:
                     await sim.disconnect_all()
                     await until(lambda: "resubscribed" in kinds(events))
                 finally:
-                    type(next(iter(sim._clients)))._answer = answer
+                    type(next(iter(sim._gateway.clients)))._answer = answer
                 assert len(mute) == 3
                 before = feed.ticks.count
                 await until(lambda: feed.ticks.count > before)

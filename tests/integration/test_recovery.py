@@ -260,7 +260,7 @@ def test_a_subscription_that_opend_forgot_is_made_again(run, monkeypatch):
 
                 async def forgetful():
                     monkeypatch.setattr(feed, "_missing_at_vendor", missing)
-                    (client,) = sim._clients
+                    (client,) = sim._gateway.clients
                     for key in [k for k in client.subscribed if k[0] == sim.symbols[1]]:
                         del client.subscribed[key]
                         client._pushed.pop(key, None)
@@ -273,7 +273,7 @@ def test_a_subscription_that_opend_forgot_is_made_again(run, monkeypatch):
                 assert error.symbols == (sim.symbols[1],)
                 assert "does not know" in error.text
                 assert watcher.of("resubscribed")[1].symbols == (sim.symbols[1],)
-                (client,) = sim._clients
+                (client,) = sim._gateway.clients
                 assert len(client.subscribed) == 6
 
     run(main())

@@ -226,7 +226,7 @@ def test_a_slow_reader_of_quotes_lags_alone():
             await quick.subscribe(*sim.symbols[:2], types=[QUOTE])
             while len(quick.others) < 200:
                 await quick.receive()
-            buffered = [c._writer.transport.get_write_buffer_size() for c in sim._clients]
+            buffered = [c._writer.transport.get_write_buffer_size() for c in sim._gateway.clients]
             assert sum(buffered) < 1 << 20
 
     run(main())
