@@ -18,6 +18,13 @@ cdef extern from "fastfeed/rows.h" nogil:
         FF_FLAG_STALE
         FF_FLAG_GAP
 
+    enum:
+        FF_SESSION_UNKNOWN
+        FF_SESSION_REGULAR
+        FF_SESSION_PRE
+        FF_SESSION_POST
+        FF_SESSION_OVERNIGHT
+
     ctypedef struct ff_field:
         const char *name
         const char *format
