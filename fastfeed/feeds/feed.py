@@ -87,6 +87,7 @@ class Feed(Streams):
         self._background: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._missed_since_ns = 0  # when what was not recovered from yet began, 0 = nothing
+        self._in_outage = False  # the gateway has lost its source: recovery waits for its end
 
     # what a vendor adds
 
@@ -111,10 +112,10 @@ class Feed(Streams):
 
     async def _recover(
         self, symbols: tuple[str, ...], kinds: tuple[str, ...], since_ns: int
-    ) -> bool:
+    ) -> None:
         """Fetch what symbols that are subscribed again missed since, and tell about the gap.
 
-        Returns False when that has to wait: the vendor's class does it later, and resets `_missed_since_ns`.
+        During an outage it is left to its end, and so is `_missed_since_ns`.
         """
         self._emit(
             "gap",
@@ -123,7 +124,6 @@ class Feed(Streams):
             start_ns=since_ns,
             end_ns=time.time_ns(),
         )
-        return True
 
     def _give_up(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         """Take note of symbols that are no longer in `_wanted`, whether connected or not."""
@@ -481,8 +481,9 @@ class Feed(Streams):
                     "the vendor does not know of subscriptions that it has granted",
                     symbols=tuple(sorted(refused)),
                 )
-            done = [await self._recover(*recovery, since_ns) for recovery in recoveries]
-            if all(done):
+            for recovery in recoveries:
+                await self._recover(*recovery, since_ns)
+            if not self._in_outage:
                 self._missed_since_ns = 0
 
     def _is_missing(self, symbol: str, kinds: tuple[str, ...]) -> bool:

@@ -211,7 +211,6 @@ class OpenD(OpendPulls):
         self._unmatched_replies = 0
         self._complained_at = -_COMPLAINT_PAUSE_S
         self._refreshing: asyncio.Task[None] | None = None
-        self._in_outage = False  # OpenD has lost its quote server
         self._held_before_outage = 0
         self._refreshed_at = -_REFRESH_PAUSE_S
         self._subscribed_at: dict[tuple[str, str], float] = {}
@@ -375,10 +374,9 @@ class OpenD(OpendPulls):
 
     async def _recover(
         self, symbols: tuple[str, ...], kinds: tuple[str, ...], since_ns: int
-    ) -> bool:
+    ) -> None:
         if await self._has_upstream():
             await self._recovery.recover(symbols, kinds, since_ns)
-        return not self._in_outage
 
     async def _has_upstream(self) -> bool:
         """Return whether OpenD has its quote server; without it there is nothing to fetch until it is back."""
