@@ -89,7 +89,7 @@ async def in_batches(
     others = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     if others:
         if refused:
-            others[0].add_note(f"besides, {', '.join(refused)} were refused: {error}")
+            others[0].add_note(f"besides, {shown(refused)} were refused: {error}")
         raise others[0]
     if error is not None:
         raise SubscriptionError(
