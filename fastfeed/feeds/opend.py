@@ -385,7 +385,7 @@ class OpenD(OpendPulls):
                 state = await self.get_global_state()
             except FastfeedError:
                 return True  # the pulls will tell what is wrong
-            if not state.quotes_logged_in:
+            if not state.quotes_logged_in and not self._in_outage:  # a notice may have come first
                 self._upstream_is_lost()
         return not self._in_outage
 
