@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 
 import numpy as np
 import pytest
@@ -485,6 +486,7 @@ def test_a_connection_made_during_an_outage_waits_for_its_end(run, monkeypatch):
             await until(lambda: feed.ticks.count > 300)
             sim.lose_upstream()
             await asyncio.sleep(0.1)
+            cut_ns = time.time_ns()
             await sim.disconnect_all()
             await until(lambda: watcher.of("resubscribed"))
             await asyncio.sleep(0.3)
@@ -494,7 +496,7 @@ def test_a_connection_made_during_an_outage_waits_for_its_end(run, monkeypatch):
             assert_complete(watcher, played)
             (gap,) = watcher.of("gap")
             assert gap.filled
-            assert gap.start_ns - watcher.of("notice")[0].time_ns < 50_000_000
+            assert gap.start_ns < cut_ns  # from the outage on, not only from the disconnect
 
     run(main())
 
