@@ -61,7 +61,7 @@ class SubscriptionError(RequestError):
     Attributes
     ----------
     symbols : tuple of str
-        The symbols of the refused request.
+        Those that were refused.
     """
 
     def __init__(

@@ -35,11 +35,11 @@ class Flags(enum.IntFlag):
 class Session(enum.IntEnum):
     """Values of a row's `session`."""
 
-    UNKNOWN = 0
-    REGULAR = 1
-    PRE = 2
-    POST = 3
-    OVERNIGHT = 4
+    UNKNOWN = ring.SESSION_UNKNOWN
+    REGULAR = ring.SESSION_REGULAR
+    PRE = ring.SESSION_PRE
+    POST = ring.SESSION_POST
+    OVERNIGHT = ring.SESSION_OVERNIGHT
 
 
 def dtype(stream: str, depth: int = BOOK_DEPTH) -> np.dtype[Any]:

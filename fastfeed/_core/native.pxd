@@ -72,6 +72,13 @@ cdef extern from "fastfeed/rows.h" nogil:
         FF_FLAG_STALE
         FF_FLAG_GAP
 
+    enum:
+        FF_SESSION_UNKNOWN
+        FF_SESSION_REGULAR
+        FF_SESSION_PRE
+        FF_SESSION_POST
+        FF_SESSION_OVERNIGHT
+
     ctypedef struct ff_field:
         const char *name
         const char *format
@@ -98,6 +105,7 @@ cdef extern from "fastfeed/rows.h" nogil:
         int64_t time_ns
         int64_t seq
         uint32_t symbol
+        uint8_t flags
 
     ctypedef struct ff_book:
         uint32_t symbol

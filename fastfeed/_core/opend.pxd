@@ -11,7 +11,8 @@ cdef class OpendMachine(Machine):
     cdef SymbolTable brokers    # names of brokers, or None
     cdef dict held              # symbol id: bytearray of ticks that wait
     cdef dict overflowed        # symbol id: the times around the hole, of those for which there was no more room
-    cdef readonly uint64_t held_rows
+    cdef readonly uint64_t held_rows  # that wait now
+    cdef readonly uint64_t held_live  # of all that ever waited, those that were not from OpenD's cache
     cdef uint64_t most_held
     cdef bint stops_behind_init
     cdef readonly bytes init_sha1  # of a reply to InitConnect, while the machine has stopped behind it

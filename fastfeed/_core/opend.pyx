@@ -15,6 +15,7 @@ from fastfeed._core.native cimport (
     FF_EMAGIC,
     FF_EROWS,
     FF_ETIME,
+    FF_FLAG_CACHED,
     FF_OPEND_FRAME,
     FF_OPEND_HELD,
     FF_OPEND_INIT_CONNECT,
@@ -290,8 +291,11 @@ cdef class OpendMachine(Machine):
         return symbol
 
     cdef int hold_rows(self, const ff_opend_frame *frame) except -1:
-        cdef uint32_t number = (<const ff_tick *>frame.body).symbol
+        cdef const ff_tick *first = <const ff_tick *>frame.body
+        cdef uint32_t number = first.symbol
         cdef bytearray rows = self.held.get(number)
+        if not first.flags & FF_FLAG_CACHED:
+            self.held_live += frame.length
         if self.held_rows + frame.length > self.most_held:
             waited = self.take_held(number)
             waited += PyBytes_FromStringAndSize(<const char *>frame.body, frame.length * sizeof(ff_tick))

@@ -12,6 +12,11 @@ from fastfeed._core.native cimport (
     FF_FLAG_CACHED,
     FF_FLAG_GAP,
     FF_FLAG_STALE,
+    FF_SESSION_OVERNIGHT,
+    FF_SESSION_POST,
+    FF_SESSION_PRE,
+    FF_SESSION_REGULAR,
+    FF_SESSION_UNKNOWN,
     FF_STREAMS,
     ff_field,
     ff_ring_advance,
@@ -36,6 +41,12 @@ FLAG_CACHED = FF_FLAG_CACHED
 FLAG_BACKFILLED = FF_FLAG_BACKFILLED
 FLAG_STALE = FF_FLAG_STALE
 FLAG_GAP = FF_FLAG_GAP
+
+SESSION_UNKNOWN = FF_SESSION_UNKNOWN
+SESSION_REGULAR = FF_SESSION_REGULAR
+SESSION_PRE = FF_SESSION_PRE
+SESSION_POST = FF_SESSION_POST
+SESSION_OVERNIGHT = FF_SESSION_OVERNIGHT
 
 
 #: The names of the streams, by number.
@@ -157,8 +168,9 @@ cdef class RingReader:
     def read(self, limit=None):
         """Return the rows that are new to this reader, oldest first, as a read-only view without a copy.
 
-        The view shows the ring itself: it holds until your code awaits, after that only until the writer
-        comes round, which `intact()` tells. Copy what must stay before you await. Rows that were overwritten before they were read are counted in `lost`.
+        The view shows the ring itself: it holds until your code awaits, after that only until the writer comes
+        round, which `intact()` tells. Copy what must stay before you await. Rows that were overwritten before they
+        were read are counted in `lost`.
 
         Parameters
         ----------

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastfeed._core.symbols import SymbolTable
-from fastfeed.protocols.opend_codes import INTERVALS
+from fastfeed.protocols.opend_codes import ADJUSTMENTS, INTERVALS
 from fastfeed.schema import Flags, Session
 from fastfeed.stream import Rows
 
@@ -51,7 +51,7 @@ _WORDS: dict[str, dict[int, str]] = {
     "side": {1: "buy", -1: "sell"},
     "session": SESSION_NAMES,
     "interval": INTERVAL_NAMES,
-    "adjust": {0: "none", 1: "forward", 2: "backward"},
+    "adjust": {number: name for name, number in ADJUSTMENTS.items()},
     "flags": {
         value: "|".join(flag.name.lower() for flag in Flags if value & flag and flag.name)
         for value in range(1, 256)

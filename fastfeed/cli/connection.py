@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
 from fastfeed.connect import connect
 from fastfeed.feeds.opend import OpenD
+from fastfeed.feeds.opend_session import Encryption
 
 __all__ = ["connection_options", "feed_of"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-_CIPHERS = ("aes-cbc", "ftaes-ecb", "none")
 
 
 def connection_options(command: Command) -> Command:
@@ -26,7 +25,7 @@ def connection_options(command: Command) -> Command:
     )
     cipher = click.option(
         "--encryption",
-        type=click.Choice(_CIPHERS),
+        type=click.Choice(get_args(Encryption)),
         help="What follows the handshake; aes-cbc if there is a key.",
     )
     return key(cipher(command))

@@ -15,18 +15,27 @@ import click
 import msgspec
 import numpy as np
 
-from fastfeed.cli import ladder, words
+from fastfeed.cli import answers, ladder, words
+from fastfeed.cli.answers import Answer
 from fastfeed.cli.columns import SESSION_NAMES
 from fastfeed.cli.connection import connection_options, feed_of
 from fastfeed.cli.grid import Column, column, dates, grid, say, terminal_width, times
 from fastfeed.cli.group import complain
 from fastfeed.cli.output import Csv, Format, JsonLines
-from fastfeed.cli.records import csv_lines, flat, json_lines, value_at
+from fastfeed.cli.records import value_at
 from fastfeed.connect import run
 from fastfeed.feeds import opend_records as records
 from fastfeed.feeds.opend import OpenD
 from fastfeed.feeds.opend_pulls import HistoryBars
-from fastfeed.protocols.opend_codes import INTERVALS, MARKETS, canonical, interval, security
+from fastfeed.protocols.opend_codes import (
+    ADJUSTMENTS,
+    INTERVALS,
+    MARKETS,
+    SESSIONS,
+    canonical,
+    interval,
+    security,
+)
 from fastfeed.stream import Rows
 
 __all__ = ["get"]
@@ -96,84 +105,7 @@ def get(url: str) -> None:
     """
 
 
-# how an answer is printed
-
-
-class _Answer:
-    """Rows or records, and how they look as a table."""
-
-    def __init__(
-        self,
-        table: Callable[[], Sequence[str]],
-        csv: Callable[[], bytes],
-        jsonl: Callable[[], bytes],
-        count: int,
-    ) -> None:
-        self.table = table
-        self.csv = csv
-        self.jsonl = jsonl
-        self.count = count
-
-
-def _of_rows(
-    feed: OpenD, stream: str, rows: Rows, table: Callable[[], Sequence[str]], depth: int = 1
-) -> _Answer:
-    def text(make: Callable[..., Format]) -> bytes:
-        form = make(feed.symbols, stream, depth)
-        return form.header + form(rows)
-
-    return _Answer(table, lambda: text(Csv), lambda: text(JsonLines), len(rows))
-
-
-def _of_records(
-    kind: type[msgspec.Struct],
-    found: Sequence[msgspec.Struct],
-    table: Callable[[], Sequence[str]],
-    in_csv: tuple[type[msgspec.Struct], Sequence[msgspec.Struct]] | None = None,
-) -> _Answer:
-    csv_kind, csv_records = in_csv or (kind, found)
-    return _Answer(
-        table, lambda: csv_lines(csv_kind, csv_records), lambda: json_lines(found), len(found)
-    )
-
-
-def _listed(kind: type[msgspec.Struct], found: Sequence[msgspec.Struct], **paths: str) -> _Answer:
-    """Return a table with a line a record, of the fields at some paths; ``_ns`` ones are times."""
-
-    def table() -> Sequence[str]:
-        return grid(
-            [
-                (times if path.endswith("_ns") else column)(
-                    title.replace("_", " "), [value_at(item, path) for item in found]
-                )
-                for title, path in paths.items()
-            ],
-            terminal_width(),
-        )
-
-    return _of_records(kind, found, table)
-
-
-def _single(record: msgspec.Struct) -> _Answer:
-    """Return a table with a line a field."""
-    return _of_records(type(record), [record], lambda: _fields(record))
-
-
-def _fields(record: msgspec.Struct) -> list[str]:
-    names: list[str] = []
-    texts: list[str] = []
-    for path, value in flat(record).items():
-        if isinstance(value, tuple) and not all(isinstance(item, str) for item in value):
-            continue  # lists of records have tables of their own
-        if path.endswith("_ns"):
-            made = times("", [value])
-            names.append(f"{path.removesuffix('_ns').replace('_', ' ')} (UTC)")
-        else:
-            is_label = path.endswith(("_id", "_version", "_build"))
-            made = column("", [str(value) if is_label else value])
-            names.append(path.replace("_", " "))
-        texts += (cell.strip() for cell in made.cells)
-    return grid([column("", names), Column("", texts, left=True)], terminal_width(), heading=False)
+# columns of tables
 
 
 def _field(rows: Rows, name: str) -> Column:
@@ -263,7 +195,7 @@ async def _pull(feed: OpenD, pull: Pull, arguments: dict[str, Any], form: Form) 
             _print(answer, form)
 
 
-def _print(answer: _Answer, form: Form) -> None:
+def _print(answer: Answer, form: Form) -> None:
     if form == "table":
         if answer.count:
             say(answer.table())
@@ -328,7 +260,7 @@ interval_option = functools.partial(
 )
 adjust_option = click.option(
     "--adjust",
-    type=click.Choice(["forward", "none", "backward"]),
+    type=click.Choice(list(ADJUSTMENTS)),
     default="forward",
     show_default=True,
     help="For splits and dividends.",
@@ -358,7 +290,7 @@ _MARKET_DATA = "Market data"
 
 @_what(_MARKET_DATA)
 @symbols
-async def quotes(feed: OpenD, symbols: tuple[str, ...]) -> _Answer:
+async def quotes(feed: OpenD, symbols: tuple[str, ...]) -> Answer:
     """Print the quotes of SYMBOLs, by session.
 
     \b
@@ -382,13 +314,13 @@ async def quotes(feed: OpenD, symbols: tuple[str, ...]) -> _Answer:
         ]
         return grid(columns, terminal_width())
 
-    return _of_rows(feed, "quotes", rows, table)
+    return answers.of_rows(feed, "quotes", rows, table)
 
 
 @_what(_MARKET_DATA)
 @one_symbol
 @count_option("ticks", 20)
-async def ticks(feed: OpenD, symbol: str, n: int) -> _Answer:
+async def ticks(feed: OpenD, symbol: str, n: int) -> Answer:
     """Print the latest trades of a SYMBOL.
 
     \b
@@ -408,10 +340,10 @@ async def ticks(feed: OpenD, symbol: str, n: int) -> _Answer:
         ]
         return grid(columns, terminal_width())
 
-    return _of_rows(feed, "ticks", rows, table)
+    return answers.of_rows(feed, "ticks", rows, table)
 
 
-def _bars_answer(feed: OpenD, rows: Rows) -> _Answer:
+def _bars_answer(feed: OpenD, rows: Rows) -> Answer:
     def table() -> Sequence[str]:
         when = rows["time_ns"].tolist()
         daily = len(rows) > 0 and rows["interval_s"][0] >= _DAY_S
@@ -423,7 +355,7 @@ def _bars_answer(feed: OpenD, rows: Rows) -> _Answer:
         ]
         return grid(columns, terminal_width())
 
-    return _of_rows(feed, "bars", rows, table)
+    return answers.of_rows(feed, "bars", rows, table)
 
 
 @_what(_MARKET_DATA)
@@ -431,7 +363,7 @@ def _bars_answer(feed: OpenD, rows: Rows) -> _Answer:
 @interval_option(default="1m")
 @count_option("bars", 20)
 @adjust_option
-async def bars(feed: OpenD, symbol: str, length: str, n: int, adjust: Any) -> _Answer:
+async def bars(feed: OpenD, symbol: str, length: str, n: int, adjust: Any) -> Answer:
     """Print the latest bars of a SYMBOL.
 
     The oldest comes first, the last one is still running. Times are starts of bars. Older bars: history.
@@ -451,7 +383,7 @@ async def bars(feed: OpenD, symbol: str, length: str, n: int, adjust: Any) -> _A
 @day_option("--end", "Last day; today if not given.")
 @adjust_option
 @click.option(
-    "--session", type=click.Choice(["RTH", "ETH", "ALL"]), help="Trading sessions of US symbols."
+    "--session", type=click.Choice(list(SESSIONS)), help="Trading sessions of US symbols."
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The oldest N bars only.")
 async def history(
@@ -479,7 +411,7 @@ async def history(
 
 @_what(_MARKET_DATA)
 @one_symbol
-async def timeshare(feed: OpenD, symbol: str) -> _Answer:
+async def timeshare(feed: OpenD, symbol: str) -> Answer:
     """Print the minute line of a SYMBOL's day."""
     rows = await _filled(lambda: feed.get_timeshare(symbol, subscribe=True))
 
@@ -490,7 +422,7 @@ async def timeshare(feed: OpenD, symbol: str) -> _Answer:
         ]
         return grid(columns, terminal_width())
 
-    return _of_rows(feed, "timeshare", rows, table)
+    return answers.of_rows(feed, "timeshare", rows, table)
 
 
 @_what(_MARKET_DATA)
@@ -504,7 +436,7 @@ async def timeshare(feed: OpenD, symbol: str) -> _Answer:
     help="Levels of a side.",
 )
 @click.option("--odd-lots", is_flag=True, help="The book of odd lots instead.")
-async def book(feed: OpenD, symbol: str, depth: int, odd_lots: bool) -> _Answer:
+async def book(feed: OpenD, symbol: str, depth: int, odd_lots: bool) -> Answer:
     """Print the order book of a SYMBOL.
 
     \b
@@ -514,15 +446,15 @@ async def book(feed: OpenD, symbol: str, depth: int, odd_lots: bool) -> _Answer:
     row = await feed.get_book(symbol, depth, odd_lots=odd_lots, subscribe=True)
     rows = _array_of(row)
     stream = "odd_books" if odd_lots else "books"
-    return _of_rows(feed, stream, rows, lambda: ladder.plain(row, terminal_width()), depth)
+    return answers.of_rows(feed, stream, rows, lambda: ladder.plain(row, terminal_width()), depth)
 
 
 @_what(_MARKET_DATA)
 @one_symbol
-async def brokers(feed: OpenD, symbol: str) -> _Answer:
+async def brokers(feed: OpenD, symbol: str) -> Answer:
     """Print the broker queues of a SYMBOL (Hong Kong only)."""
     row = await feed.get_brokers(symbol, subscribe=True)
-    return _of_rows(
+    return answers.of_rows(
         feed,
         "brokers",
         _array_of(row),
@@ -532,7 +464,7 @@ async def brokers(feed: OpenD, symbol: str) -> _Answer:
 
 @_what(_MARKET_DATA)
 @symbols
-async def snapshot(feed: OpenD, symbols: tuple[str, ...]) -> _Answer:
+async def snapshot(feed: OpenD, symbols: tuple[str, ...]) -> Answer:
     """Print snapshots of SYMBOLs, without a subscription.
 
     Of a single one the table has all that is known.
@@ -543,8 +475,8 @@ async def snapshot(feed: OpenD, symbols: tuple[str, ...]) -> _Answer:
     """
     found = await feed.get_snapshots(symbols)
     if len(found) == 1:
-        return _single(found[0])
-    return _listed(
+        return answers.single(found[0])
+    return answers.listed(
         records.Snapshot,
         found,
         Symbol="symbol",
@@ -573,8 +505,8 @@ def _array_of(row: np.void) -> Rows:
 _SECURITIES = "Securities"
 
 
-def _securities(found: Sequence[records.StaticInfo]) -> _Answer:
-    return _listed(
+def _securities(found: Sequence[records.StaticInfo]) -> Answer:
+    return answers.listed(
         records.StaticInfo,
         found,
         Symbol="symbol",
@@ -596,7 +528,7 @@ def _securities(found: Sequence[records.StaticInfo]) -> _Answer:
     metavar="KIND",
     help="Of a market: STOCK ETF WARRANT IDX BOND FUTURE PLATE DRVT.",
 )
-async def static(feed: OpenD, symbols: tuple[str, ...], market: str | None, kind: str) -> _Answer:
+async def static(feed: OpenD, symbols: tuple[str, ...], market: str | None, kind: str) -> Answer:
     """Print what SYMBOLs are: names, lot sizes, terms.
 
     \b
@@ -616,15 +548,15 @@ async def static(feed: OpenD, symbols: tuple[str, ...], market: str | None, kind
     default="all",
     show_default=True,
 )
-async def plates(feed: OpenD, market: str, kind: str) -> _Answer:
+async def plates(feed: OpenD, market: str, kind: str) -> Answer:
     """Print the sectors of a MARKET, such as HK, US, SH, SZ."""
     found = await feed.get_plates(market, kind)
-    return _listed(records.Plate, found, Plate="symbol", Name="name", Kind="kind")
+    return answers.listed(records.Plate, found, Plate="symbol", Name="name", Kind="kind")
 
 
 @_what(_SECURITIES)
 @click.argument("plate", callback=_symbol)
-async def plate(feed: OpenD, plate: str) -> _Answer:
+async def plate(feed: OpenD, plate: str) -> Answer:
     """Print the members of a sector or an index.
 
     PLATE is its symbol, from plates."""
@@ -646,7 +578,7 @@ async def options(
     end: datetime.date,
     kind: Any,
     moneyness: Any,
-) -> _Answer:
+) -> Answer:
     """Print the option chain of an underlying SYMBOL.
 
     \b
@@ -670,15 +602,15 @@ async def options(
         ]
         return grid(columns, terminal_width())
 
-    return _of_records(records.OptionChain, chains, table, (records.StaticInfo, contracts))
+    return answers.of_records(records.OptionChain, chains, table, (records.StaticInfo, contracts))
 
 
 @_what(_SECURITIES)
 @symbols
-async def futures(feed: OpenD, symbols: tuple[str, ...]) -> _Answer:
+async def futures(feed: OpenD, symbols: tuple[str, ...]) -> Answer:
     """Print the terms of futures."""
     found = await feed.get_futures(symbols)
-    return _listed(
+    return answers.listed(
         records.FutureInfo,
         found,
         Symbol="symbol",
@@ -696,10 +628,10 @@ async def futures(feed: OpenD, symbols: tuple[str, ...]) -> _Answer:
 
 @_what(_SECURITIES)
 @one_symbol
-async def rehab(feed: OpenD, symbol: str) -> _Answer:
+async def rehab(feed: OpenD, symbol: str) -> Answer:
     """Print corporate actions and adjustment factors of a SYMBOL."""
     found = await feed.get_rehab(symbol)
-    return _listed(
+    return answers.listed(
         records.Rehab,
         found,
         Day="date",
@@ -728,7 +660,7 @@ async def days(
     symbol: str | None,
     start: datetime.date | None,
     end: datetime.date | None,
-) -> _Answer:
+) -> Answer:
     """Print the days on which a market is open.
 
     MARKET is one of HK US CN NT ST SG MY JP JP_FUTURE SG_FUTURE; NT and ST are the links north and south.
@@ -738,15 +670,15 @@ async def days(
       fastfeed get opend://127.0.0.1:11111 days HK --start 2026-11-01 --end 2026-11-30
     """
     found = await feed.get_trading_days(market, start, end, symbol=symbol)
-    return _listed(records.TradingDay, found, Day="date", Kind="kind")
+    return answers.listed(records.TradingDay, found, Day="date", Kind="kind")
 
 
 @_what(_SECURITIES)
 @symbols
-async def state(feed: OpenD, symbols: tuple[str, ...]) -> _Answer:
+async def state(feed: OpenD, symbols: tuple[str, ...]) -> Answer:
     """Print the state of the markets of SYMBOLs."""
     found = await feed.get_market_states(symbols)
-    return _listed(records.MarketState, found, Symbol="symbol", Name="name", State="state")
+    return answers.listed(records.MarketState, found, Symbol="symbol", Name="name", State="state")
 
 
 # watchlists
@@ -758,15 +690,15 @@ _WATCHLISTS = "Watchlists"
 @click.option(
     "--kind", type=click.Choice(["all", "custom", "system"]), default="all", show_default=True
 )
-async def watchlists(feed: OpenD, kind: Any) -> _Answer:
+async def watchlists(feed: OpenD, kind: Any) -> Answer:
     """Print the names of the user's watchlists."""
     found = await feed.get_watchlists(kind)
-    return _listed(records.WatchlistGroup, found, Name="name", Kind="kind")
+    return answers.listed(records.WatchlistGroup, found, Name="name", Kind="kind")
 
 
 @_what(_WATCHLISTS)
 @click.argument("group")
-async def watchlist(feed: OpenD, group: str) -> _Answer:
+async def watchlist(feed: OpenD, group: str) -> Answer:
     """Print the securities of a watchlist.
 
     \b
@@ -782,15 +714,15 @@ _GATEWAY = "Account and gateway"
 
 
 @_what(_GATEWAY, "global")
-async def global_(feed: OpenD) -> _Answer:
+async def global_(feed: OpenD) -> Answer:
     """Print the gateway's state and those of the markets."""
-    return _single(await feed.get_global_state())
+    return answers.single(await feed.get_global_state())
 
 
 @_what(_GATEWAY)
-async def user(feed: OpenD) -> _Answer:
+async def user(feed: OpenD) -> Answer:
     """Print the account's rights to quotes and its quotas."""
-    return _single(await feed.get_user_info())
+    return answers.single(await feed.get_user_info())
 
 
 class _Subscribed(msgspec.Struct, frozen=True):
@@ -803,7 +735,7 @@ class _Subscribed(msgspec.Struct, frozen=True):
 
 @_what(_GATEWAY)
 @click.option("--all", "everybody", is_flag=True, help="Those of all connections to the gateway.")
-async def subscriptions(feed: OpenD, everybody: bool) -> _Answer:
+async def subscriptions(feed: OpenD, everybody: bool) -> Answer:
     """Print what is subscribed, and the quota left.
 
     A command's own connection has no subscriptions: --all shows those of others.
@@ -820,9 +752,9 @@ async def subscriptions(feed: OpenD, everybody: bool) -> _Answer:
         own = column("Connection", ["own" if line.own else "other" for line in lines])
         kinds = column("Kind", [line.kind for line in lines])
         listed = grid([own, kinds, column("Symbol", [line.symbol for line in lines])])
-        return [*_fields(found), *(["", *listed] if lines else [])]
+        return [*answers.fields(found), *(["", *listed] if lines else [])]
 
-    return _of_records(records.Subscriptions, [found], table, (_Subscribed, lines))
+    return answers.of_records(records.Subscriptions, [found], table, (_Subscribed, lines))
 
 
 class _Quota(msgspec.Struct, frozen=True):
@@ -834,7 +766,7 @@ class _Quota(msgspec.Struct, frozen=True):
 
 
 @_what(_GATEWAY)
-async def quota(feed: OpenD) -> _Answer:
+async def quota(feed: OpenD) -> Answer:
     """Print how much of the quotas is used and left."""
     live = await feed.get_subscriptions(True)
     past = await feed.get_history_quota()
@@ -845,11 +777,11 @@ async def quota(feed: OpenD) -> _Answer:
     if live.option_used_quota is not None and live.option_remaining_quota is not None:
         options = _Quota("options", live.option_used_quota, live.option_remaining_quota)
         found.insert(1, options)
-    return _listed(_Quota, found, Quota="quota", Used="used", Left="remaining")
+    return answers.listed(_Quota, found, Quota="quota", Used="used", Left="remaining")
 
 
 @_what(_GATEWAY)
-async def delays(feed: OpenD) -> _Answer:
+async def delays(feed: OpenD) -> Answer:
     """Print the gateway's own record of delays, in ms."""
     found = await feed.get_delay_statistics()
 
@@ -875,4 +807,4 @@ async def delays(feed: OpenD) -> _Answer:
             ),
         ]
 
-    return _of_records(records.DelayStatistics, [found], table)
+    return answers.of_records(records.DelayStatistics, [found], table)

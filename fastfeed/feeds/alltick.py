@@ -352,7 +352,7 @@ class AllTick(AlltickPulls):
         """
         await super().subscribe(symbols, *kinds)
 
-    async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...], *, again: bool) -> None:
+    async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         for kind in kinds:
             stream = self.hub.stream(kind)
             self._machine.listen(stream.number, stream.ring, stream.deliver, stream.table)

@@ -88,8 +88,8 @@ class Feed(Streams):
         self._task: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        # When the interruption began that was not recovered from yet; 0 = none.
-        self._missed_since_ns = 0
+        self._missed_since_ns = 0  # when what was not recovered from yet began, 0 = nothing
+        self._in_outage = False  # the gateway has lost its source: recovery waits for its end
 
     # what a vendor adds
 
@@ -102,11 +102,10 @@ class Feed(Streams):
         """Drop the connection at once, if there is one."""
 
     @abc.abstractmethod
-    async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...], *, again: bool) -> None:
+    async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         """Ask for symbols and enter those that were granted in `_wanted` and `_granted`.
 
-        With `again` they were granted on an earlier connection: what was delivered then shall not be sent once
-        more. SubscriptionError names the symbols that were refused.
+        SubscriptionError names the symbols that were refused.
         """
 
     @abc.abstractmethod
@@ -114,20 +113,19 @@ class Feed(Streams):
         """Give symbols up that are no longer in `_wanted`."""
 
     async def _recover(
-        self, symbols: tuple[str, ...], kinds: tuple[str, ...], lost_ns: int
-    ) -> bool:
-        """Fetch what was missed since `lost_ns` of symbols that are subscribed again, and tell about the gap.
+        self, symbols: tuple[str, ...], kinds: tuple[str, ...], since_ns: int
+    ) -> None:
+        """Fetch what symbols that are subscribed again missed since, and tell about the gap.
 
-        Returns False when the interruption is not over yet; the vendor's class goes on by itself.
+        During an outage it is left to its end, and so is `_missed_since_ns`.
         """
         self._emit(
             "gap",
             f"{', '.join(kinds)} of the interruption were not fetched",
             symbols=symbols,
-            start_ns=lost_ns,
+            start_ns=since_ns,
             end_ns=time.time_ns(),
         )
-        return True
 
     def _give_up(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         """Take note of symbols that are no longer in `_wanted`, whether connected or not."""
@@ -270,7 +268,7 @@ class Feed(Streams):
                 name for name in names if any((name, kind) not in self._granted for kind in kinds)
             ]
             if new:
-                await self._subscribe(new, kinds, again=False)
+                await self._subscribe(new, kinds)
 
     async def unsubscribe(self, symbols: str | Iterable[str], *kinds: str) -> None:
         """Give up symbols; without kinds, all kinds of them. What is not subscribed is passed over.
@@ -451,7 +449,7 @@ class Feed(Streams):
         """Return how long to wait before the next attempt; `failure` is that of the one before."""
         return self._backoff.pause_s()
 
-    async def _resubscribe(self, lost_ns: int) -> None:
+    async def _resubscribe(self, since_ns: int) -> None:
         """Ask for everything again; for what is refused, ask again later."""
         refused: set[str] | None = None
         pauses = Backoff(_ASK_AGAIN_S, _ASK_AGAIN_MOST_S)
@@ -464,7 +462,7 @@ class Feed(Streams):
                 try:
                     async with self._asking:
                         wanted = [s for s in symbols if self._is_missing(s, kinds)]
-                        await self._subscribe(wanted, kinds, again=True)
+                        await self._subscribe(wanted, kinds)
                 except SubscriptionError as error:
                     refused.update(error.symbols)
                     self._emit("error", str(error), code=error.code, symbols=error.symbols)
@@ -491,8 +489,9 @@ class Feed(Streams):
                     "the vendor does not know of subscriptions that it has granted",
                     symbols=tuple(sorted(refused)),
                 )
-            over = [await self._recover(here, kinds, lost_ns) for here, kinds in recoveries]
-            if all(over):
+            for recovery in recoveries:
+                await self._recover(*recovery, since_ns)
+            if not self._in_outage:
                 self._missed_since_ns = 0
 
     def _is_missing(self, symbol: str, kinds: tuple[str, ...]) -> bool:

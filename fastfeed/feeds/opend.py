@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 import time
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from fastfeed._core.opend import OpendMachine
 from fastfeed.errors import (
     ConfigError,
     ConnectError,
     FastfeedError,
-    RemoteProtocolError,
-    RequestError,
     SubscriptionError,
 )
 from fastfeed.feeds.backoff import Backoff
+from fastfeed.feeds.feed import check_options
+from fastfeed.feeds.opend_batches import in_batches
 from fastfeed.feeds.opend_notices import notice_of
-from fastfeed.feeds.opend_pulls import OpendPulls, content
+from fastfeed.feeds.opend_pulls import OpendPulls
 from fastfeed.feeds.opend_recovery import OpendRecovery
 from fastfeed.feeds.opend_session import (
     Encryption,
     Frames,
     OpendSession,
-    State,
     refused_push,
 )
+from fastfeed.feeds.session import Link
 from fastfeed.feeds.transport import Connection, open_connection
 from fastfeed.hub import Hub
 from fastfeed.protocols.opend_codes import (
@@ -41,7 +39,6 @@ from fastfeed.protocols.opend_codes import (
 )
 from fastfeed.protocols.opend_messages import (
     NOTIFY,
-    QOT_GET_SUB_INFO,
     QOT_REG_QOT_PUSH,
     QOT_SUB,
     QOT_UPDATE_PRICE_REMINDER,
@@ -52,42 +49,11 @@ from fastfeed.schema import BOOK_DEPTH, STREAMS
 
 __all__ = ["OpenD"]
 
-_BATCH = 100  # symbols in a request, as the official client
-_AT_ONCE = 4  # requests under way
 _MINIMUM_AGE_S = 60.0  # of a subscription, before OpenD lets go of it
 _AGE_MARGIN_S = 0.5
 _MAX_POLL_S = 0.5
 _COMPLAINT_PAUSE_S = 1.0  # between two events about bad pushes
 _REFRESH_PAUSE_S = 0.25  # from one recovery after an outage to the next: OpenD may come and go
-
-
-@dataclasses.dataclass(eq=False, slots=True)
-class _Link:
-    """One connection with its session; replaced as a whole by the next one."""
-
-    session: OpendSession
-    ready: asyncio.Future[None]  # the handshake is over, well or badly
-    lost: asyncio.Future[Exception | None]
-    connection: Connection[Frames] | None = None
-    poll_timer: asyncio.TimerHandle | None = None
-
-    def carry_out(self) -> None:
-        """Send what the session wants to send, and take note of its state."""
-        if self.connection is not None:
-            self.connection.write(self.session.take_output())
-            if self.session.error is not None:
-                self.connection.abort(self.session.error)
-        if self.session.state in (State.READY, State.CLOSED) and not self.ready.done():
-            self.ready.set_result(None)
-
-
-class _Refused(NamedTuple):
-    symbols: list[str]
-    error: RequestError | None
-
-
-def _joined(one: _Refused, other: _Refused) -> _Refused:
-    return _Refused(one.symbols + other.symbols, one.error or other.error)
 
 
 class OpenD(OpendPulls):
@@ -178,21 +144,15 @@ class OpenD(OpendPulls):
             raise ConfigError(f"the encryption {encryption} needs OpenD's key as rsa_key")
         if adjust not in ADJUSTMENTS:
             raise ValueError(f"expected an adjustment ({', '.join(ADJUSTMENTS)}), got {adjust!r}")
-        for name, seconds in (
-            ("wait_s", wait_s),
-            ("connect_timeout_s", connect_timeout_s),
-            ("request_timeout_s", request_timeout_s),
-            ("rate_limit_wait_s", rate_limit_wait_s),
-        ):
-            may_be_0 = name in ("wait_s", "rate_limit_wait_s")
-            if not 0 <= seconds < float("inf") or (seconds == 0 and not may_be_0):
-                raise ValueError(f"expected {name} in seconds, more than 0, got {seconds!r}")
-        if hub is not None and not isinstance(hub, Hub):
-            raise TypeError(f"expected a Hub, got {hub!r}")
-        if hub is not None and book_depth is not None:
-            raise ValueError("expected either a hub or a book_depth: the hub has its own")
-        if backoff is not None and not isinstance(backoff, Backoff):
-            raise TypeError(f"expected a Backoff, got {backoff!r}")
+        check_options(
+            hub,
+            book_depth,
+            backoff,
+            wait_s=wait_s,
+            connect_timeout_s=connect_timeout_s,
+            request_timeout_s=request_timeout_s,
+            rate_limit_wait_s=rate_limit_wait_s,
+        )
         url_host = f"[{host}]" if ":" in host else host
         super().__init__(
             f"opend://{url_host}:{port}",
@@ -212,7 +172,7 @@ class OpenD(OpendPulls):
         self.encryption: Encryption = encryption or ("aes-cbc" if rsa_key else "none")
         self._connect_timeout_s = connect_timeout_s
         self._request_timeout_s = request_timeout_s
-        self.adjust = adjust
+        self._adjust = adjust
         self._machine = OpendMachine(
             self.hub.symbols,
             limit_bytes=limit_bytes,
@@ -221,12 +181,12 @@ class OpenD(OpendPulls):
             ordered=True,
             brokers=self.hub.broker_names,
         )
-        self._recovery = OpendRecovery(self, self._machine)
-        self._link: _Link | None = None
+        self._recovery = OpendRecovery(self, self._machine, self._emit, adjust=adjust)
+        self._link: Link[OpendSession] | None = None
         self._unmatched_replies = 0
         self._complained_at = -_COMPLAINT_PAUSE_S
-        self._outage = False  # OpenD said that it lost its quote server
         self._refreshing: asyncio.Task[None] | None = None
+        self._held_before_outage = 0
         self._refreshed_at = -_REFRESH_PAUSE_S
         self._subscribed_at: dict[tuple[str, str], float] = {}
         self._unsubscribe_at: dict[tuple[str, str], float] = {}
@@ -244,7 +204,7 @@ class OpenD(OpendPulls):
             rsa_key=self._rsa_key,
             encryption=self.encryption,
         )
-        link = _Link(session, loop.create_future(), loop.create_future())
+        link = Link(session)
 
         def on_frames(frames: Frames | None) -> None:
             while frames is not None:
@@ -294,7 +254,7 @@ class OpenD(OpendPulls):
             assert link.connection is not None
             link.connection.abort()
 
-    def _forget(self, link: _Link, reason: Exception | None) -> None:
+    def _forget(self, link: Link[OpendSession], reason: Exception | None) -> None:
         """Take leave of a connection: with it end its session and OpenD's record of subscriptions."""
         if isinstance(reason, FastfeedError):
             link.session.close(reason)
@@ -312,18 +272,18 @@ class OpenD(OpendPulls):
                 task.cancel()
             self._unmatched_replies += link.session.unmatched_replies
             self._hold_ticks()
-            self._outage = False
+            self._in_outage = False
             self._granted.clear()
             self._subscribed_at.clear()
             self._unsubscribe_at.clear()
         if not link.lost.done():
             link.lost.set_result(link.session.error)
 
-    def _poll(self, link: _Link) -> None:
+    def _poll(self, link: Link[OpendSession]) -> None:
         loop = asyncio.get_running_loop()
         link.session.poll(loop.time(), self._machine.packets)
         link.carry_out()
-        if self._outage and self._machine.held_rows:
+        if self._in_outage and self._machine.held_live > self._held_before_outage:
             self._upstream_is_back()  # it sends: it only did not say so
         delay = min(max(link.session.due(loop.time()), 0.001), _MAX_POLL_S)
         if link is self._link:
@@ -348,9 +308,9 @@ class OpenD(OpendPulls):
             details=notice.fields,
         )
         logged_in = notice.fields.get("quotes_logged_in")
-        if logged_in is False and not self._outage:
+        if logged_in is False and not self._in_outage:
             self._upstream_is_lost()
-        elif logged_in and self._outage:
+        elif logged_in and self._in_outage:
             self._upstream_is_back()
 
     # interruptions
@@ -361,12 +321,13 @@ class OpenD(OpendPulls):
     def _upstream_is_lost(self) -> None:
         if self._refreshing is not None:
             self._refreshing.cancel()  # what the outage before took away is still missing
-        self._outage = True
         self._missed_since_ns = self._missed_since_ns or time.time_ns()
+        self._in_outage = True
+        self._held_before_outage = self._machine.held_live
         self._hold_ticks()
 
     def _upstream_is_back(self) -> None:
-        self._outage = False
+        self._in_outage = False
         self._refreshing = self._in_background(self._refresh(self._missed_since_ns))
 
     async def _refresh(self, since_ns: int) -> None:
@@ -387,23 +348,21 @@ class OpenD(OpendPulls):
         self._missed_since_ns = 0
 
     async def _recover(
-        self, symbols: tuple[str, ...], kinds: tuple[str, ...], lost_ns: int
-    ) -> bool:
+        self, symbols: tuple[str, ...], kinds: tuple[str, ...], since_ns: int
+    ) -> None:
         if await self._has_upstream():
-            await self._recovery.recover(symbols, kinds, lost_ns)
-        return not self._outage
+            await self._recovery.recover(symbols, kinds, since_ns)
 
     async def _has_upstream(self) -> bool:
         """Return whether OpenD has its quote server; without it there is nothing to fetch until it is back."""
-        if self._outage:
-            return False
-        try:
-            state = await self.get_global_state()
-        except FastfeedError:
-            return True  # the pulls will tell what is wrong
-        if not state.quotes_logged_in and not self._outage:
-            self._upstream_is_lost()
-        return state.quotes_logged_in
+        if not self._in_outage:
+            try:
+                state = await self.get_global_state()
+            except FastfeedError:
+                return True  # the pulls will tell what is wrong
+            if not state.quotes_logged_in and not self._in_outage:  # a notice may have come first
+                self._upstream_is_lost()
+        return not self._in_outage
 
     def _complain(self, error: FastfeedError) -> None:
         """Tell about a bad push, at most once a second: there may be many."""
@@ -444,22 +403,20 @@ class OpenD(OpendPulls):
             return f"bars:{interval(length).name}"
         return super()._canonical_kind(kind)
 
-    async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...], *, again: bool) -> None:
-        def request(batch: list[str]) -> Any:
+    async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
+        async def ask(batch: list[str]) -> None:
             message = message_class("QotSub.Request")()
             c2s = message.c2s
             c2s.isSubOrUnSub = True
             c2s.isRegOrUnRegPush = True
-            # Again as well: states are refreshed by it, and ticks that come twice are dropped.
+            # After a reconnect as well: states are refreshed by it, and ticks that come twice are dropped.
             c2s.isFirstPush = True
             if self._session_number is not None:
                 c2s.session = self._session_number
             if any(kind.startswith("bars:") for kind in kinds):
-                c2s.regPushRehabTypeList.append(ADJUSTMENTS[self.adjust])
-            self._fill(c2s, batch, kinds)
-            return message
-
-        def granted(batch: list[str]) -> None:
+                c2s.regPushRehabTypeList.append(ADJUSTMENTS[self._adjust])
+            _fill(c2s, batch, kinds)
+            await self._request(QOT_SUB, message)
             now = time.monotonic()
             for kind in kinds:
                 for symbol in batch:
@@ -468,42 +425,33 @@ class OpenD(OpendPulls):
                     self._unsubscribe_at.pop((symbol, kind), None)
                     self._subscribed_at.setdefault((symbol, kind), now)
 
+        async def room() -> int:
+            return (await self.get_subscriptions()).remaining_quota // len(kinds)
+
         for kind in kinds:
             self._listen(kind.partition(":")[0])
         for symbol in symbols:
             self.symbols.intern(symbol)
-        await self._in_batches("subscribe", QOT_SUB, symbols, request, granted, kinds)
+        await in_batches("subscribe", symbols, ask, room)
 
     def _listen(self, name: str) -> None:
         stream = self.hub.stream(name)
         self._machine.listen(stream.number, stream.ring, stream.deliver, stream.table)
 
     async def _missing_at_vendor(self) -> set[tuple[str, str]]:
-        known, _ = await self._subscriptions_of_opend()
-        missing = {
-            (symbol, kind)
-            for symbol, kind in self._granted
-            if (symbol, SUB_TYPES[kind]) not in known
+        found = await self.get_subscriptions()
+        known = {
+            (symbol, group.kind)
+            for connection in found.connections
+            if connection.own
+            for group in connection.subscribed
+            for symbol in group.symbols
         }
+        missing = self._granted - known
         for key in missing:
             self._granted.discard(key)
             self._subscribed_at.pop(key, None)
         return missing
-
-    async def _subscriptions_of_opend(self) -> tuple[set[tuple[str, int]], int]:
-        """Return what this connection is subscribed to by OpenD's own account (3003), and the quota that is left."""
-        message = message_class("QotGetSubInfo.Request")()
-        message.c2s.isReqAllConn = False
-        body = await self._request(QOT_GET_SUB_INFO, message)
-        s2c = content(QOT_GET_SUB_INFO, body)
-        known = {
-            (canonical(security.market, security.code), info.subType)
-            for connection in s2c.connSubInfoList
-            if connection.isOwnConnData
-            for info in connection.subInfoList
-            for security in info.securityList
-        }
-        return known, s2c.remainQuota
 
     def _give_up(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         self._granted.difference_update((symbol, kind) for symbol in symbols for kind in kinds)
@@ -513,121 +461,44 @@ class OpenD(OpendPulls):
 
     async def _unsubscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         now = time.monotonic()
+        young: dict[str, list[str]] = {}
+        old: dict[str, list[str]] = {}
         for kind in kinds:
-            old, young = [], []
             for symbol in symbols:
                 since = self._subscribed_at.get((symbol, kind))
                 if since is None:
                     continue
-                if now - since >= _MINIMUM_AGE_S + _AGE_MARGIN_S:
-                    old.append(symbol)
-                else:
-                    young.append(symbol)
-                    self._unsubscribe_at[symbol, kind] = since + _MINIMUM_AGE_S + _AGE_MARGIN_S
-            self._schedule_unsubscribe()
-            await self._set_pushes(young, (kind,), False)
-            await self._release(old, kind)
+                wait_s = since + _MINIMUM_AGE_S + _AGE_MARGIN_S - now
+                (young if wait_s > 0 else old).setdefault(kind, []).append(symbol)
+                retry_s = _MINIMUM_AGE_S  # of an old one, should it be refused now
+                self._unsubscribe_at[symbol, kind] = now + (wait_s if wait_s > 0 else retry_s)
+        self._schedule_unsubscribe()
+        for kind in kinds:
+            await self._set_pushes(young.get(kind, []), (kind,), False)
+            await self._release(old.get(kind, []), kind)
 
     async def _set_pushes(self, symbols: list[str], kinds: tuple[str, ...], on: bool) -> None:
-        def request(batch: list[str]) -> Any:
+        async def ask(batch: list[str]) -> None:
             message = message_class("QotRegQotPush.Request")()
             message.c2s.isRegOrUnReg = on
             if any(kind.startswith("bars:") for kind in kinds):
-                message.c2s.rehabTypeList.append(ADJUSTMENTS[self.adjust])
-            self._fill(message.c2s, batch, kinds)
-            return message
+                message.c2s.rehabTypeList.append(ADJUSTMENTS[self._adjust])
+            _fill(message.c2s, batch, kinds)
+            await self._request(QOT_REG_QOT_PUSH, message)
 
-        verb = "get pushes of" if on else "stop"
-        await self._in_batches(verb, QOT_REG_QOT_PUSH, symbols, request, lambda batch: None)
+        await in_batches("get pushes of" if on else "stop", symbols, ask)
 
     async def _release(self, symbols: list[str], kind: str) -> None:
-        def request(batch: list[str]) -> Any:
+        async def ask(batch: list[str]) -> None:
             message = message_class("QotSub.Request")()
             message.c2s.isSubOrUnSub = False
-            self._fill(message.c2s, batch, (kind,))
-            return message
-
-        def granted(batch: list[str]) -> None:
+            _fill(message.c2s, batch, (kind,))
+            await self._request(QOT_SUB, message)
             for symbol in batch:
                 self._subscribed_at.pop((symbol, kind), None)
+                self._unsubscribe_at.pop((symbol, kind), None)
 
-        await self._in_batches("unsubscribe", QOT_SUB, symbols, request, granted)
-
-    def _fill(self, c2s: Any, batch: list[str], kinds: tuple[str, ...]) -> None:
-        for symbol in batch:
-            market, code = security(symbol)
-            c2s.securityList.add(market=market, code=code)
-        c2s.subTypeList.extend(SUB_TYPES[kind] for kind in kinds)
-
-    async def _in_batches(
-        self,
-        verb: str,
-        proto_id: int,
-        symbols: list[str],
-        request: Callable[[list[str]], Any],
-        granted: Callable[[list[str]], None],
-        kinds: tuple[str, ...] = (),
-    ) -> None:
-        """Send requests for up to 100 symbols each, a few at a time; the refused ones make one error.
-
-        With kinds, a refused request is divided until it is known which symbols are the reason.
-        """
-        places = asyncio.Semaphore(_AT_ONCE)
-
-        async def ask(batch: list[str]) -> _Refused:
-            try:
-                await self._request(proto_id, request(batch))
-            except RequestError as error:
-                if len(batch) == 1 or not kinds:
-                    return _Refused(batch, error)
-                return await divide(batch, error)
-            granted(batch)
-            return _Refused([], None)
-
-        async def divide(batch: list[str], error: RequestError) -> _Refused:
-            try:
-                _, quota = await self._subscriptions_of_opend()
-            except (RequestError, RemoteProtocolError):
-                return _Refused(batch, error)
-            room = quota // len(kinds)
-            if room >= len(batch):  # one of them is the reason
-                half = len(batch) // 2
-                return _joined(await ask(batch[:half]), await ask(batch[half:]))
-            fitting, others = batch[:room], batch[room:]
-            refused = await ask(fitting) if fitting else _Refused([], None)
-            probed = await ask(others[:1])
-            if probed[0]:  # as good as certain: there is no quota for any of them
-                return _joined(refused, _Refused(others, probed[1]))
-            return _joined(refused, await ask(others[1:]) if others[1:] else _Refused([], None))
-
-        async def one(batch: list[str]) -> _Refused:
-            async with places:
-                return await ask(batch)
-
-        batches = [symbols[i : i + _BATCH] for i in range(0, len(symbols), _BATCH)]
-        outcomes = await asyncio.gather(*map(one, batches), return_exceptions=True)
-        refused: list[str] = []
-        first: RequestError | None = None
-        other: BaseException | None = None
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                other = other or outcome
-            else:
-                refused += outcome[0]
-                first = first or outcome[1]
-        if other is not None:
-            if refused:
-                other.add_note(f"besides, {', '.join(refused)} were refused: {first}")
-            raise other
-        if first is not None:
-            shown = ", ".join(refused[:5]) + (", ..." if len(refused) > 5 else "")
-            raise SubscriptionError(
-                f"OpenD refused to {verb} {len(refused)} of {len(symbols)} symbols ({shown}): "
-                f"{first.text} (code {first.code})",
-                symbols=tuple(refused),
-                code=first.code,
-                text=first.text,
-            )
+        await in_batches("unsubscribe", symbols, ask)
 
     def _schedule_unsubscribe(self) -> None:
         """Set the timer for the subscription that is the next to become a minute old."""
@@ -647,16 +518,13 @@ class OpenD(OpendPulls):
             now = time.monotonic()
             for kind in sorted({kind for _, kind in self._unsubscribe_at}):
                 due = [s for (s, k), at in self._unsubscribe_at.items() if k == kind and at <= now]
-                for symbol in due:
-                    del self._unsubscribe_at[symbol, kind]
+                retry_at = now + _MINIMUM_AGE_S
+                self._unsubscribe_at.update({(symbol, kind): retry_at for symbol in due})
                 try:
                     await self._release(due, kind)
-                except SubscriptionError as error:
-                    self._emit("error", str(error), code=error.code, symbols=error.symbols)
-                    for symbol in error.symbols:
-                        self._unsubscribe_at[symbol, kind] = now + _MINIMUM_AGE_S
                 except FastfeedError as error:
-                    self._emit("error", str(error), code=error.code, symbols=tuple(due))
+                    refused = error.symbols if isinstance(error, SubscriptionError) else due
+                    self._emit("error", str(error), code=error.code, symbols=tuple(refused))
             self._schedule_unsubscribe()
 
     # counters
@@ -664,3 +532,10 @@ class OpenD(OpendPulls):
     def _machine_stats(self) -> dict[str, Any]:
         now = self._link.session.unmatched_replies if self._link is not None else 0
         return {**self._machine.stats(), "unmatched_replies": self._unmatched_replies + now}
+
+
+def _fill(c2s: Any, symbols: list[str], kinds: tuple[str, ...]) -> None:
+    for symbol in symbols:
+        market, code = security(symbol)
+        c2s.securityList.add(market=market, code=code)
+    c2s.subTypeList.extend(SUB_TYPES[kind] for kind in kinds)

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from msgspec.structs import asdict
 
 from fastfeed.errors import RemoteProtocolError
-from fastfeed.feeds.opend_records import QuoteRights, record, symbol_of, text_of
+from fastfeed.feeds.opend_records import QuoteRights, record, symbol_of
 from fastfeed.feeds.opend_session import refusal
 from fastfeed.protocols import opend_enums as enums
 from fastfeed.protocols.opend_messages import (
@@ -17,6 +17,7 @@ from fastfeed.protocols.opend_messages import (
     NOTIFY,
     QOT_UPDATE_PRICE_REMINDER,
     message_class,
+    text_of,
 )
 
 __all__ = ["Notice", "notice_of"]

@@ -6,7 +6,7 @@ records of `opend_records`. Three things are common to all:
 
 - While the feed is reconnecting a pull waits for it, as `subscribe()` does. One that is under way when the
   connection is lost fails with ConnectError: OpenD's answer went to a connection that is no more.
-- OpenD allows some requests only so often (`_LIMITS`). A pull waits for its turn; see `rate_limit`.
+- OpenD allows some requests only so often (`CALL_LIMITS`). A pull waits for its turn; see `rate_limit`.
 - Market data but for snapshots and history is OpenD's cache of what this connection has subscribed.
 """
 
@@ -36,6 +36,7 @@ from fastfeed._core import opend as core
 from fastfeed.errors import RateLimitError, RemoteProtocolError, RequestError, SubscriptionError
 from fastfeed.feeds import opend_records as records
 from fastfeed.feeds.feed import Feed
+from fastfeed.feeds.opend_batches import BATCH, in_batches, shown
 from fastfeed.feeds.opend_records import record, symbol_of
 from fastfeed.feeds.rate_limit import RateLimit
 from fastfeed.protocols import opend_codes as codes
@@ -49,6 +50,8 @@ from fastfeed.protocols.opend_codes import (
     security,
 )
 from fastfeed.protocols.opend_messages import (
+    CALL_LIMITS,
+    CALL_WINDOW_S,
     GET_DELAY_STATISTICS,
     GET_GLOBAL_STATE,
     GET_USER_INFO,
@@ -79,7 +82,7 @@ from fastfeed.protocols.opend_messages import (
 )
 from fastfeed.schema import BOOK_DEPTH, dtype
 
-__all__ = ["HistoryBars", "OpendPulls", "content"]
+__all__ = ["Adjust", "HistoryBars", "OpendPulls"]
 
 T = TypeVar("T")
 Record = TypeVar("Record", bound=msgspec.Struct)
@@ -87,28 +90,12 @@ Record = TypeVar("Record", bound=msgspec.Struct)
 Adjust = Literal["none", "forward", "backward"]
 Session = Literal["RTH", "ETH", "ALL"]
 
-#: Calls in 30 s.
-_LIMITS = {
-    QOT_GET_SECURITY_SNAPSHOT: 60,
-    QOT_REQUEST_HISTORY_KL: 60,  # first pages only
-    QOT_REQUEST_REHAB: 60,
-    QOT_REQUEST_TRADE_DATE: 30,
-    QOT_GET_FUTURE_INFO: 30,
-    QOT_GET_MARKET_STATE: 10,
-    QOT_GET_PLATE_SET: 10,
-    QOT_GET_PLATE_SECURITY: 10,
-    QOT_GET_USER_SECURITY: 10,
-    QOT_MODIFY_USER_SECURITY: 10,
-    QOT_GET_USER_SECURITY_GROUP: 10,
-    QOT_GET_OPTION_CHAIN: 10,
-}
 #: OpenD counts when a request arrives: the margin is for requests that travel faster than the one before.
-_WINDOW_S = 30.0 + 0.25
+_WINDOW_S = CALL_WINDOW_S + 0.25
 
 _MOST_ROWS = 1000  # in a reply from the cache, and in a page of history
 _MOST_BARS = 1_000_000  # in one array, when the caller sets no limit: 128 MB
 _MOST_EMPTY_PAGES = 10  # in a row, and the server makes fun of us
-_BATCH = 100  # symbols in a subscription, as the official client
 _AT_ONCE = 4  # requests of one pull that are under way
 _SLICE = 50  # records made before the loop gets its turn: half a millisecond
 _OPTION_DAYS = 30  # in one request
@@ -233,7 +220,7 @@ class OpendPulls(Feed):
         self._rate_limit_wait_s = rate_limit_wait_s
         self._limits = {
             proto_id: RateLimit(calls, _WINDOW_S, name=f"OpenD's request {proto_id}")
-            for proto_id, calls in _LIMITS.items()
+            for proto_id, calls in CALL_LIMITS.items()
         }
         self._pull_subscribed: set[tuple[str, int]] = set()  # (symbol, SubType), without pushes
         self._pull_connection = 0  # the one that these are subscribed on
@@ -307,12 +294,12 @@ class OpendPulls(Feed):
         SubscriptionError, RequestError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_ticks`.
         """
-        names = self._names(symbols)
+        names = self._canonical_symbols(symbols)
 
         async def part(some: list[str]) -> list[NDArray[np.void]]:
             return [await self._cached_rows(_QUOTES, some, subscribe)]
 
-        rows = _joined("quotes", await self._in_parts(names, _BATCH, part))
+        rows = _joined("quotes", await self._in_parts(names, BATCH, part))
         place = {self.symbols.intern(name): i for i, name in enumerate(names)}
         order = np.argsort([place[i] for i in rows["symbol"].tolist()], kind="stable")
         return rows[order.astype(np.intp)]
@@ -895,7 +882,7 @@ class OpendPulls(Feed):
             As in `get_snapshots`.
         """
         number = _choice("op", op, _CHANGES)
-        names = self._names(symbols)
+        names = self._canonical_symbols(symbols)
         if names:
             await self._pull(
                 QOT_MODIFY_USER_SECURITY,
@@ -1031,7 +1018,7 @@ class OpendPulls(Feed):
 
     async def _pull(self, proto_id: int, **c2s: Any) -> Any:
         """Ask, and return the content of the reply as a message."""
-        return content(proto_id, await self._ask(proto_id, _message(proto_id, c2s)))
+        return _content(proto_id, await self._ask(proto_id, _message(proto_id, c2s)))
 
     async def _pull_list(self, proto_id: int, kind: type[Record], **c2s: Any) -> list[Record]:
         """Ask, and return the records of a reply that is a list.
@@ -1077,7 +1064,7 @@ class OpendPulls(Feed):
         size: int,
     ) -> list[Record]:
         """Return the records of symbols in their order."""
-        names = self._names(symbols)
+        names = self._canonical_symbols(symbols)
 
         async def part(some: list[str]) -> list[Record]:
             which = [_security(name) for name in some]
@@ -1089,14 +1076,6 @@ class OpendPulls(Feed):
         if others := found.keys() - set(names):
             raise _other_security(proto_id, sorted(others), names)
         return [found[name] for name in names if name in found]
-
-    def _names(self, symbols: str | Iterable[str]) -> list[str]:
-        """Return the canonical forms of symbols, each once."""
-        if isinstance(symbols, str):
-            symbols = (symbols,)
-        elif isinstance(symbols, bytes):
-            raise TypeError(f"expected symbols as str, got {symbols!r}")
-        return list(dict.fromkeys(self._canonical(symbol) for symbol in symbols))
 
     # pulls from the cache
 
@@ -1136,7 +1115,7 @@ class OpendPulls(Feed):
             missing = missing or names
             kind = KINDS[source.sub_type]
             raise SubscriptionError(
-                f"{error}; {_shown(missing)} not subscribed to {kind} on this connection: subscribe first, or "
+                f"{error}; {shown(missing)} not subscribed to {kind} on this connection: subscribe first, or "
                 "pass subscribe=True",
                 symbols=tuple(missing),
                 code=error.code,
@@ -1179,36 +1158,27 @@ class OpendPulls(Feed):
         SubscriptionError
             OpenD refused.
         """
+
+        async def ask(batch: list[str]) -> None:
+            c2s: dict[str, Any] = {
+                "securityList": [_security(symbol) for symbol in batch],
+                "subTypeList": [sub_type],
+                "isSubOrUnSub": True,
+                # nothing about pushes: they stay as they are
+            }
+            if self._session_number is not None:
+                c2s["session"] = self._session_number
+            connection = self._connections
+            await self._ask(QOT_SUB, _message(QOT_SUB, c2s))
+            if connection == self._connections:
+                self._pull_subscribed.update((symbol, sub_type) for symbol in batch)
+
         await self._wait_until_up()
         if all(self._is_subscribed(symbol, sub_type) for symbol in symbols):
             return False
         async with self._asking:
             new = [symbol for symbol in symbols if not self._is_subscribed(symbol, sub_type)]
-            for i in range(0, len(new), _BATCH):
-                batch = new[i : i + _BATCH]
-                c2s: dict[str, Any] = {
-                    "securityList": [_security(symbol) for symbol in batch],
-                    "subTypeList": [sub_type],
-                    "isSubOrUnSub": True,
-                    # nothing about pushes: they stay as they are
-                }
-                if self._session_number is not None:
-                    c2s["session"] = self._session_number
-                connection = self._connections
-                try:
-                    await self._ask(QOT_SUB, _message(QOT_SUB, c2s))
-                except RateLimitError:
-                    raise
-                except RequestError as error:
-                    raise SubscriptionError(
-                        f"OpenD refused to subscribe {_shown(batch)} to {KINDS[sub_type]}: {error.text} "
-                        f"(code {error.code})",
-                        symbols=tuple(batch),
-                        code=error.code,
-                        text=error.text,
-                    ) from error
-                if connection == self._connections:
-                    self._pull_subscribed.update((symbol, sub_type) for symbol in batch)
+            await in_batches("subscribe", new, ask)
             return bool(new)
 
     def _decoded(self, source: _Source, body: bytes, names: list[str]) -> NDArray[np.void]:
@@ -1234,7 +1204,7 @@ class OpendPulls(Feed):
         elif source is _QUOTES:
             others = []
         else:  # no row that could tell
-            name = symbol_of(content(source.proto_id, body).security)
+            name = symbol_of(_content(source.proto_id, body).security)
             others = [] if name in names else [name]
         if others:
             raise _other_security(source.proto_id, others, names)
@@ -1327,7 +1297,7 @@ def _parsed(proto_id: int, name: str, body: bytes) -> Any:
     return message
 
 
-def content(proto_id: int, body: bytes) -> Any:
+def _content(proto_id: int, body: bytes) -> Any:
     """Return the content of a reply; one without fields may be left out.
 
     Raises
@@ -1361,13 +1331,9 @@ def _other_security(
     proto_id: int, others: Sequence[str], asked: Sequence[str]
 ) -> RemoteProtocolError:
     return RemoteProtocolError(
-        f"OpenD's reply to {proto_id} is about {_shown(others)}, expected {_shown(asked)}",
+        f"OpenD's reply to {proto_id} is about {shown(others)}, expected {shown(asked)}",
         source="opend",
     )
-
-
-def _shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 #: OpenD has no numbers for these refusals, and its words are in the language it is set to.

@@ -24,6 +24,7 @@ import msgspec
 
 from fastfeed.protocols import opend_enums as enums
 from fastfeed.protocols.opend_codes import KINDS, canonical
+from fastfeed.protocols.opend_messages import text_of
 
 __all__ = [
     "ConnectionSubscriptions",
@@ -62,7 +63,6 @@ __all__ = [
     "WatchlistGroup",
     "record",
     "symbol_of",
-    "text_of",
 ]
 
 Record = TypeVar("Record", bound=msgspec.Struct)
@@ -689,11 +689,6 @@ def _getter(path: str, convert: Getter | None, is_list: bool) -> Getter:
         return value if convert is None else convert(value)
 
     return get
-
-
-def text_of(value: str | bytes) -> str:
-    """Return a text, in whatever encoding (protobuf gives it as bytes when it is not UTF-8)."""
-    return value if isinstance(value, str) else value.decode(errors="replace")
 
 
 def symbol_of(security: Any) -> str:

@@ -15,13 +15,15 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastfeed._core.opend import OpendMachine
 from fastfeed.errors import ConnectError, FastfeedError
+from fastfeed.feeds.opend_pulls import Adjust
 from fastfeed.protocols.opend_codes import interval
 from fastfeed.schema import Flags
 from fastfeed.stream import Rows
@@ -38,11 +40,26 @@ _BACKFILLED = np.uint8(Flags.BACKFILLED)
 
 
 class OpendRecovery:
-    """Holds and fills for one feed; see the head of this file."""
+    """Holds and fills for one feed; see the head of this file.
 
-    def __init__(self, feed: OpenD, machine: OpendMachine) -> None:
+    Parameters
+    ----------
+    feed
+        Whose pulls fetch.
+    machine
+    tell
+        Gets what an event is made of, see `Event`.
+    adjust
+        As the feed's bars are.
+    """
+
+    def __init__(
+        self, feed: OpenD, machine: OpendMachine, tell: Callable[..., None], *, adjust: Adjust
+    ) -> None:
         self._feed = feed
         self._machine = machine
+        self._tell = tell
+        self._adjust: Adjust = adjust
         self._interruptions = 0
 
     def hold(self, symbols: Iterable[str]) -> None:
@@ -67,9 +84,9 @@ class OpendRecovery:
             if stream == "ticks":
                 await self._ticks(tuple(symbols), since_ns)
             elif stream == "bars":
-                await self._together(symbols, lambda s, n=length: self._bars(s, n, since_ns))
+                await self._together(symbols, partial(self._bars, length=length, since_ns=since_ns))
             elif stream == "timeshare":
-                await self._together(symbols, lambda s: self._timeshare(s, since_ns))
+                await self._together(symbols, partial(self._timeshare, since_ns=since_ns))
 
     async def _ticks(self, symbols: tuple[str, ...], since_ns: int) -> None:
         filled: dict[str, int] = {}
@@ -82,7 +99,7 @@ class OpendRecovery:
         await self._together(symbols, one)
         if filled:
             total = sum(filled.values())
-            self._feed._emit(
+            self._tell(
                 "gap",
                 f"{total} missed ticks were fetched, nothing is missing",
                 symbols=tuple(filled),
@@ -140,7 +157,7 @@ class OpendRecovery:
             self._tell_hole(symbol, *bounds, 0, text)
 
     def _tell_hole(self, symbol: str, start_ns: int, end_ns: int, fetched: int, text: str) -> None:
-        self._feed._emit(
+        self._tell(
             "gap",
             f"{symbol}: {text}",
             symbols=(symbol,),
@@ -153,7 +170,7 @@ class OpendRecovery:
         """Write the bars that ended or changed since; the running one is pushed anyway."""
         seconds = interval(length).seconds
         n = min(_MOST_BARS, math.ceil((time.time_ns() - since_ns) / (seconds * 1e9)) + 1)
-        rows = await self._feed.get_bars(symbol, length, n, adjust=self._feed.adjust)
+        rows = await self._feed.get_bars(symbol, length, n, adjust=self._adjust)
         self._write_missed("bars", rows[rows["time_ns"] > since_ns - seconds * 10**9])
 
     async def _timeshare(self, symbol: str, since_ns: int) -> None:
@@ -164,18 +181,20 @@ class OpendRecovery:
         rows["flags"] |= _BACKFILLED
         self._machine.write(self._feed.stream(stream).number, rows.tobytes())
 
-    async def _together(self, symbols: Iterable[str], one: object) -> None:
+    async def _together(
+        self, symbols: Iterable[str], one: Callable[[str], Awaitable[object]]
+    ) -> None:
         """Run a coroutine function for each symbol, a few at a time; errors become events."""
         places = asyncio.Semaphore(_AT_ONCE)
 
         async def guarded(symbol: str) -> None:
             async with places:
                 try:
-                    await one(symbol)  # type: ignore[operator]
+                    await one(symbol)
                 except ConnectError:
                     pass  # the next connection goes on
                 except FastfeedError as error:
-                    self._feed._emit("error", str(error), code=error.code, symbols=(symbol,))
+                    self._tell("error", str(error), code=error.code, symbols=(symbol,))
 
         await asyncio.gather(*map(guarded, symbols))
 

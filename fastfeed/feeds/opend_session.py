@@ -17,7 +17,6 @@ Times are seconds of any clock that does not go back.
 
 from __future__ import annotations
 
-import enum
 import time
 from collections.abc import Callable
 from typing import Any, Literal
@@ -34,6 +33,7 @@ from fastfeed.errors import (
     RequestError,
     RequestTimeout,
 )
+from fastfeed.feeds.session import State
 from fastfeed.protocols.opend_frames import body_sha1, pack
 from fastfeed.protocols.opend_messages import (
     INIT_CONNECT,
@@ -47,10 +47,11 @@ from fastfeed.protocols.opend_messages import (
     QOT_UPDATE_RT,
     QOT_UPDATE_TICKER,
     message_class,
+    text_of,
 )
 from fastfeed.protocols.opend_rsa import RsaKey
 
-__all__ = ["Encryption", "Frames", "OpendSession", "State"]
+__all__ = ["Encryption", "Frames", "OpendSession", "refusal", "refused_push"]
 
 #: Packets that are no rows: protocol id, serial number, body; or in its place why it was rejected.
 Frames = list[tuple[int, int, bytes | str]]
@@ -81,15 +82,6 @@ _NO_KEY_THERE = "OpenD may have no RSA key configured, or another one than rsa_k
 _HEARTBEAT_PART = 0.8  # of the interval that OpenD asks for, as the official client
 _DEAD_INTERVALS = 3  # intervals without a complete packet, and the peer is given up
 _MAX_INTERVAL_S = 300.0
-
-
-class State(enum.Enum):
-    """Where a session is in its life."""
-
-    NEW = "new"
-    HANDSHAKE = "handshake"
-    READY = "ready"
-    CLOSED = "closed"
 
 
 class OpendSession:
@@ -383,11 +375,6 @@ def refusal(what: str, verdict: Any) -> RequestError:
     code = verdict.errCode if verdict.errCode else verdict.retType
     text = text_of(verdict.retMsg)
     return RequestError(f"OpenD refused {what}: {text} (code {code})", code=code, text=text)
-
-
-def text_of(words: bytes) -> str:
-    """Return what OpenD says, in whatever encoding."""
-    return words.decode(errors="replace")
 
 
 def _ignore(reply: bytes | FastfeedError) -> None:

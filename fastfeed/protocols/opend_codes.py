@@ -19,6 +19,7 @@ __all__ = [
     "MARKETS",
     "MAX_CODE_BYTES",
     "MAX_MARKET",
+    "REGIONS",
     "SESSIONS",
     "SUB_TYPES",
     "Interval",
@@ -43,7 +44,8 @@ MARKETS = {
     "CC": 91,
     "EC": 101,
 }
-_REGIONS = {number: region for region, number in MARKETS.items()}
+#: Regions by these numbers.
+REGIONS = {number: region for region, number in MARKETS.items()}
 
 #: Longest code accepted, in bytes, in both directions; option codes have about 20.
 MAX_CODE_BYTES = 64
@@ -54,7 +56,7 @@ MAX_MARKET = 0xFFFF
 
 def canonical(market: int, code: str) -> str:
     """Return the canonical symbol of a security; regions without a name become ``M`` and their number."""
-    region = _REGIONS.get(market) or f"M{market}"
+    region = REGIONS.get(market) or f"M{market}"
     if region == "HK" and code.isascii() and code.isdigit():
         code = code.lstrip("0") or "0"
     return f"{code}.{region}"
@@ -93,7 +95,7 @@ def _market(region: str) -> int | None:
     market = MARKETS.get(region)
     if market is None and region[:1] == "M" and region[1:].isascii() and region[1:].isdigit():
         number = int(region[1:])
-        if number <= MAX_MARKET and number not in _REGIONS and region == f"M{number}":
+        if number <= MAX_MARKET and number not in REGIONS and region == f"M{number}":
             market = number
     return market
 

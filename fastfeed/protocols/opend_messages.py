@@ -13,8 +13,11 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 __all__ = [
+    "CALL_LIMITS",
+    "CALL_WINDOW_S",
     "NAMES",
     "message_class",
+    "text_of",
     "INIT_CONNECT",
     "GET_GLOBAL_STATE",
     "NOTIFY",
@@ -130,6 +133,23 @@ NAMES = {
     QOT_GET_MARKET_STATE: "QotGetMarketState",
 }
 
+#: How many calls OpenD takes in `CALL_WINDOW_S`, of requests that it does not take as often as they come.
+CALL_LIMITS = {
+    QOT_GET_SECURITY_SNAPSHOT: 60,
+    QOT_REQUEST_HISTORY_KL: 60,  # first pages only
+    QOT_REQUEST_REHAB: 60,
+    QOT_REQUEST_TRADE_DATE: 30,
+    QOT_GET_FUTURE_INFO: 30,
+    QOT_GET_MARKET_STATE: 10,
+    QOT_GET_PLATE_SET: 10,
+    QOT_GET_PLATE_SECURITY: 10,
+    QOT_GET_USER_SECURITY: 10,
+    QOT_MODIFY_USER_SECURITY: 10,
+    QOT_GET_USER_SECURITY_GROUP: 10,
+    QOT_GET_OPTION_CHAIN: 10,
+}
+CALL_WINDOW_S = 30.0
+
 
 @cache
 def _pool() -> descriptor_pool.DescriptorPool:
@@ -152,3 +172,8 @@ def message_class(name: str) -> type[Any]:
     descriptor = _pool().FindMessageTypeByName(f"fastfeed.opend.{name}")
     message: type[Any] = message_factory.GetMessageClass(descriptor)
     return message
+
+
+def text_of(value: str | bytes) -> str:
+    """Return a text, in whatever encoding (protobuf gives it as bytes when it is not UTF-8)."""
+    return value if isinstance(value, str) else value.decode(errors="replace")

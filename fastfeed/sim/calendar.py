@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 # Times of day are market-local; crypto and event contracts come in New York's. Kept apart from the
-# decoder's table (native/include/fastfeed/opend_ticks.h) on purpose: each is the other's test.
+# decoder's table (native/include/fastfeed/opend_decoder.h) on purpose: each is the other's test.
 _ZONES = {
     "HK": "Asia/Hong_Kong",
     "HK_FUTURE": "Asia/Hong_Kong",

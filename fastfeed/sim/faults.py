@@ -7,12 +7,19 @@ import random
 from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
 from typing import Any, Protocol
 
-from fastfeed.protocols import opend_messages
 from fastfeed.protocols.opend_frames import HEADER, pack
-from fastfeed.protocols.opend_messages import message_class
+from fastfeed.protocols.opend_messages import (
+    NAMES,
+    QOT_UPDATE_BASIC_QOT,
+    QOT_UPDATE_BROKER,
+    QOT_UPDATE_KL,
+    QOT_UPDATE_ORDER_BOOK,
+    QOT_UPDATE_RT,
+    QOT_UPDATE_TICKER,
+    message_class,
+)
 
 __all__ = ["Cipher", "Faults", "FaultyWire", "Wire"]
 
@@ -307,12 +314,12 @@ def _packets(data: bytes) -> Iterator[bytes]:
 
 # The rows of pushes: fields of their s2c.
 _LISTS = {
-    opend_messages.QOT_UPDATE_BASIC_QOT: {1},
-    opend_messages.QOT_UPDATE_KL: {4},
-    opend_messages.QOT_UPDATE_RT: {2},
-    opend_messages.QOT_UPDATE_TICKER: {2},
-    opend_messages.QOT_UPDATE_ORDER_BOOK: {2, 3},
-    opend_messages.QOT_UPDATE_BROKER: {2, 3},
+    QOT_UPDATE_BASIC_QOT: {1},
+    QOT_UPDATE_KL: {4},
+    QOT_UPDATE_RT: {2},
+    QOT_UPDATE_TICKER: {2},
+    QOT_UPDATE_ORDER_BOOK: {2, 3},
+    QOT_UPDATE_BROKER: {2, 3},
 }
 
 # New values of enumerations, by message and field; such as do not change what a row is.
@@ -324,17 +331,14 @@ _ENUMS = {
 }
 
 
-@cache
 def _message(proto: int) -> Any:
     """Return the descriptor of a reply or push, None where there is none."""
-    reply = message_class("Reply").DESCRIPTOR
-    messages = reply.file.message_types_by_name
-    by_constant = {name.upper(): message for name, message in messages.items()}
-    for constant in opend_messages.__all__:
-        if getattr(opend_messages, constant) == proto:
-            message = by_constant[constant.replace("_", "")]
-            return message.nested_types_by_name.get("Response", reply)
-    return None
+    if proto not in NAMES:
+        return None
+    try:
+        return message_class(f"{NAMES[proto]}.Response").DESCRIPTOR
+    except KeyError:  # it has no content
+        return message_class("Reply").DESCRIPTOR
 
 
 def _error(text: str) -> bytes:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from os import PathLike
 from types import TracebackType
 from typing import Any, Literal
@@ -15,12 +13,10 @@ from typing import Any, Literal
 from fastfeed._core.opend_encode import MAX_ROWS_PER_PACKET, MAX_ROWS_PER_PUSH, TickEncoder
 from fastfeed.errors import ConfigError
 from fastfeed.protocols.opend_codes import canonical, security
-from fastfeed.protocols.opend_frames import pack
 from fastfeed.protocols.opend_messages import (
-    NAMES,
+    CALL_WINDOW_S,
     NOTIFY,
     QOT_UPDATE_PRICE_REMINDER,
-    message_class,
 )
 from fastfeed.protocols.opend_rsa import load_rsa_key
 from fastfeed.sim import calendar
@@ -31,6 +27,7 @@ from fastfeed.sim.instruments import instrument
 from fastfeed.sim.market import Market
 from fastfeed.sim.opend_answers import Answers
 from fastfeed.sim.opend_client import Client
+from fastfeed.sim.opend_gateway import MISSED, Gateway, Outage
 from fastfeed.sim.opend_limits import HistoryQuota, RateLimits, SubscriptionQuota
 from fastfeed.sim.playback import GeneratorSource, Playback, Source, TapeSource
 from fastfeed.sim.tape import Tape
@@ -39,19 +36,8 @@ from fastfeed.sim.watchlists import Watchlists
 __all__ = ["OpenDSimulator"]
 
 _FLUSH_S = 1.0  # how long the end waits for clients to take what was written
-_WINDOW_S = 30.0  # of the rate limits
-_MISSED = 50  # ticks of a security that come after an outage
 _WATCHED = 200  # symbols of the watch-list group All
 _CONN_STATUS = 3  # NotifyType
-
-
-@dataclass(slots=True)
-class _Outage:
-    """Ticks from `start` to `end` did not arrive in time; the last `missed` of a symbol come late."""
-
-    start: int
-    end: int | None = None
-    missed: int = _MISSED
 
 
 class OpenDSimulator:
@@ -132,7 +118,7 @@ class OpenDSimulator:
         unsubscribe_after_s: float = 60.0,
         history_quota: int = 1000,
         rate_limits: bool = True,
-        rate_window_s: float = _WINDOW_S,
+        rate_window_s: float = CALL_WINDOW_S,
         book_depth: int = 10,
         watchlists: Mapping[str, Sequence[str]] | None = None,
         rsa_key: str | PathLike[str] | None = None,
@@ -142,7 +128,7 @@ class OpenDSimulator:
             raise ValueError(f"expected 1 to 60 levels, got {book_depth}")
         if not 1 <= rows_per_push <= MAX_ROWS_PER_PUSH:
             raise ValueError(f"expected 1 to {MAX_ROWS_PER_PUSH} rows a push, got {rows_per_push}")
-        self._rsa_key = None if rsa_key is None else load_rsa_key(rsa_key)
+        key = None if rsa_key is None else load_rsa_key(rsa_key)
         source: Source
         if tape is None:
             names = symbol_names(symbols) if isinstance(symbols, int) else tuple(symbols)
@@ -150,7 +136,7 @@ class OpenDSimulator:
             now = int(time.time())
             span_s = (now, now + 366 * 86400)
             # Sequences grow with the clock.
-            self._floor_from, self._floor_s = 1 << 62, 0
+            floor_from, floor_s = 1 << 62, 0
         else:
             tape = tape if isinstance(tape, Tape) else Tape.load(tape)
             names = tuple(s if "." in s else f"{s}.CC" for s in tape.symbols)
@@ -158,26 +144,24 @@ class OpenDSimulator:
             times = tape.rows["time_ns"]
             span_s = (int(times[0]) // 10**9, int(times[-1]) // 10**9)
             # A tape that starts again has smaller times; sequences must not.
-            self._floor_from, self._floor_s = len(tape), span_s[1]
+            floor_from, floor_s = len(tape), span_s[1]
         securities = _securities(names)
         self.symbols = tuple(securities)
         """What trades, in canonical form."""
-        self._market = Market(self.symbols, source, span_s, seed=seed)
-        self._playback = Playback(source, held=hold)
+        market = Market(self.symbols, source, span_s, seed=seed)
         offsets = {
             region: calendar.utc_offsets(region, *span_s)
             for region in {symbol.rpartition(".")[2] for symbol in self.symbols}
         }
-        self._encoder = TickEncoder(
-            (market, code, code, offsets[symbol.rpartition(".")[2]])
-            for symbol, (market, code) in securities.items()
+        encoder = TickEncoder(
+            (number, code, code, offsets[symbol.rpartition(".")[2]])
+            for symbol, (number, code) in securities.items()
         )
-        self._subscriptions = SubscriptionQuota(quota, unsubscribe_after_s)
         if watchlists is None:
             watchlists = {"Favorites": self.symbols[:3]}
         watched = self.symbols[:_WATCHED]
-        self._answers = Answers(
-            self._market,
+        answers = Answers(
+            market,
             RateLimits(rate_window_s if rate_limits else 0.0),
             HistoryQuota(history_quota),
             Watchlists(
@@ -187,21 +171,26 @@ class OpenDSimulator:
             ),
             quota=quota,
         )
+        self._gateway = Gateway(
+            market=market,
+            playback=Playback(source, held=hold),
+            encoder=encoder,
+            answers=answers,
+            subscriptions=SubscriptionQuota(quota, unsubscribe_after_s),
+            faults=faults,
+            rsa_key=key,
+            random=random.Random(seed),
+            rows_per_push=rows_per_push,
+            book_depth=book_depth,
+            floor_from=floor_from,
+            floor_s=floor_s,
+            keep_alive_interval=keep_alive_interval,
+            idle_timeout_s=idle_timeout_s,
+        )
         self._host = host
         self._port = port
-        self._rows_per_push = rows_per_push
-        self._book_depth = book_depth
-        self._faults = faults
-        self._strikes: dict[str, int] = {}
-        self._random = random.Random(seed)
-        self._keep_alive_interval = keep_alive_interval
-        self._idle_timeout_s = idle_timeout_s
         self._server: asyncio.Server | None = None
         self._address: tuple[str, int] = (host, port)
-        self._clients: dict[Client, asyncio.Task[None]] = {}
-        self._outages: list[_Outage] = []
-        self._serial = 0
-        self._counts: Counter[str] = Counter()
 
     async def __aenter__(self) -> OpenDSimulator:
         await self.resume_listening()
@@ -214,9 +203,9 @@ class OpenDSimulator:
         traceback: TracebackType | None,
     ) -> None:
         await self.pause_listening()
-        await self._playback.close()
-        tasks = list(self._clients.values())
-        for client in list(self._clients):
+        await self._gateway.playback.close()
+        tasks = list(self._gateway.clients.values())
+        for client in list(self._gateway.clients):
             client.close()
         if tasks:
             await asyncio.wait(tasks, timeout=_FLUSH_S)
@@ -236,21 +225,21 @@ class OpenDSimulator:
     @property
     def market(self) -> Market:
         """The market behind it."""
-        return self._market
+        return self._gateway.market
 
     @property
     def sent(self) -> int:
         """Ticks sent so far, to all clients together."""
-        return self._counts["sent"]
+        return self._gateway.counts["sent"]
 
     @property
     def quota(self) -> int:
         """How many subscriptions there may be; can be set."""
-        return self._subscriptions.limit
+        return self._gateway.subscriptions.limit
 
     @quota.setter
     def quota(self, limit: int) -> None:
-        self._subscriptions.limit = limit
+        self._gateway.subscriptions.limit = limit
 
     def stats(self) -> dict[str, int]:
         """Return the counters.
@@ -267,8 +256,11 @@ class OpenDSimulator:
             "sent", "cached", "pushes", "bytes", "other_pushes", "requests", "refused", "connections",
             "dropped_idle", "dropped_bad_packet", "dropped_fell_behind", "dropped_failed",
         )  # fmt: skip
-        now = {"clients": len(self._clients), "subscriptions": len(self._used())}
-        return {name: self._counts[name] for name in names} | now
+        now = {
+            "clients": len(self._gateway.clients),
+            "subscriptions": len(self._gateway.used_subscriptions()),
+        }
+        return {name: self._gateway.counts[name] for name in names} | now
 
     async def finished(self) -> None:
         """Wait until the tape was played out to every client that subscribes to it.
@@ -278,12 +270,12 @@ class OpenDSimulator:
         RuntimeError
             It plays without end: there is no tape, or it repeats.
         """
-        await self._playback.finished()
+        await self._gateway.playback.finished()
 
     async def disconnect_all(self) -> None:
         """Drop every client."""
-        tasks = list(self._clients.values())
-        for client in list(self._clients):
+        tasks = list(self._gateway.clients.values())
+        for client in list(self._gateway.clients):
             client.abort()
         await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -309,25 +301,25 @@ class OpenDSimulator:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        client = Client(self, reader, writer)
-        self._clients[client] = task
-        self._counts["connections"] += 1
+        client = Client(self._gateway, reader, writer)
+        self._gateway.clients[client] = task
+        self._gateway.counts["connections"] += 1
         try:
             await client.run()
         finally:
-            del self._clients[client]
-            self._subscriptions.leave(client.subscribed)
+            del self._gateway.clients[client]
+            self._gateway.subscriptions.leave(client.subscribed)
 
     # What a back end does.
 
     def begin(self) -> None:
         """Let the ticks begin, where they were told to wait."""
-        self._playback.begin()
+        self._gateway.playback.begin()
 
     @property
     def upstream(self) -> bool:
         """The back end is there."""
-        return not self._outages or self._outages[-1].end is not None
+        return self._gateway.upstream
 
     def lose_upstream(self) -> None:
         """Lose the back end: ticks go on, but nobody gets them, and nothing else is pushed.
@@ -336,11 +328,11 @@ class OpenDSimulator:
         """
         if not self.upstream:
             return
-        self._catch_up()
-        self._outages.append(_Outage(self._playback.position))
+        self._gateway.catch_up()
+        self._gateway.outages.append(Outage(self._gateway.playback.position))
         self._notify_connection()
 
-    def restore_upstream(self, missed: int = _MISSED) -> None:
+    def restore_upstream(self, missed: int = MISSED) -> None:
         """Have the back end again.
 
         Parameters
@@ -353,11 +345,11 @@ class OpenDSimulator:
             raise ValueError(f"expected 0 to {MAX_ROWS_PER_PACKET} missed ticks, got {missed}")
         if self.upstream:
             return
-        self._outages[-1].missed = missed
-        self._outages[-1].end = self._playback.position
-        self._catch_up()
+        self._gateway.outages[-1].missed = missed
+        self._gateway.outages[-1].end = self._gateway.playback.position
+        self._gateway.catch_up()
         self._notify_connection()
-        for client in self._clients:
+        for client in self._gateway.clients:
             client.wake()
 
     def _notify_connection(self) -> None:
@@ -379,8 +371,8 @@ class OpenDSimulator:
         await asyncio.sleep(0)
 
     def _notify(self, type: int, **fields: Any) -> None:
-        packet = self._pack_push(NOTIFY, {"type": type, **fields})
-        for client in self._clients:
+        packet = self._gateway.pack_push(NOTIFY, {"type": type, **fields})
+        for client in self._gateway.clients:
             if client.initialised and client.wants_notices:
                 client.send_soon(packet)
 
@@ -396,7 +388,7 @@ class OpenDSimulator:
             Further fields of ``QotUpdatePriceReminder.S2C``.
         """
         symbol = canonical(*security(symbol))
-        quote = self._market.quote(symbol)
+        quote = self.market.quote(symbol)
         s2c = {
             "security": records.security_fields(symbol),
             "price": quote.last,
@@ -410,35 +402,11 @@ class OpenDSimulator:
             "curValue": quote.last,
             "name": instrument(symbol).name,
         } | fields
-        packet = self._pack_push(QOT_UPDATE_PRICE_REMINDER, s2c)
-        for client in self._clients:
+        packet = self._gateway.pack_push(QOT_UPDATE_PRICE_REMINDER, s2c)
+        for client in self._gateway.clients:
             if client.initialised:
                 client.send_soon(packet)
         await asyncio.sleep(0)
-
-    # What clients ask of the whole.
-
-    def _catch_up(self) -> None:
-        self._pass_ticks(self._playback.position)
-
-    def _pass_ticks(self, position: int) -> None:
-        """Let ticks pass through the market, unless they do not get here."""
-        if self.upstream and position > self._market.position:
-            self._market.advance(position)
-
-    def _outages_before(self, position: int) -> int:
-        return sum(outage.end is not None and outage.end <= position for outage in self._outages)
-
-    def _used(self) -> set[tuple[str, int]]:
-        """Return what counts against the quota."""
-        return self._subscriptions.used(client.subscribed for client in self._clients)
-
-    def _pack_push(self, proto: int, s2c: Mapping[str, Any]) -> bytes:
-        push = message_class(f"{NAMES[proto]}.Response")(retType=0, s2c=s2c)
-        packet = pack(proto, self._serial, push.SerializeToString())
-        self._serial = (self._serial + 1) & 0xFFFFFFFF
-        self._counts["other_pushes"] += 1
-        return packet
 
 
 def _securities(symbols: Sequence[str]) -> dict[str, tuple[int, str]]:

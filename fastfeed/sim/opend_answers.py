@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 
-from fastfeed.protocols.opend_codes import ADJUSTMENTS, MARKETS, SUB_TYPES, canonical
+from fastfeed.protocols.opend_codes import ADJUSTMENTS, REGIONS, SUB_TYPES, canonical
 from fastfeed.protocols.opend_messages import (
     GET_DELAY_STATISTICS,
     GET_USER_INFO,
@@ -49,7 +49,6 @@ _FUTURES = 200
 _CHAIN_DAYS = 30
 _CALENDAR_DAYS = 3660
 _PAGE = 50_000  # most bars of a page, asked for or not
-_REGIONS = {number: region for region, number in MARKETS.items()}
 _TRADE_MARKETS = {
     1: "HK", 2: "US", 3: "SH", 4: "SH", 5: "HK", 6: "JP", 7: "SG", 8: "SG", 9: "MY", 10: "JP",
 }  # fmt: skip
@@ -94,7 +93,6 @@ class Answers:
         self._history = history
         self._watchlists = watchlists
         self._quota = quota
-        self._kinds = {number: kind for kind, number in records.KINDS.items()}
 
     def answer(self, proto: int, asker: Asker, body: bytes) -> Any:
         """Return the reply, None where the protocol id is not known here.
@@ -246,10 +244,10 @@ class Answers:
             if one is not None:  # unknown ones are left out
                 found.append(one)
         if not c2s.securityList:
-            if c2s.secType and c2s.secType not in self._kinds:
+            kind = records.KIND_OF_SECURITY_TYPE.get(c2s.secType)
+            if c2s.secType and kind is None:
                 raise Refused(f"no securities of type {c2s.secType}")
-            kind = self._kinds[c2s.secType] if c2s.secType else None
-            region = _REGIONS.get(c2s.market, "none") if c2s.market else None
+            region = REGIONS.get(c2s.market, "none") if c2s.market else None
             found = self._market.instruments(region, kind)
         return {"staticInfoList": [records.static_info(one) for one in found]}
 
@@ -258,7 +256,7 @@ class Answers:
         return {"snapshotList": [records.snapshot(self._market, one) for one in found]}
 
     def _plate_set(self, asker: Asker, c2s: Any) -> Fields:
-        plates = self._market.plates(_REGIONS.get(c2s.market, ""), c2s.plateSetType)
+        plates = self._market.plates(REGIONS.get(c2s.market, ""), c2s.plateSetType)
         return {
             "plateInfoList": [
                 {

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -36,11 +36,9 @@ from fastfeed.sim import opend_records as records
 from fastfeed.sim.faults import FaultyWire, Wire
 from fastfeed.sim.instruments import Instrument
 from fastfeed.sim.opend_answers import USER_ID
+from fastfeed.sim.opend_gateway import Gateway
 from fastfeed.sim.opend_limits import Refused, Subscription
 from fastfeed.sim.playback import Player, Rows
-
-if TYPE_CHECKING:
-    from fastfeed.sim.opend import OpenDSimulator
 
 __all__ = ["Client"]
 
@@ -69,19 +67,19 @@ class Client:
     """
 
     def __init__(
-        self, simulator: OpenDSimulator, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, gateway: Gateway, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        self._sim = simulator
+        self._gateway = gateway
         self._reader = reader
         self._writer = writer
-        self._id = simulator._random.getrandbits(62)
+        self._id = gateway.random.getrandbits(62)
         self._peer = "{}:{}".format(*(writer.get_extra_info("peername") or ("?", "?"))[:2])
         self.initialised = False
         self.wants_notices = False
         self.subscribed: dict[Subscription, float] = {}
         self._pushed: dict[Subscription, set[int]] = {}  # bars: with their RehabTypes
         self._details: set[str] = set()
-        self._wanted = bytearray(len(simulator.symbols))
+        self._wanted = bytearray(len(gateway.market.symbols))
         self._player: Player | None = None
         # Symbols with pushes other than ticks: their numbers, and how many ticks were pushed for.
         self._derived: dict[str, list[int]] = {}
@@ -92,10 +90,8 @@ class Client:
         self._cipher: OpendCipher | None = None
         self._sends: set[asyncio.Task[None]] = set()
         self._wire = (
-            FaultyWire(
-                writer, simulator._faults, simulator._strikes, simulator._random.getrandbits(32)
-            )
-            if simulator._faults
+            FaultyWire(writer, gateway.faults, gateway.strikes, gateway.random.getrandbits(32))
+            if gateway.faults
             else Wire(writer)
         )
         writer.transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
@@ -111,7 +107,7 @@ class Client:
         """Answer requests until one side ends it."""
         try:
             while True:
-                async with asyncio.timeout(self._sim._idle_timeout_s):
+                async with asyncio.timeout(self._gateway.idle_timeout_s):
                     head = await self._reader.readexactly(HEADER.size)
                     magic, proto, fmt, _, serial, length, sha1, _ = HEADER.unpack(head)
                     if magic != b"FT" or fmt != 0 or length > _MAX_REQUEST_BYTES:
@@ -121,7 +117,7 @@ class Client:
                 plain = self._decrypted(proto, body, sha1)
                 if plain is None or body_sha1(plain) != sha1:
                     return self.drop("bad_packet")
-                self._sim._counts["requests"] += 1
+                self._gateway.counts["requests"] += 1
                 await self._answer(proto, serial, plain)
         except TimeoutError:
             self.drop("idle")
@@ -140,7 +136,7 @@ class Client:
         try:
             if self._cipher is not None:
                 return self._cipher.decrypt(body)
-            key = self._sim._rsa_key
+            key = self._gateway.rsa_key
             if key is None or proto != INIT_CONNECT or self.initialised:
                 return body
             if body_sha1(body) == sha1:  # by a client without the key
@@ -160,7 +156,7 @@ class Client:
 
     def drop(self, reason: str) -> None:
         """End it now, and count why."""
-        self._sim._counts[f"dropped_{reason}"] += 1
+        self._gateway.counts[f"dropped_{reason}"] += 1
         _logger.info("dropped %s: %s", self, reason)
         self.abort()
 
@@ -185,10 +181,10 @@ class Client:
 
     def encode(self, rows: Rows, first: int) -> tuple[bytes, int]:
         """Encode what is wanted of `rows`, and of what follows from them."""
-        sim = self._sim
+        gateway = self._gateway
         self.behind = False
-        if self._outage < len(sim._outages):
-            outage = sim._outages[self._outage]
+        if self._outage < len(gateway.outages):
+            outage = gateway.outages[self._outage]
             if first < outage.start:
                 rows = rows[: outage.start - first]
             elif outage.end is None:
@@ -199,17 +195,17 @@ class Client:
                 self._outage += 1
                 self.behind = True  # there may be no further rows
                 return self._encode_missed(outage.start, outage.end, outage.missed), 0
-        data, used, pushes, ticks = sim._encoder.encode(
+        data, used, pushes, ticks = gateway.encoder.encode(
             rows,
             first,
             self._wanted,
-            serial=sim._serial,
+            serial=gateway.serial,
             recv_time=round(time.time(), 6),
-            rows_per_push=sim._rows_per_push,
-            floor_s=sim._floor_s if first >= sim._floor_from else 0,
+            rows_per_push=gateway.rows_per_push,
+            floor_s=gateway.floor_s if first >= gateway.floor_from else 0,
         )
         self._count(pushes, ticks, len(data))
-        sim._pass_ticks(first + used)
+        gateway.pass_ticks(first + used)
         return data + self._encode_derived(), used
 
     async def write(self, data: bytes) -> None:
@@ -220,24 +216,24 @@ class Client:
         self, symbols: Sequence[str], limit: int, data_type: int, **where: int
     ) -> bytes:
         """Encode the last ticks of some symbols, a push for each."""
-        sim = self._sim
+        gateway = self._gateway
         out = []
         for symbol in symbols:
-            number = sim._market.number(symbol)
+            number = gateway.market.number(symbol)
             if number is None:
                 continue
-            positions = sim._market.ticks(number, limit, **where)
+            positions = gateway.market.ticks(number, limit, **where)
             if not len(positions):
                 continue
-            data = sim._encoder.encode_picked(
-                sim._playback.source.store,
+            data = gateway.encoder.encode_picked(
+                gateway.playback.source.store,
                 positions,
                 number,
-                serial=sim._serial,
+                serial=gateway.serial,
                 recv_time=round(time.time(), 6),
                 push_data_type=data_type,
-                floor_s=sim._floor_s,
-                floor_from=sim._floor_from,
+                floor_s=gateway.floor_s,
+                floor_from=gateway.floor_from,
             )
             self._count(1, len(positions), len(data))
             out.append(data)
@@ -252,7 +248,7 @@ class Client:
         """Encode pushes for symbols that changed, of some of them when there are many."""
         if not len(self._numbers):
             return b""
-        counts = self._sim._market.days["count"][self._numbers]
+        counts = self._gateway.market.days["count"][self._numbers]
         changed = np.flatnonzero(counts != self._pushed_for)
         if len(changed) > _SYMBOLS_AT_ONCE:
             self.behind = True
@@ -262,14 +258,14 @@ class Client:
         self._pushed_for[changed] = counts[changed]
         out = []
         for number in self._numbers[changed].tolist():
-            symbol = self._sim.symbols[number]
+            symbol = self._gateway.market.symbols[number]
             out += [self._push(symbol, kind) for kind in self._derived[symbol]]
         return b"".join(out)
 
     def _push(self, symbol: str, kind: int) -> bytes:
         """Encode one kind of push of a symbol, as it is now."""
-        sim = self._sim
-        market = sim._market
+        gateway = self._gateway
+        market = gateway.market
         found = market.find(symbol)
         assert found is not None
         head = {"security": records.security_fields(symbol), "name": found.name}
@@ -277,18 +273,18 @@ class Client:
         data = b""
         if kind == _QUOTE:
             s2c = {"basicQotList": [records.basic_qot(market, found)]}
-            data = sim._pack_push(QOT_UPDATE_BASIC_QOT, s2c)
+            data = gateway.pack_push(QOT_UPDATE_BASIC_QOT, s2c)
         elif kind in {_BOOK, _ODD_BOOK}:
             s2c = records.book(
-                market, found, sim._book_depth, odd_lots=kind == _ODD_BOOK, details=details
+                market, found, gateway.book_depth, odd_lots=kind == _ODD_BOOK, details=details
             )
-            data = sim._pack_push(QOT_UPDATE_ORDER_BOOK, s2c)
+            data = gateway.pack_push(QOT_UPDATE_ORDER_BOOK, s2c)
         elif kind == _RT:
             if points := records.time_share(market, found, newest=True):
-                data = sim._pack_push(QOT_UPDATE_RT, head | {"rtList": points})
+                data = gateway.pack_push(QOT_UPDATE_RT, head | {"rtList": points})
         elif kind == _BROKER:
             s2c = records.broker_queues(market, found, details=details)
-            data = sim._pack_push(QOT_UPDATE_BROKER, s2c)
+            data = gateway.pack_push(QOT_UPDATE_BROKER, s2c)
         elif interval := records.INTERVAL_OF_SUB_TYPE.get(kind):
             data = b"".join(
                 self._push_bar(found, interval, adjust)
@@ -297,8 +293,8 @@ class Client:
         return data
 
     def _push_bar(self, found: Instrument, interval: str, adjust: int) -> bytes:
-        sim = self._sim
-        bars = sim._market.newest_bar(found.symbol, interval, adjust)
+        gateway = self._gateway
+        bars = gateway.market.newest_bar(found.symbol, interval, adjust)
         s2c = {
             "rehabType": adjust,
             "klType": records.KL_TYPES[interval],
@@ -306,25 +302,23 @@ class Client:
             "klList": records.kline_rows(interval, found.region, bars.tolist()),
             "name": found.name,
         }
-        return sim._pack_push(QOT_UPDATE_KL, s2c)
+        return gateway.pack_push(QOT_UPDATE_KL, s2c)
 
     def _count(self, pushes: int, ticks: int, size: int) -> None:
-        sim = self._sim
-        sim._serial = (sim._serial + pushes) & 0xFFFFFFFF
-        sim._counts["pushes"] += pushes
-        sim._counts["sent"] += ticks
-        sim._counts["bytes"] += size
+        self._gateway.count(pushes)
+        self._gateway.counts["sent"] += ticks
+        self._gateway.counts["bytes"] += size
 
     # Its place in the playback.
 
     def _update_pushes(self) -> None:
         """Play what is subscribed and registered now."""
-        sim = self._sim
-        self._wanted = bytearray(len(sim.symbols))
+        gateway = self._gateway
+        self._wanted = bytearray(len(gateway.market.symbols))
         self._derived = {}
         numbers: list[int] = []
         for symbol, kind in self._pushed:
-            number = sim._market.number(symbol)
+            number = gateway.market.number(symbol)
             if number is None:
                 continue  # it never trades
             if kind == _TICKER:
@@ -336,19 +330,19 @@ class Client:
                 self._derived[symbol].append(kind)
         before = dict(zip(self._numbers.tolist(), self._pushed_for.tolist(), strict=True))
         self._numbers = np.array(numbers, np.int64)
-        counts = sim._market.days["count"][self._numbers].tolist()
+        counts = gateway.market.days["count"][self._numbers].tolist()
         self._pushed_for = np.array(
             [before.get(n, count) for n, count in zip(numbers, counts, strict=True)], np.int64
         )
         if not self.subscribed:
             self._leave()
         elif self._player is None:
-            self._player = sim._playback.join(self)
-            self._outage = sim._outages_before(self._player.cursor)
+            self._player = gateway.playback.join(self)
+            self._outage = gateway.outages_before(self._player.cursor)
 
     def _leave(self) -> None:
         if self._player is not None:
-            self._sim._playback.leave(self._player)
+            self._gateway.playback.leave(self._player)
             self._player = None
 
     # Requests.
@@ -369,13 +363,13 @@ class Client:
                 if proto in _SESSION:
                     reply = _SESSION[proto](self, body)
                 else:
-                    self._sim._catch_up()
-                    reply = self._sim._answers.answer(proto, self, body)
+                    self._gateway.catch_up()
+                    reply = self._gateway.answers.answer(proto, self, body)
                 if reply is None:
                     raise Refused(f"unknown protocol id {proto}")
                 packet = pack(proto, serial, reply.SerializeToString())
         except Refused as refused:
-            self._sim._counts["refused"] += 1
+            self._gateway.counts["refused"] += 1
             reply = message_class("Reply")(retType=-1, retMsg=str(refused).encode(), errCode=0)
             packet = pack(proto, serial, reply.SerializeToString())
         await self._wire.reply(packet)
@@ -394,13 +388,13 @@ class Client:
     def _init_connect(self, body: bytes) -> Any:
         request = message_class("InitConnect.Request").FromString(body).c2s
         # Absent, it is FTAES_ECB, where there is a key.
-        algorithm, rsa_key = request.packetEncAlgo, self._sim._rsa_key
+        algorithm, rsa_key = request.packetEncAlgo, self._gateway.rsa_key
         if self._cipher is not None:
             raise Refused("InitConnect was answered before")
         if rsa_key is not None and algorithm in _CIPHERS:
             self._wire.cipher = _Handshake(rsa_key)
-        if self._sim._faults and self._sim._faults.refuse_init:
-            raise Refused(self._sim._faults.refuse_init)
+        if self._gateway.faults and self._gateway.faults.refuse_init:
+            raise Refused(self._gateway.faults.refuse_init)
         if rsa_key is None and algorithm > 0:
             raise Refused("encryption needs a key, and this gateway has none")
         if algorithm not in {-1, *_CIPHERS}:
@@ -409,7 +403,7 @@ class Client:
             raise Refused("only protobuf is supported")
         self.initialised = True
         self.wants_notices = request.recvNotify
-        key, iv = (f"{self._sim._random.getrandbits(64):016x}" for _ in range(2))
+        key, iv = (f"{self._gateway.random.getrandbits(64):016x}" for _ in range(2))
         if rsa_key is not None and algorithm in _CIPHERS:
             self._cipher = OpendCipher(_CIPHERS[algorithm], key.encode(), iv.encode())
         return _good(
@@ -418,7 +412,7 @@ class Client:
             loginUserID=USER_ID,
             connID=self._id,
             connAESKey=key,
-            keepAliveInterval=self._sim._keep_alive_interval,
+            keepAliveInterval=self._gateway.keep_alive_interval,
             aesCBCiv=iv,
             userAttribution=1,
         )
@@ -426,7 +420,7 @@ class Client:
     def _global_state(self, body: bytes) -> Any:
         message_class("GetGlobalState.Request").FromString(body)
         now = time.time()
-        connected = self._sim.upstream
+        connected = self._gateway.upstream
         return _good(
             "GetGlobalState",
             marketHK=3,
@@ -458,26 +452,26 @@ class Client:
 
     def _recent_ticks(self, serial: int, body: bytes) -> bytes:
         """Return the whole reply, which is encoded in C."""
-        sim = self._sim
+        gateway = self._gateway
         c2s = message_class("QotGetTicker.Request").FromString(body).c2s
-        found = sim._answers.subscribed(self, c2s.security, _TICKER, "ticks")
+        found = gateway.answers.subscribed(self, c2s.security, _TICKER, "ticks")
         if not 1 <= c2s.maxRetNum <= _ROWS:
             raise Refused(f"expected 1 to {_ROWS} ticks, got {c2s.maxRetNum}")
-        number = sim._market.number(found.symbol)
+        number = gateway.market.number(found.symbol)
         if number is None:  # it never trades
             s2c = {"security": records.security_fields(found.symbol), "name": found.name}
             return pack(QOT_GET_TICKER, serial, _good("QotGetTicker", **s2c).SerializeToString())
-        sim._catch_up()
+        gateway.catch_up()
         # Later ones are still to be pushed.
         where = {} if self._player is None else {"before": self._player.cursor}
-        return sim._encoder.encode_picked(
-            sim._playback.source.store,
-            sim._market.ticks(number, c2s.maxRetNum, **where),
+        return gateway.encoder.encode_picked(
+            gateway.playback.source.store,
+            gateway.market.ticks(number, c2s.maxRetNum, **where),
             number,
             serial=serial,
             recv_time=round(time.time(), 6),
-            floor_s=sim._floor_s,
-            floor_from=sim._floor_from,
+            floor_s=gateway.floor_s,
+            floor_from=gateway.floor_from,
         )
 
     # Subscriptions.
@@ -498,7 +492,9 @@ class Client:
         for symbol, kind in keys:
             if kind == _BROKER and not symbol.endswith(".HK"):
                 raise Refused(f"{symbol} has no broker queue: only Hong Kong has them")
-        self._sim._subscriptions.check((client.subscribed for client in self._sim._clients), keys)
+        self._gateway.subscriptions.check(
+            (client.subscribed for client in self._gateway.clients), keys
+        )
         now = time.monotonic()
         for key in keys:
             self.subscribed.setdefault(key, now)
@@ -525,29 +521,29 @@ class Client:
                 self._pushed.pop(key, None)
             else:
                 self._pushed.setdefault(key, set()).update(adjusts)
-        self._sim._catch_up()
+        self._gateway.catch_up()
         self._update_pushes()
         if not on or (c2s.HasField("isFirstPush") and not c2s.isFirstPush):
             return b""
         # In one step with the change above: what is cached ends where live ticks begin.
-        self._sim._catch_up()
+        self._gateway.catch_up()
         assert self._player is not None
         symbols = list(dict.fromkeys(symbol for symbol, kind in keys if kind == _TICKER))
-        sent = self._sim._counts["sent"]
+        sent = self._gateway.counts["sent"]
         first = self._encode_ticks(symbols, _CACHED_ROWS, 3, before=self._player.cursor)
-        self._sim._counts["cached"] += self._sim._counts["sent"] - sent
+        self._gateway.counts["cached"] += self._gateway.counts["sent"] - sent
         return first + b"".join(self._push(*key) for key in keys if key[1] != _TICKER)
 
     def _unsubscribe(self, keys: list[Subscription]) -> None:
         for key in keys:
-            self._sim._subscriptions.check_age(key, self.subscribed[key])
+            self._gateway.subscriptions.check_age(key, self.subscribed[key])
         for key in keys:
             del self.subscribed[key]
             self._pushed.pop(key, None)
         self._update_pushes()
 
     def _subscriptions(self, c2s: Any) -> list[Subscription]:
-        market = self._sim._market
+        market = self._gateway.market
         symbols = [canonical(s.market, s.code) for s in c2s.securityList]
         unknown = [symbol for symbol in symbols if market.find(symbol) is None]
         if unknown:
@@ -561,9 +557,9 @@ class Client:
 
     def _sub_info(self, body: bytes) -> Any:
         c2s = message_class("QotGetSubInfo.Request").FromString(body).c2s
-        sim = self._sim
-        used = sim._subscriptions.used(client.subscribed for client in sim._clients)
-        clients = list(sim._clients) if c2s.isReqAllConn else [self]
+        gateway = self._gateway
+        used = gateway.used_subscriptions()
+        clients = list(gateway.clients) if c2s.isReqAllConn else [self]
         return _good(
             "QotGetSubInfo",
             connSubInfoList=[
@@ -577,9 +573,9 @@ class Client:
                 for client in clients
             ],
             totalUsedQuota=len(used),
-            remainQuota=max(0, sim._subscriptions.limit - len(used)),
+            remainQuota=max(0, gateway.subscriptions.limit - len(used)),
             optionUsedQuota=0,
-            optionRemainQuota=sim._subscriptions.limit,
+            optionRemainQuota=gateway.subscriptions.limit,
         )
 
 

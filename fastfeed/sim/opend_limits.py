@@ -6,41 +6,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from fastfeed.protocols.opend_messages import (
-    QOT_GET_FUTURE_INFO,
-    QOT_GET_MARKET_STATE,
-    QOT_GET_OPTION_CHAIN,
-    QOT_GET_PLATE_SECURITY,
-    QOT_GET_PLATE_SET,
-    QOT_GET_SECURITY_SNAPSHOT,
-    QOT_GET_USER_SECURITY,
-    QOT_GET_USER_SECURITY_GROUP,
-    QOT_MODIFY_USER_SECURITY,
-    QOT_REQUEST_HISTORY_KL,
-    QOT_REQUEST_REHAB,
-    QOT_REQUEST_TRADE_DATE,
-)
+from fastfeed.protocols.opend_messages import CALL_LIMITS
 
 __all__ = ["HistoryQuota", "RateLimits", "Refused", "Subscription", "SubscriptionQuota"]
 
 #: A symbol and a type of data (SubType).
 Subscription = tuple[str, int]
-
-#: Requests in 30 s.
-_LIMITS = {
-    QOT_REQUEST_HISTORY_KL: 60,
-    QOT_REQUEST_REHAB: 60,
-    QOT_GET_SECURITY_SNAPSHOT: 60,
-    QOT_GET_PLATE_SET: 10,
-    QOT_GET_PLATE_SECURITY: 10,
-    QOT_GET_OPTION_CHAIN: 10,
-    QOT_GET_USER_SECURITY: 10,
-    QOT_MODIFY_USER_SECURITY: 10,
-    QOT_GET_USER_SECURITY_GROUP: 10,
-    QOT_GET_FUTURE_INFO: 30,
-    QOT_REQUEST_TRADE_DATE: 30,
-    QOT_GET_MARKET_STATE: 10,
-}
 
 
 class Refused(Exception):
@@ -60,7 +31,7 @@ class RateLimits:
         self._window_s = window_s
         self._clock = clock
         self._times: dict[int, deque[float]] = {
-            proto: deque(maxlen=limit) for proto, limit in _LIMITS.items()
+            proto: deque(maxlen=limit) for proto, limit in CALL_LIMITS.items()
         }
 
     def check(self, proto: int) -> None:

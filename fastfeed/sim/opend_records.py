@@ -19,7 +19,7 @@ from fastfeed.sim.market import Level, Market, Place
 __all__ = [
     "INTERVAL_OF_KL_TYPE",
     "INTERVAL_OF_SUB_TYPE",
-    "KINDS",
+    "KIND_OF_SECURITY_TYPE",
     "KL_TYPES",
     "basic_qot",
     "book",
@@ -42,10 +42,11 @@ INTERVAL_OF_KL_TYPE = {interval.kl_type: name for name, interval in INTERVALS.it
 INTERVAL_OF_SUB_TYPE = {interval.sub_type: name for name, interval in INTERVALS.items()}
 
 #: Numbers of what a security is (SecurityType).
-KINDS = {
+_SECURITY_TYPES = {
     "bond": 1, "stock": 3, "etf": 4, "warrant": 5, "index": 6, "plate": 7, "option": 8,
     "future": 10, "forex": 11, "crypto": 12,
 }  # fmt: skip
+KIND_OF_SECURITY_TYPE = {number: kind for kind, number in _SECURITY_TYPES.items()}
 _RIGHTS = {"call": 1, "put": 2, "bull": 3, "bear": 4}
 _EXCHANGES = {"HK": 1, "US": 5, "SH": 14, "SZ": 15, "SG": 17, "JP": 21, "MY": 20, "CC": 19}
 
@@ -316,7 +317,7 @@ def static_info(found: Instrument) -> Fields:
             "security": security_fields(found.symbol),
             "id": found.id,
             "lotSize": found.lot_size,
-            "secType": KINDS[found.kind],
+            "secType": _SECURITY_TYPES[found.kind],
             "name": found.name,
             "listTime": day_text(found.listed),
             "delisting": False,
@@ -388,7 +389,7 @@ def snapshot(market: Market, found: Instrument) -> Fields:
     lowest = min(float(years["low"].min()), quote.low)
     basic: Fields = {
         "security": security_fields(symbol),
-        "type": KINDS[found.kind],
+        "type": _SECURITY_TYPES[found.kind],
         "isSuspend": False,
         "listTime": day_text(found.listed),
         "lotSize": found.lot_size,

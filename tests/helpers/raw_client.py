@@ -4,24 +4,20 @@ import asyncio
 import hashlib
 import itertools
 import socket
-import struct
 from contextlib import asynccontextmanager, suppress
 
 import numpy as np
 
 from fastfeed.protocols.opend_codes import canonical, security
+from fastfeed.protocols.opend_frames import HEADER
 from fastfeed.protocols.opend_frames import pack as packet
-from fastfeed.protocols.opend_messages import message_class
+from fastfeed.protocols.opend_messages import NAMES, message_class
 from fastfeed.sim import Tape
 from fastfeed.sim.tape import TICK
 
-HEADER = struct.Struct("<2sIBBII20s8s")
 TICKER = 4
 OK = bytes.fromhex("080012001800")
-PUSHES = {
-    1003: "Notify", 3005: "QotUpdateBasicQot", 3007: "QotUpdateKL", 3009: "QotUpdateRT",
-    3013: "QotUpdateOrderBook", 3015: "QotUpdateBroker", 3019: "QotUpdatePriceReminder",
-}  # fmt: skip
+PUSHES = (1003, 3005, 3007, 3009, 3011, 3013, 3015, 3019)
 START_NS = 1_381_152_600_000_000_000  # 2013-10-07 09:30 in New York
 
 
@@ -68,10 +64,10 @@ class Client:
         else:
             assert hashlib.sha1(body).digest() == sha1
             if proto in PUSHES:
-                push = message_class(f"{PUSHES[proto]}.Response").FromString(body)
+                push = message_class(f"{NAMES[proto]}.Response").FromString(body)
                 assert (push.retType, push.HasField("retMsg")) == (0, False)
                 assert push.SerializeToString() == body
-                self.others.append((PUSHES[proto], push.s2c))
+                self.others.append((NAMES[proto], push.s2c))
         return proto, serial, body
 
     async def request(self, proto, message, **c2s):
@@ -81,7 +77,7 @@ class Client:
         self.writer.write(packet(proto, serial, request.SerializeToString()))
         while True:
             reply, reply_serial, body = await self.receive()
-            if reply != 3011 and reply not in PUSHES:
+            if reply not in PUSHES:
                 assert (reply, reply_serial) == (proto, serial)
                 return body
 

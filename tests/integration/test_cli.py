@@ -334,21 +334,24 @@ def terminal(
 
 
 def until(fd: int, words: str, seconds: float = 10) -> str:
-    """Read a terminal until something stands there; with no words, until its end."""
+    """Read a terminal until something stands there; with no words, until its end.
+
+    A read may end, and the next one begin, within a character.
+    """
     text = b""
     deadline = time.monotonic() + seconds
     while not words or words.encode() not in text:
         if not select.select([fd], [], [], max(0, deadline - time.monotonic()))[0]:
-            raise AssertionError(f"expected {words!r}, got {text.decode(errors='replace')!r}")
+            raise AssertionError(f"expected {words!r}, got {text!r}")
         try:
             part = os.read(fd, 1 << 16)
         except OSError:  # Linux tells so that the other side has gone
             part = b""
         if not part:
-            assert not words, f"expected {words!r}, got {text.decode(errors='replace')!r}"
+            assert not words, f"expected {words!r}, got {text!r}"
             break
         text += part
-    return text.decode(errors="replace")  # a character may be cut in two
+    return text.decode(errors="replace")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

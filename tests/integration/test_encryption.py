@@ -6,10 +6,9 @@ import hashlib
 import struct
 
 import pytest
-from cryptography.hazmat.primitives import padding, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from ciphers import decrypt, encrypt
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from keys import new_key, write_key
 
 import fastfeed as ff
 from fastfeed.protocols.opend_messages import message_class
@@ -18,12 +17,7 @@ INIT, NOTIFY, SUB = 1001, 1003, 3001
 KEY, IV = b"0123456789abcdef", b"fedcba9876543210"
 OK = bytes.fromhex("080012001800")
 NONE, ECB, CBC = -1, 0, 2
-
-
-@pytest.fixture(params=[asyncio.run, ff.run], ids=["asyncio", "uvloop"])
-def run(request):
-    """Run a coroutine on the standard loop and on uvloop, with a limit."""
-    return lambda main: request.param(asyncio.wait_for(main, 30))
+MODES = {CBC: "aes-cbc", ECB: "ftaes-ecb"}
 
 
 @pytest.fixture(autouse=True)
@@ -36,40 +30,9 @@ def keys(tmp_path_factory):
     """Return two keys, as files and as objects."""
     folder, made = tmp_path_factory.mktemp("keys"), []
     for name in "ab":
-        key = rsa.generate_private_key(65537, 1024)
-        path = folder / f"{name}.pem"
-        path.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.TraditionalOpenSSL,
-                serialization.NoEncryption(),
-            )
-        )
-        made.append((str(path), key))
+        key = new_key()
+        made.append((write_key(folder / f"{name}.pem", key), key))
     return made
-
-
-def encrypt(mode, body):
-    if mode == CBC:
-        padder = padding.PKCS7(128).padder()
-        aes = Cipher(algorithms.AES(KEY), modes.CBC(IV)).encryptor()
-        return aes.update(padder.update(body) + padder.finalize())
-    if mode == ECB:
-        aes = Cipher(algorithms.AES(KEY), modes.ECB()).encryptor()
-        return aes.update(body + bytes(-len(body) % 16)) + bytes(15) + bytes([len(body) % 16])
-    return body
-
-
-def decrypt(mode, body):
-    if mode == CBC:
-        unpadder = padding.PKCS7(128).unpadder()
-        aes = Cipher(algorithms.AES(KEY), modes.CBC(IV)).decryptor()
-        return unpadder.update(aes.update(body)) + unpadder.finalize()
-    if mode == ECB:
-        aes = Cipher(algorithms.AES(KEY), modes.ECB()).decryptor()
-        plain = aes.update(body[:-16])
-        return plain[: len(plain) - 16 + body[-1]] if body[-1] else plain
-    return body
 
 
 class Gateway:
@@ -170,12 +133,19 @@ class Gateway:
             mode = ECB
         plain = reply.SerializeToString()
         sent = plain if mode == NONE else self._rsa_encrypt(plain)
-        glued = [self._pack(number, 900, each, encrypt(mode, each)) for number, each in self.glued]
+
+        def sealed(body):
+            return body if mode == NONE else encrypt(MODES[mode], KEY, IV, body)
+
+        def opened(sent):
+            return sent if mode == NONE else decrypt(MODES[mode], KEY, IV, sent)
+
+        glued = [self._pack(number, 900, each, sealed(each)) for number, each in self.glued]
         writer.write(self._pack(INIT, serial, plain, sent) + b"".join(glued))
         while True:
-            proto_id, serial, body = await self._read(reader, lambda sent: decrypt(mode, sent))
+            proto_id, serial, body = await self._read(reader, opened)
             assert body is not None
-            sent = encrypt(mode, OK)
+            sent = sealed(OK)
             if self.spoil_sub and proto_id == SUB:
                 sent = sent[:-1]
             writer.write(self._pack(proto_id, serial, OK, sent))

@@ -9,29 +9,11 @@ import time
 
 import numpy as np
 import pytest
+from feeds import quick, until
 
 import fastfeed as ff
 from fastfeed.feeds import opend
 from fastfeed.sim import Faults, OpenDSimulator
-
-
-@pytest.fixture(params=[asyncio.run, ff.run], ids=["asyncio", "uvloop"])
-def run(request):
-    """Run a coroutine on the standard loop and on uvloop, with a limit."""
-    return lambda main: request.param(asyncio.wait_for(main, 30))
-
-
-async def until(condition, timeout=10.0):
-    """Wait for something to become true."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        await asyncio.sleep(0.005)
-
-
-def quick():
-    """Return options for short pauses."""
-    return {"backoff": ff.Backoff(0.01, 0.05, random.Random(0))}
 
 
 def kinds(events):
@@ -255,6 +237,23 @@ def test_subscribing_again_just_when_the_minute_is_over(run, monkeypatch):
                 assert sim.stats()["subscriptions"] == 1
                 before = feed.ticks.count
                 await until(lambda: feed.ticks.count > before)
+
+    run(main())
+
+
+def test_what_could_not_be_given_up_is_given_up_later(run, monkeypatch):
+    monkeypatch.setattr(opend, "_MINIMUM_AGE_S", 0.1)
+    monkeypatch.setattr(opend, "_AGE_MARGIN_S", 0.0)
+
+    async def main():
+        async with OpenDSimulator(symbols=2, rate=1000, unsubscribe_after_s=0.6) as sim:
+            async with ff.connect(sim.url) as feed:
+                await feed.subscribe(sim.symbols, "ticks", "quotes")
+                await asyncio.sleep(0.15)
+                with pytest.raises(ff.SubscriptionError, match=r"after 0\.6 s"):
+                    await feed.unsubscribe(sim.symbols)
+                assert feed.subscribed("ticks") == ()
+                await until(lambda: sim.stats()["subscriptions"] == 0)
 
     run(main())
 
@@ -512,7 +511,7 @@ def test_a_resubscription_without_an_answer_is_tried_on_a_new_connection(run):
                 events = []
                 feed.on_event(events.append)
                 await feed.subscribe(sim.symbols, "ticks")
-                answer = type(next(iter(sim._clients)))._answer
+                answer = type(next(iter(sim._gateway.clients)))._answer
 
                 async def sometimes(client, proto, serial, body):
                     if proto == 3001 and len(mute) < 3:
@@ -520,12 +519,12 @@ def test_a_resubscription_without_an_answer_is_tried_on_a_new_connection(run):
                         return
                     await answer(client, proto, serial, body)
 
-                type(next(iter(sim._clients)))._answer = sometimes
+                type(next(iter(sim._gateway.clients)))._answer = sometimes
                 try:
                     await sim.disconnect_all()
                     await until(lambda: "resubscribed" in kinds(events))
                 finally:
-                    type(next(iter(sim._clients)))._answer = answer
+                    type(next(iter(sim._gateway.clients)))._answer = answer
                 assert len(mute) == 3
                 before = feed.ticks.count
                 await until(lambda: feed.ticks.count > before)

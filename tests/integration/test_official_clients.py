@@ -1,15 +1,12 @@
 """The vendor's own clients connect to the simulator, subscribe and get every tick right."""
 
 import asyncio
-import importlib.util
-import json
-import os
-import sys
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
+from official import run_official
 
 from fastfeed.sim import OpenDSimulator, Tape, calendar
 from fastfeed.sim import opend_records as records
@@ -33,14 +30,6 @@ START_NS = 1_381_152_600_000_000_000
 COUNT = 900
 
 
-@pytest.fixture(params=["futu", "moomoo"])
-def package(request):
-    """Return the name of a vendor's package that is installed."""
-    if importlib.util.find_spec(request.param) is None:
-        pytest.skip(f"{request.param}-api is not installed")
-    return request.param
-
-
 def make_tape():
     rows = np.zeros(COUNT, TICK)
     at = np.arange(COUNT)
@@ -54,33 +43,7 @@ def make_tape():
 
 async def run_client(package, sim, codes, count, home):
     """Return what the client saw of the ticks."""
-    return await run_script(package, "ticks", sim, [",".join(codes), str(count)], home)
-
-
-async def run_script(package, what, sim, arguments, home):
-    """Return what the client saw."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(SCRIPT),
-        package,
-        what,
-        str(sim.port),
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {"HOME": str(home)},
-    )
-    try:
-        async with asyncio.timeout(40):
-            output, errors = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    lines = [line for line in output.decode().splitlines() if line.startswith('{"state"')]
-    assert len(lines) == 1, (output.decode(), errors.decode())
-    return json.loads(lines[0])
+    return await run_official(SCRIPT, package, "ticks", sim.port, ",".join(codes), count, home=home)
 
 
 def test_every_tick_of_a_tape_is_right(package, tmp_path):
@@ -193,23 +156,6 @@ def make_quote_tape():
     return Tape(TRADED, rows)
 
 
-@pytest.fixture(scope="module")
-def key_file(tmp_path_factory):
-    """Return the path of a new RSA key, as OpenD takes it."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    path = tmp_path_factory.mktemp("key") / "opend.pem"
-    path.write_bytes(
-        rsa.generate_private_key(65537, 1024).private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.TraditionalOpenSSL,
-            serialization.NoEncryption(),
-        )
-    )
-    return path
-
-
 @pytest.mark.parametrize("mode", ["plain", "encrypt", "key only"])
 def test_every_call_and_push_of_the_market_is_right(package, mode, key_file, tmp_path):
     if (package, mode) in {("futu", "key only"), ("moomoo", "encrypt")}:
@@ -230,7 +176,9 @@ def test_every_call_and_push_of_the_market_is_right(package, mode, key_file, tmp
             rsa_key=None if mode == "plain" else key_file,
         )
         async with sim:
-            script = asyncio.create_task(run_script(package, "quotes", sim, arguments, tmp_path))
+            script = asyncio.create_task(
+                run_official(SCRIPT, package, "quotes", sim.port, *arguments, home=tmp_path)
+            )
             while not script.done():
                 await asyncio.sleep(0.1)
                 if sim.stats()["subscriptions"] == 8 * 4 + 17:

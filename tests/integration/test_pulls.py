@@ -1,17 +1,13 @@
 """What the pulls return from the simulator, and that the vendor's own clients are told the same, column by column."""
 
 import asyncio
-import importlib.util
-import json
 import math
-import os
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pytest
+from official import run_official
 
 import fastfeed as ff
 from fastfeed.protocols.opend_codes import canonical, security
@@ -21,14 +17,6 @@ from fastfeed.sim.tape import TICK
 SCRIPT = Path(__file__).with_name("official_pulls.py")
 HK, US = "700.HK", "AAPL.US"
 COUNT = 600
-
-
-@pytest.fixture(params=["futu", "moomoo"])
-def package(request):
-    """Return the name of a vendor's package that is installed."""
-    if importlib.util.find_spec(request.param) is None:
-        pytest.skip(f"{request.param}-api is not installed")
-    return request.param
 
 
 def make_tape():
@@ -44,26 +32,7 @@ def make_tape():
 
 
 async def ask_official(package, port, home):
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(SCRIPT),
-        package,
-        str(port),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {"HOME": str(home)},
-    )
-    try:
-        async with asyncio.timeout(60):
-            output, errors = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    lines = [line for line in output.decode().splitlines() if line.startswith('{"ticks"')]
-    assert len(lines) == 1, (output.decode(), errors.decode())
-    said = json.loads(lines[0])
+    said = await run_official(SCRIPT, package, port, home=home)
     for name, (ret, *data) in said.items():
         assert ret == 0, (name, data)
     return {name: data for name, (_, *data) in said.items()}

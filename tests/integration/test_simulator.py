@@ -444,7 +444,7 @@ def test_a_client_that_does_not_read_holds_up_nobody_and_loses_nothing(run):
             await quick.subscribe(*sim.symbols, isFirstPush=False)
             while not quick.rows or quick.rows[-1][1].price < tape.rows["price"][-1]:
                 await quick.receive()
-            buffered = [c._writer.transport.get_write_buffer_size() for c in sim._clients]
+            buffered = [c._writer.transport.get_write_buffer_size() for c in sim._gateway.clients]
             assert 0 < sum(buffered) < 1 << 20
             finished = asyncio.create_task(sim.finished())
             await asyncio.sleep(0.05)

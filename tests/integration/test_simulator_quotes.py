@@ -17,22 +17,15 @@ from fastfeed._core.opend_cipher import OpendCipher
 from fastfeed.errors import ConfigError
 from fastfeed.protocols.opend_codes import INTERVALS, canonical
 from fastfeed.protocols.opend_frames import HEADER, pack
-from fastfeed.protocols.opend_messages import message_class
+from fastfeed.protocols.opend_messages import NAMES, message_class
 from fastfeed.protocols.opend_rsa import load_rsa_key
 from fastfeed.sim import Faults, OpenDSimulator
 from fastfeed.sim import opend_records as records
 
 QUOTE, BOOK, RT, BROKER, ODD = 1, 2, 5, 14, 22
 ALL_TYPES = [QUOTE, BOOK, TICKER, RT, BROKER, ODD, *(i.sub_type for i in INTERVALS.values())]
-GET = {
-    3004: "QotGetBasicQot", 3006: "QotGetKL", 3008: "QotGetRT", 3010: "QotGetTicker",
-    3012: "QotGetOrderBook", 3014: "QotGetBroker",
-}  # fmt: skip
-
-KINDS = {
-    3005: "QotUpdateBasicQot", 3007: "QotUpdateKL", 3009: "QotUpdateRT",
-    3011: "QotUpdateTicker", 3013: "QotUpdateOrderBook", 3015: "QotUpdateBroker",
-}  # fmt: skip
+GET = (3004, 3006, 3008, 3010, 3012, 3014)
+UPDATES = (3005, 3007, 3009, 3011, 3013, 3015)
 
 
 def run(coroutine):
@@ -233,7 +226,7 @@ def test_a_slow_reader_of_quotes_lags_alone():
             await quick.subscribe(*sim.symbols[:2], types=[QUOTE])
             while len(quick.others) < 200:
                 await quick.receive()
-            buffered = [c._writer.transport.get_write_buffer_size() for c in sim._clients]
+            buffered = [c._writer.transport.get_write_buffer_size() for c in sim._gateway.clients]
             assert sum(buffered) < 1 << 20
 
     run(main())
@@ -257,7 +250,7 @@ def test_what_is_not_subscribed_cannot_be_had():
                     (3014, {"security": one("700.HK")}),
                 ]
                 for proto, c2s in requests:
-                    reply = await ask(client, proto, GET[proto], **c2s)
+                    reply = await ask(client, proto, NAMES[proto], **c2s)
                     assert reply.retType == -1
                     assert reply.retMsg.startswith("please subscribe to "), reply.retMsg
                 assert sim.stats()["refused"] == len(requests)
@@ -364,7 +357,7 @@ def paths(message, prefix=""):
 
 
 def test_messages_have_the_fields_that_a_gateway_sent(samples):
-    names = GET | KINDS | {3103: "QotRequestHistoryKL"}
+    names = {proto: NAMES[proto] for proto in (*GET, *UPDATES, 3103)}
     captured = {}
     with open(samples / "captures" / "opend_crypto.jsonl") as file:
         for line in map(json.loads, file):
@@ -741,12 +734,12 @@ def test_all_kinds_of_messages_are_rewritten(fault):
         async with sim, connect(sim) as client:
             reply = await ask_loosely(client, 3202, "QotGetStaticInfo", market=1, secType=3)
             assert [s.basic.security.code for s in reply.s2c.staticInfoList] == ["00700"]
-            changed = dict.fromkeys(KINDS, 0)
+            changed = dict.fromkeys(UPDATES, 0)
             for proto, body, right in await collect(sim, client):
                 assert right
-                if proto not in KINDS:
+                if proto not in UPDATES:
                     continue
-                push = message_class(f"{KINDS[proto]}.Response").FromString(body)
+                push = message_class(f"{NAMES[proto]}.Response").FromString(body)
                 plain = push.SerializeToString()
                 push.DiscardUnknownFields()
                 if fault == "unknown_enums":
@@ -777,12 +770,12 @@ def test_bad_pushes_of_all_kinds_are_extra():
         faults = Faults(bad_sha1=1, garbage_body=1, empty_list=1, error_push=1)
         sim = OpenDSimulator(tape=make_tape(300), speed="max", faults=faults)
         async with sim, connect(sim) as client:
-            kinds = {proto: Counter() for proto in KINDS}
+            kinds = {proto: Counter() for proto in UPDATES}
             for proto, body, right in await collect(sim, client):
-                if proto not in KINDS:
+                if proto not in UPDATES:
                     continue
                 try:
-                    push = message_class(f"{KINDS[proto]}.Response").FromString(body)
+                    push = message_class(f"{NAMES[proto]}.Response").FromString(body)
                 except DecodeError:
                     kinds[proto]["garbage"] += 1
                     continue
@@ -804,24 +797,6 @@ def test_bad_pushes_of_all_kinds_are_extra():
 
 
 # Encryption.
-
-
-@pytest.fixture(scope="module")
-def key_file(tmp_path_factory):
-    """Return the path of a new RSA key, as OpenD takes it."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    key = rsa.generate_private_key(65537, 1024)
-    path = tmp_path_factory.mktemp("key") / "opend.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.TraditionalOpenSSL,
-            serialization.NoEncryption(),
-        )
-    )
-    return path
 
 
 async def exchange(client, proto, serial, body, encrypt=None):

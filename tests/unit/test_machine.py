@@ -28,8 +28,8 @@ class Fixture:
         self.stream.on_batch(lambda rows: self.pieces.append(rows.copy()))
         self._packet, self._push = packet, ticker_push
 
-    def push(self, code, *sequences):
-        rows = [{"sequence": sequence, "price": float(sequence)} for sequence in sequences]
+    def push(self, code, *sequences, **fields):
+        rows = [{"sequence": seq, "price": float(seq), **fields} for seq in sequences]
         self.machine.feed(self._packet(3011, self._push(11, code, rows)))
 
     def rows(self, symbol=None):
@@ -90,6 +90,16 @@ def test_held_rows_wait_and_others_pass(fixture):
     assert fixture.rows("A.US")["seq"].tolist() == [1, 3, 4, 5, 6, 7, 8]
     assert not fixture.rows()["flags"].any()
     assert not fixture.machine.is_held(a)
+
+
+def test_held_rows_tell_whether_they_are_from_a_cache(fixture):
+    a = fixture.symbols.intern("A.US")
+    fixture.machine.hold([a])
+    fixture.push("A", 1, 2, pushDataType=3)
+    assert (fixture.machine.held_rows, fixture.machine.held_live) == (2, 0)
+    fixture.push("A", 3)
+    fixture.machine.take_held(a)
+    assert (fixture.machine.held_rows, fixture.machine.held_live) == (0, 1)
 
 
 def test_a_release_with_a_gap_marks_the_first_row(fixture):

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from keys import new_key, write_key
 
 import fastfeed as ff
 from fastfeed.protocols.opend_rsa import load_rsa_key
@@ -27,14 +27,6 @@ wafsz5EcQclFNzHW5Vs8QJPbuJpqHMifNknVDog=
 """
 
 
-def write(path, key, *, password=None, form=serialization.PrivateFormat.TraditionalOpenSSL):
-    encryption = serialization.NoEncryption()
-    if password:
-        encryption = serialization.BestAvailableEncryption(password)
-    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, encryption))
-    return str(path)
-
-
 @pytest.fixture
 def key_of(tmp_path):
     """Return a function: size -> a new key."""
@@ -44,7 +36,7 @@ def key_of(tmp_path):
         if bits == 512:
             path.write_bytes(SMALL_KEY)
         else:
-            write(path, rsa.generate_private_key(65537, bits))
+            write_key(path, new_key(bits))
         return load_rsa_key(path)
 
     return make
@@ -58,7 +50,7 @@ def test_vectors(samples, tmp_path):
         p, q, d, rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q),
         rsa.RSAPublicNumbers(e, n),
     )  # fmt: skip
-    key = load_rsa_key(write(tmp_path / "key.pem", numbers.private_key()))
+    key = load_rsa_key(write_key(tmp_path / "key.pem", numbers.private_key()))
     for name in ("init_request_rsa", "init_reply_rsa", "init_reply_rsa_two_blocks"):
         body = bytes.fromhex(vectors[name]["frame_hex"])[44:]
         plain = bytes.fromhex(vectors[name]["plain_body_hex"])
@@ -102,10 +94,10 @@ def test_files_that_are_no_key(tmp_path):
         with pytest.raises(ff.ConfigError, match="expected an RSA private key") as info:
             load_rsa_key(path)
         assert "SECRET" not in str(info.value)
-    write(path, ec.generate_private_key(ec.SECP256R1()))
+    write_key(path, ec.generate_private_key(ec.SECP256R1()))
     with pytest.raises(ff.ConfigError, match="another kind of key"):
         load_rsa_key(path)
-    write(path, rsa.generate_private_key(65537, 1024), password=b"secret")
+    write_key(path, new_key(), password=b"secret")
     with pytest.raises(ff.ConfigError, match="without a password"):
         load_rsa_key(path)
 
@@ -124,7 +116,7 @@ def test_without_the_package(tmp_path):
 
 
 def test_options(tmp_path, monkeypatch):
-    path = write(tmp_path / "key.pem", rsa.generate_private_key(65537, 1024))
+    path = write_key(tmp_path / "key.pem", new_key())
     monkeypatch.delenv("FUTU_OPEND_RSA_KEY", raising=False)
     url = "opend://127.0.0.1"
     with pytest.raises(ff.ConfigError, match="needs OpenD's key as rsa_key"):

@@ -3,7 +3,8 @@
 import pytest
 
 import fastfeed as ff
-from fastfeed.feeds.opend_session import OpendSession, State
+from fastfeed.feeds.opend_session import OpendSession
+from fastfeed.feeds.session import State
 from fastfeed.protocols.opend_frames import HEADER, body_sha1
 from fastfeed.protocols.opend_messages import (
     INIT_CONNECT,
