@@ -18,7 +18,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # the benches' helpers, as the processes they start
 
 _PACKAGES = (
-    *("fastfeed", "futu-api", "protobuf", "pandas", "numpy", "uvloop", "pycryptodome"),
+    *("fastfeed", "futu-api", "protobuf", "msgspec", "pandas", "numpy", "uvloop", "pycryptodome"),
     "pytest-benchmark",
 )
 
@@ -77,6 +77,33 @@ BARS: tuple[tuple[str, str, str, str, str | None, str, float], ...] = (
             4,
         )
         for kind in ("quote", "bar", "book", "timeshare", "brokers")
+    ),
+    (
+        "an AllTick trade, times the C loop",
+        "AllTick trade",
+        "ns/push",
+        "fastfeed",
+        "C loop",
+        "at most",
+        2,
+    ),
+    (
+        "an AllTick trade of any shape, ns",
+        "AllTick trade",
+        "ns/push",
+        "fastfeed, any shape",
+        None,
+        "at most",
+        300,
+    ),
+    (
+        "an AllTick book, times the C loop",
+        "AllTick book",
+        "ns/push",
+        "fastfeed",
+        "C loop",
+        "at most",
+        1.8,
     ),
     ("1000 symbols / 1 symbol", "symbols", "ns/tick", "1000", "1", "at most", 1.15),
     ("10000 symbols / 1 symbol", "symbols", "ns/tick", "10000", "1", "at most", 1.6),

@@ -13,11 +13,10 @@ typedef struct tally {
     uint64_t untimed, cut_levels, odd_seqs, odd_directions, unknown_codes;
 } tally;
 
-/* The keys that are looked at, by the objects they stand in. */
+/* The keys that are looked at, of a message, and of an item or a level. */
+enum { CMD_ID, DATA, RET, ENVELOPE_SLOTS };
+
 typedef enum slot {
-    CMD_ID,
-    DATA,
-    RET,
     CODE,
     SEQ,
     TICK_TIME,
@@ -73,38 +72,71 @@ static const name level_names[] = {
     {0},
 };
 
-/* The content of a string; with escapes it is written to `room`. More than `size` bytes: some
- * more, that is all. */
-static size_t content(ff_json_span string, uint8_t *room, size_t size, const uint8_t **text) {
-    const size_t length = (size_t)(string.end - string.p) - 2;
-    *text = string.p + 1;
+/* The content of a string with escapes; what it is without them when it fits into `room`. More
+ * than `size` bytes: some more, that is all. */
+static size_t unescape(ff_json_span string, uint8_t *room, size_t size) {
     /* An escape has at most 12 bytes for a character. */
-    if (length > size * 12)
+    if ((size_t)(string.end - string.p) - 2 > size * 12)
         return size + 1;
-    if (memchr(*text, '\\', length) == NULL)
-        return length;
-    *text = room;
     return ff_json_text(string.p, string.end, room, size);
 }
 
-static int slot_of(const name *names, ff_json_span key) {
-    uint8_t room[KEY_BYTES];
-    const uint8_t *text;
-    const size_t length = content(key, room, sizeof room, &text);
-    for (; names->length != 0; names++) {
-        if (names->length == length && memcmp(names->text, text, length) == 0)
-            return names->slot;
+static bool has_escape(ff_json_span string) {
+    return memchr(string.p, '\\', (size_t)(string.end - string.p)) != NULL;
+}
+
+/* Where a key of up to KEY_BYTES, zero-padded, is in a table, beginning at *hint; -1. */
+static inline int slot_of_words(const name *names, uint64_t low, uint64_t high,
+                                unsigned *hint) {
+    for (unsigned i = *hint;; i++) {
+        if (names[i].length == 0) {
+            if (*hint == 0)
+                return -1;
+            i = 0;
+        }
+        const uint8_t *text = (const uint8_t *)names[i].text;
+        if (ff_load_u64(text) == low && ff_load_u64(text + 8) == high) {
+            *hint = i + 1;
+            return names[i].slot;
+        }
+        if (i + 1 == *hint)
+            return -1;
     }
-    return -1;
+}
+
+/* The slot of a key. *hint is where it is looked for first: keys mostly come in order. */
+static inline int slot_of(const name *names, ff_json_span key, const uint8_t *end,
+                          unsigned *hint) {
+    uint8_t room[KEY_BYTES] = {0};
+    size_t length = (size_t)(key.end - key.p) - 2;
+    uint64_t low, high;
+    if (FF_LIKELY(length - 1 < KEY_BYTES && end - key.p > KEY_BYTES)) {
+        low = ff_load_u64(key.p + 1);
+        high = ff_load_u64(key.p + 9);
+        if (length <= 8) {
+            low &= ~(uint64_t)0 >> (64 - 8 * length);
+            high = 0;
+        } else {
+            high &= ~(uint64_t)0 >> (128 - 8 * length);
+        }
+        const int at = slot_of_words(names, low, high, hint);
+        if (FF_LIKELY(at >= 0))
+            return at;
+    }
+    length = unescape(key, room, sizeof room);
+    if (length - 1 >= sizeof room || memchr(room, 0, length) != NULL) /* also 0 */
+        return -1;
+    return slot_of_words(names, ff_load_u64(room), ff_load_u64(room + 8), hint);
 }
 
 /* Gather the values of an object's keys. Returns where it ends, or NULL with *why. */
 static const uint8_t *gather(const uint8_t *p, const uint8_t *end, unsigned depth,
                              const name *names, ff_json_span *values, int *why) {
     ff_json_walk walk = ff_json_enter(p, end, depth);
+    unsigned hint = 0;
     int rc;
     while ((rc = ff_json_member(&walk)) > 0) {
-        int at = slot_of(names, walk.key);
+        int at = slot_of(names, walk.key, end, &hint);
         if (at >= 0)
             values[at] = walk.value;
     }
@@ -116,43 +148,54 @@ static inline bool is_there(ff_json_span value) {
     return value.p != NULL && *value.p != 'n';
 }
 
-/* The text of a number, quoted or bare. Returns its length; 0: the value is missing; or a
- * negative reason: it is no such text. */
-static int number_text(ff_json_span value, uint8_t room[NUMBER_BYTES], const uint8_t **text) {
-    size_t length;
+/* The text of a number, quoted or bare, as it stands there. Returns its length; 0: the value
+ * is missing; or a negative reason: it is no such text. */
+static inline int number_text(ff_json_span value, const uint8_t **text) {
     if (!is_there(value))
         return 0;
+    *text = value.p;
+    ptrdiff_t length = value.end - value.p;
     if (*value.p == '"') {
-        length = content(value, room, NUMBER_BYTES, text);
-    } else if (*value.p == '-' || (unsigned)(*value.p - '0') <= 9) {
-        *text = value.p;
-        length = (size_t)(value.end - value.p);
-    } else {
+        *text += 1;
+        length -= 2;
+    } else if (*value.p != '-' && (unsigned)(*value.p - '0') > 9) {
         return -FF_EVALUE;
     }
+    return length <= 6 * NUMBER_BYTES ? (int)length : -FF_EVALUE;
+}
+
+/* The same without escapes, in `room`, for a text that is no number as it stands there. */
+static int plain_text(ff_json_span value, uint8_t room[NUMBER_BYTES]) {
+    if (*value.p != '"' || !has_escape(value))
+        return -FF_EVALUE;
+    const size_t length = unescape(value, room, NUMBER_BYTES);
     return length <= NUMBER_BYTES ? (int)length : -FF_EVALUE;
 }
 
 /* A decimal whose magnitude is below `limit`. Returns 1; 0: it is missing; or a reason. */
-static int decimal(ff_json_span value, double limit, double *v) {
+static inline int decimal(ff_json_span value, const uint8_t *end, double limit, double *v) {
     uint8_t room[NUMBER_BYTES];
     const uint8_t *text;
-    const int length = number_text(value, room, &text);
+    int length = number_text(value, &text);
     if (length <= 0)
         return length;
-    if (!ff_decimal_parse(text, (size_t)length, v) || !(fabs(*v) < limit))
-        return -FF_EVALUE;
-    return 1;
+    if (FF_UNLIKELY(length > NUMBER_BYTES ||
+                    !ff_decimal_parse(text, (size_t)length, end, v))) {
+        length = plain_text(value, room);
+        if (length <= 0 || !ff_decimal_parse(room, (size_t)length, room + length, v))
+            return -FF_EVALUE;
+    }
+    return fabs(*v) < limit ? 1 : -FF_EVALUE;
 }
 
-static int price(ff_json_span value, double *v) {
-    const int rc = decimal(value, FF_ALLTICK_MAX_PRICE, v);
+static int price(ff_json_span value, const uint8_t *end, double *v) {
+    const int rc = decimal(value, end, FF_ALLTICK_MAX_PRICE, v);
     return rc == 0 ? -FF_EMISSING : rc;
 }
 
 /* A volume or turnover: NaN when it is missing or negative. */
-static int volume(ff_json_span value, double *v) {
-    const int rc = decimal(value, FF_ALLTICK_MAX_VOLUME, v);
+static int volume(ff_json_span value, const uint8_t *end, double *v) {
+    const int rc = decimal(value, end, FF_ALLTICK_MAX_VOLUME, v);
     if (rc < 0)
         return rc;
     if (rc == 0 || *v < 0)
@@ -162,14 +205,7 @@ static int volume(ff_json_span value, double *v) {
 
 enum { ODD = 2 }; /* an integer that is negative or beyond 63 bits */
 
-/* An integer. Returns 1 or ODD; 0: it is missing; or a reason. */
-static int integer(ff_json_span value, uint64_t *v) {
-    uint8_t room[NUMBER_BYTES];
-    const uint8_t *text;
-    const int length = number_text(value, room, &text);
-    if (length <= 0)
-        return length;
-    const uint8_t *end = text + length;
+static int integer_text(const uint8_t *text, const uint8_t *end, uint64_t *v) {
     const bool negative = *text == '-';
     bool odd = negative;
     text += negative;
@@ -186,6 +222,21 @@ static int integer(ff_json_span value, uint64_t *v) {
     return odd ? ODD : 1;
 }
 
+/* An integer. Returns 1 or ODD; 0: it is missing; or a reason. */
+static inline int integer(ff_json_span value, const uint8_t *end, uint64_t *v) {
+    uint8_t room[NUMBER_BYTES];
+    const uint8_t *text;
+    int length = number_text(value, &text);
+    if (length <= 0)
+        return length;
+    if (FF_LIKELY(ff_digits_read(text, end, v) == text + length && *v <= INT64_MAX))
+        return 1;
+    int rc = length > NUMBER_BYTES ? -FF_EVALUE : integer_text(text, text + length, v);
+    if (rc < 0 && (length = plain_text(value, room)) > 0)
+        rc = integer_text(room, room + length, v);
+    return rc;
+}
+
 /* ---- the parts of an item */
 
 typedef struct head {
@@ -194,27 +245,29 @@ typedef struct head {
     size_t code_length;
 } head;
 
-static int take_head(const ff_alltick_decoder *d, const ff_json_span *values, head *h,
-                     tally *t) {
+static int take_head(const ff_alltick_decoder *d, const ff_json_span *values,
+                     const uint8_t *end, head *h, tally *t) {
     const ff_json_span code = values[CODE];
-    const uint8_t *text;
     uint64_t v = 0;
     if (code.p == NULL || *code.p != '"')
         return -FF_ESYMBOL;
-    h->code_length = content(code, h->code, sizeof h->code, &text);
+    h->code_length = (size_t)(code.end - code.p) - 2;
+    if (FF_UNLIKELY(has_escape(code)))
+        h->code_length = unescape(code, h->code, sizeof h->code);
+    else if (FF_LIKELY(h->code_length <= sizeof h->code))
+        memcpy(h->code, code.p + 1, h->code_length);
     if (h->code_length - 1 >= sizeof h->code) /* also 0 */
         return -FF_ESYMBOL;
-    memmove(h->code, text, h->code_length);
     for (size_t i = 0; i < h->code_length; i++) {
         if (h->code[i] < '!' || h->code[i] > '~')
             return -FF_ESYMBOL;
     }
-    int rc = integer(values[SEQ], &v);
+    int rc = integer(values[SEQ], end, &v);
     if (rc < 0)
         return rc;
     h->seq = rc == 1 ? (int64_t)v : -1;
     t->odd_seqs += rc == ODD;
-    rc = integer(values[TICK_TIME], &v);
+    rc = integer(values[TICK_TIME], end, &v);
     if (rc < 0)
         return rc;
     h->time_ns = rc == 1 ? ff_alltick_time(v, d->recv_ns) : 0;
@@ -235,15 +288,15 @@ static int64_t symbol_of(ff_alltick_decoder *d, const head *h, int *reason) {
 }
 
 /* Write the row of a tick. Returns 1; 0: its code is unknown; or a reason. */
-static int take_tick(ff_alltick_decoder *d, const ff_json_span *values, ff_tick *row,
-                     tally *t) {
+static int take_tick(ff_alltick_decoder *d, const ff_json_span *values, const uint8_t *end,
+                     ff_tick *row, tally *t) {
     ff_alltick_trade v = {.direction = 0};
     head h;
-    int rc = take_head(d, values, &h, t);
-    if (rc < 0 || (rc = price(values[PRICE], &v.price)) < 0 ||
-        (rc = volume(values[VOLUME], &v.volume)) < 0 ||
-        (rc = volume(values[TURNOVER], &v.turnover)) < 0 ||
-        (rc = integer(values[DIRECTION], &v.direction)) < 0)
+    int rc = take_head(d, values, end, &h, t);
+    if (rc < 0 || (rc = price(values[PRICE], end, &v.price)) < 0 ||
+        (rc = volume(values[VOLUME], end, &v.volume)) < 0 ||
+        (rc = volume(values[TURNOVER], end, &v.turnover)) < 0 ||
+        (rc = integer(values[DIRECTION], end, &v.direction)) < 0)
         return rc;
     if (rc == ODD || v.direction > 2) {
         v.direction = 0;
@@ -267,14 +320,16 @@ static int take_side(ff_json_span value, const uint8_t *end, size_t depth,
         return -FF_EVALUE;
     ff_json_walk walk = ff_json_enter(value.p, end, FF_JSON_MAX_DEPTH);
     int rc, why;
-    while ((rc = ff_json_element(&walk)) > 0) {
+    while ((rc = ff_json_next(&walk)) > 0) {
         ff_json_span values[SLOTS] = {{0}};
         double p, v;
-        if (*walk.value.p != '{')
+        if (walk.p == end || *walk.p != '{')
             return -FF_EVALUE;
-        if (gather(walk.value.p, end, FF_JSON_MAX_DEPTH, level_names, values, &why) == NULL)
+        walk.p = gather(walk.p, end, walk.depth, level_names, values, &why);
+        if (walk.p == NULL)
             return -why;
-        if ((rc = price(values[PRICE], &p)) < 0 || (rc = volume(values[VOLUME], &v)) < 0)
+        if ((rc = price(values[PRICE], end, &p)) < 0 ||
+            (rc = volume(values[VOLUME], end, &v)) < 0)
             return rc;
         if (p == 0) /* no level: limit up or down, or delisted */
             continue;
@@ -293,7 +348,7 @@ static int take_book(ff_alltick_decoder *d, const ff_json_span *values, const ui
     ff_alltick_side bids = ff_alltick_bids(row, d->depth),
                     asks = ff_alltick_asks(row, d->depth);
     head h;
-    int rc = take_head(d, values, &h, t);
+    int rc = take_head(d, values, end, &h, t);
     if (rc < 0)
         return rc;
     if (!is_there(values[BIDS]) && !is_there(values[ASKS]))
@@ -329,7 +384,7 @@ static int take_item(ff_alltick_decoder *d, const ff_json_span *values, const ui
     tally t = {0};
     void *row = (uint8_t *)out->rows + out->count * out->row_size;
     const int rc =
-        out->books ? take_book(d, values, end, row, &t) : take_tick(d, values, row, &t);
+        out->books ? take_book(d, values, end, row, &t) : take_tick(d, values, end, row, &t);
     if (rc < 0)
         return rc;
     if (rc == 0) {
@@ -348,11 +403,12 @@ static int take_list(ff_alltick_decoder *d, const uint8_t *p, const uint8_t *end
                      output *out) {
     ff_json_walk walk = ff_json_enter(p, end, FF_JSON_MAX_DEPTH);
     int rc, why;
-    while ((rc = ff_json_element(&walk)) > 0) {
+    while ((rc = ff_json_next(&walk)) > 0) {
         ff_json_span values[SLOTS] = {{0}};
-        if (*walk.value.p != '{')
+        if (walk.p == end || *walk.p != '{')
             return -FF_EVALUE;
-        if (gather(walk.value.p, end, FF_JSON_MAX_DEPTH, item_names, values, &why) == NULL)
+        walk.p = gather(walk.p, end, walk.depth, item_names, values, &why);
+        if (walk.p == NULL)
             return -why;
         if ((rc = take_item(d, values, end, out)) < 0)
             return rc;
@@ -360,21 +416,78 @@ static int take_list(ff_alltick_decoder *d, const uint8_t *p, const uint8_t *end
     return rc;
 }
 
+enum { NON_JSON = 0, ENVELOPE = 1 };
+
+/* A message that is an object. What `data` has is gathered at once when that is an object. */
+typedef struct envelope {
+    ff_json_span values[ENVELOPE_SLOTS];
+    ff_json_span item[SLOTS];
+} envelope;
+
+static const uint8_t *gather_envelope(const uint8_t *p, const uint8_t *end, envelope *e,
+                                      int *why) {
+    ff_json_walk walk = ff_json_enter(p, end, FF_JSON_MAX_DEPTH);
+    unsigned hint = 0;
+    int rc;
+    while ((rc = ff_json_next_key(&walk)) > 0) {
+        const int at = slot_of(envelope_names, walk.key, end, &hint);
+        if (at == DATA && walk.p < end && *walk.p == '{') {
+            const uint8_t *start = walk.p;
+            memset(e->item, 0, sizeof e->item);
+            p = gather(start, end, walk.depth, item_names, e->item, why);
+            if (p == NULL)
+                return NULL;
+            e->values[DATA] = (ff_json_span){start, p};
+            walk.p = p;
+        } else if ((rc = ff_json_value(&walk)) < 0) {
+            break;
+        } else if (at >= 0) {
+            e->values[at] = walk.value;
+        }
+    }
+    *why = -rc;
+    return rc < 0 ? NULL : walk.p;
+}
+
+/* All of a message is checked. Returns ENVELOPE, NON_JSON, or a reason. */
+static int open_envelope(const uint8_t *p, size_t length, envelope *e) {
+    const uint8_t *end = p + length;
+    int why;
+    memset(e, 0, sizeof *e);
+    if (length > FF_ALLTICK_MAX_MESSAGE)
+        return -FF_ELENGTH;
+    if (length >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0)
+        p += 3;
+    p = ff_json_blanks(p, end);
+    if (p == end)
+        return -FF_EJSON;
+    if (*p != '{' && *p != '[')
+        return NON_JSON;
+    if (!ff_utf8_valid(p, (size_t)(end - p)))
+        return -FF_EUTF8;
+    const bool object = *p == '{';
+    p = object ? gather_envelope(p, end, e, &why)
+               : ff_json_skip(p, end, FF_JSON_MAX_DEPTH, &why);
+    if (p == NULL)
+        return -why;
+    if (ff_json_blanks(p, end) != end)
+        return -FF_EJSON;
+    return object ? ENVELOPE : -FF_EVALUE;
+}
+
 /* All rows of `data`: an item, an array of them, or an object with such an array. */
-static int take_data(ff_alltick_decoder *d, ff_json_span data, output *out, bool reply) {
-    ff_json_span values[SLOTS] = {{0}};
-    int rc, why;
+static int take_data(ff_alltick_decoder *d, const envelope *e, output *out, bool reply) {
+    const ff_json_span data = e->values[DATA], list = e->item[TICK_LIST];
+    int rc;
     if (data.p == NULL)
         return -FF_EVALUE;
     if (*data.p == '[') {
         rc = take_list(d, data.p, data.end, out);
     } else if (*data.p == '{') {
-        if (gather(data.p, data.end, FF_JSON_MAX_DEPTH, item_names, values, &why) == NULL)
-            return -why;
-        if (!is_there(values[TICK_LIST]))
-            rc = reply ? -FF_EVALUE : take_item(d, values, data.end, out);
-        else if (*values[TICK_LIST].p == '[')
-            rc = take_list(d, values[TICK_LIST].p, values[TICK_LIST].end, out);
+        if (!is_there(list))
+            rc = reply ? -FF_EVALUE : take_item(d, e->item, data.end, out);
+        else if (*list.p == '[')
+            rc = take_list(d, list.p, list.end, out);
         else
             rc = -FF_EVALUE;
     } else {
@@ -390,34 +503,6 @@ static int take_data(ff_alltick_decoder *d, ff_json_span data, output *out, bool
     return 0;
 }
 
-enum { NON_JSON = 0, ENVELOPE = 1 };
-
-/* The members of a message that is an object; all of it is checked. Returns ENVELOPE,
- * NON_JSON, or a reason. */
-static int open_envelope(const uint8_t *p, size_t length, ff_json_span *values) {
-    const uint8_t *end = p + length;
-    int why;
-    if (length > FF_ALLTICK_MAX_MESSAGE)
-        return -FF_ELENGTH;
-    if (length >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0)
-        p += 3;
-    p = ff_json_blanks(p, end);
-    if (p == end)
-        return -FF_EJSON;
-    if (*p != '{' && *p != '[')
-        return NON_JSON;
-    if (!ff_utf8_valid(p, (size_t)(end - p)))
-        return -FF_EUTF8;
-    const bool object = *p == '{';
-    p = object ? gather(p, end, FF_JSON_MAX_DEPTH, envelope_names, values, &why)
-               : ff_json_skip(p, end, FF_JSON_MAX_DEPTH, &why);
-    if (p == NULL)
-        return -why;
-    if (ff_json_blanks(p, end) != end)
-        return -FF_EJSON;
-    return object ? ENVELOPE : -FF_EVALUE;
-}
-
 /* Whether a number is that of a reply (section 3 of AllTick's protocol). */
 static bool is_reply(uint64_t number) {
     return number == 22001 || number == 22003 || number == 22005 || number == 22007;
@@ -425,21 +510,21 @@ static bool is_reply(uint64_t number) {
 
 int ff_alltick_decode_any(ff_alltick_decoder *d, const uint8_t *data, size_t length,
                           ff_alltick_rows *rows) {
-    ff_json_span values[SLOTS] = {{0}};
+    envelope e;
     uint64_t number = 0;
     rows->count = 0;
-    int rc = open_envelope(data, length, values);
+    int rc = open_envelope(data, length, &e);
     if (rc < 0)
         return rc;
     if (rc == NON_JSON) {
         d->non_json++;
         return FF_ALLTICK_IGNORED;
     }
-    if (integer(values[CMD_ID], &number) != 1)
+    if (integer(e.values[CMD_ID], data + length, &number) != 1)
         number = 0;
     const bool books = number == FF_ALLTICK_BOOK_PUSH;
     if (!books && number != FF_ALLTICK_TICK_PUSH) {
-        if (values[RET].p != NULL || is_reply(number))
+        if (e.values[RET].p != NULL || is_reply(number))
             return FF_ALLTICK_SESSION;
         d->unknown_numbers++;
         return FF_ALLTICK_IGNORED;
@@ -454,7 +539,7 @@ int ff_alltick_decode_any(ff_alltick_decoder *d, const uint8_t *data, size_t len
         d->unwanted++;
         return FF_ALLTICK_IGNORED;
     }
-    rc = take_data(d, values[DATA], &out, false);
+    rc = take_data(d, &e, &out, false);
     if (rc < 0)
         return rc;
     rows->count = out.count;
@@ -465,9 +550,9 @@ int ff_alltick_decode_any(ff_alltick_decoder *d, const uint8_t *data, size_t len
 
 int ff_alltick_decode_reply(ff_alltick_decoder *d, ff_stream stream, const uint8_t *data,
                             size_t length, void *rows, size_t max_rows) {
-    ff_json_span values[SLOTS] = {{0}};
+    envelope e;
     const bool books = stream == FF_STREAM_BOOKS;
-    int rc = open_envelope(data, length, values);
+    int rc = open_envelope(data, length, &e);
     if (rc < 0)
         return rc;
     if (rc == NON_JSON)
@@ -478,6 +563,6 @@ int ff_alltick_decode_reply(ff_alltick_decoder *d, ff_stream stream, const uint8
         .row_size = books ? ff_book_size(d->depth) : sizeof(ff_tick),
         .max_rows = max_rows,
     };
-    rc = take_data(d, values[DATA], &out, true);
+    rc = take_data(d, &e, &out, true);
     return rc < 0 ? rc : (int)out.count;
 }

@@ -59,24 +59,22 @@ static const uint8_t *escape(const uint8_t *p, const uint8_t *end, uint32_t *cod
     return p + 6;
 }
 
-const uint8_t *ff_json_string(const uint8_t *p, const uint8_t *end) {
-    if (p == end || *p != '"')
-        return NULL;
-    p++;
+/* A bit 7 for each byte of a string that stops the scan: a quote, a backslash, a control. The
+ * lowest one is right. */
+static inline uint64_t stops(uint64_t word) {
+    const uint64_t quote = word ^ ONES * '"', slash = word ^ ONES * '\\';
+    return (((quote - ONES) & ~quote) | ((slash - ONES) & ~slash) |
+            ((word - ONES * ' ') & ~word)) &
+           HIGHS;
+}
+
+/* The rest of a string, from p on. */
+FF_NOINLINE static const uint8_t *string_rest(const uint8_t *p, const uint8_t *end) {
     for (;;) {
-        while (end - p >= 8) {
-            /* The lowest bit that is set is right; bytes from 0x80 on are not looked for. */
-            uint64_t word = ff_load_u64(p), quote = word ^ ONES * '"',
-                     slash = word ^ ONES * '\\';
-            uint64_t stop = ((quote - ONES) & ~quote) | ((slash - ONES) & ~slash) |
-                            ((word - ONES * ' ') & ~word);
-            stop &= HIGHS;
-            if (stop != 0) {
-                p += (unsigned)__builtin_ctzll(stop) / 8;
-                break;
-            }
+        uint64_t stop = 0;
+        while (end - p >= 8 && (stop = stops(ff_load_u64(p))) == 0)
             p += 8;
-        }
+        p += stop != 0 ? (unsigned)__builtin_ctzll(stop) / 8 : 0;
         if (p == end)
             return NULL;
         if (*p == '"')
@@ -92,6 +90,28 @@ const uint8_t *ff_json_string(const uint8_t *p, const uint8_t *end) {
             p++;
         }
     }
+}
+
+/* Most strings end within eight bytes or sixteen. */
+static inline const uint8_t *string(const uint8_t *p, const uint8_t *end) {
+    if (FF_UNLIKELY(p == end || *p != '"'))
+        return NULL;
+    p++;
+    for (int i = 0; i < 2 && FF_LIKELY(end - p >= 8); i++) {
+        const uint64_t stop = stops(ff_load_u64(p));
+        if (stop != 0) {
+            p += (unsigned)__builtin_ctzll(stop) / 8;
+            if (FF_LIKELY(*p == '"'))
+                return p + 1;
+            break;
+        }
+        p += 8;
+    }
+    return string_rest(p, end);
+}
+
+const uint8_t *ff_json_string(const uint8_t *p, const uint8_t *end) {
+    return string(p, end);
 }
 
 static inline bool is_digit(const uint8_t *p, const uint8_t *end) {
@@ -133,7 +153,7 @@ static const uint8_t *word(const uint8_t *p, const uint8_t *end, const char *tex
 static const uint8_t *scalar(const uint8_t *p, const uint8_t *end) {
     switch (*p) {
     case '"':
-        return ff_json_string(p, end);
+        return string(p, end);
     case 't':
         return word(p, end, "true", 4);
     case 'f':
@@ -148,7 +168,7 @@ static const uint8_t *scalar(const uint8_t *p, const uint8_t *end) {
 /* Behind a key and its colon; NULL: there is none. */
 static const uint8_t *key(const uint8_t *p, const uint8_t *end, ff_json_span *span) {
     span->p = p = ff_json_blanks(p, end);
-    p = span->end = ff_json_string(p, end);
+    p = span->end = string(p, end);
     if (p == NULL)
         return NULL;
     p = ff_json_blanks(p, end);
@@ -261,10 +281,9 @@ static inline int begins(ff_json_walk *walk, uint8_t bracket) {
     return 1;
 }
 
-static inline int value(ff_json_walk *walk) {
+int ff_json_value(ff_json_walk *walk) {
     int why = FF_EJSON;
-    const uint8_t *p = ff_json_blanks(walk->p, walk->end);
-    walk->value.p = p;
+    const uint8_t *p = walk->value.p = walk->p;
     if (p < walk->end && *p != '{' && *p != '[')
         p = scalar(p, walk->end);
     else
@@ -275,15 +294,20 @@ static inline int value(ff_json_walk *walk) {
     return 1;
 }
 
-int ff_json_member(ff_json_walk *walk) {
-    int rc = begins(walk, '}');
+int ff_json_next_key(ff_json_walk *walk) {
+    const int rc = begins(walk, '}');
     if (rc <= 0)
         return rc;
-    walk->p = key(walk->p, walk->end, &walk->key);
-    return walk->p == NULL ? -FF_EJSON : value(walk);
+    const uint8_t *p = key(walk->p, walk->end, &walk->key);
+    if (p == NULL)
+        return -FF_EJSON;
+    walk->p = ff_json_blanks(p, walk->end);
+    return 1;
 }
 
-int ff_json_element(ff_json_walk *walk) {
-    int rc = begins(walk, ']');
-    return rc <= 0 ? rc : value(walk);
+int ff_json_next(ff_json_walk *walk) {
+    const int rc = begins(walk, ']');
+    if (rc > 0)
+        walk->p = ff_json_blanks(walk->p, walk->end);
+    return rc;
 }

@@ -5,7 +5,7 @@
 
 #include "check.h"
 
-enum { RANDOM = 300000 };
+enum { RANDOM = 60000 };
 
 static bool same(double a, double b) {
     return memcmp(&a, &b, sizeof a) == 0;
@@ -16,7 +16,7 @@ static bool read_all(const char *text, size_t length, double *value) {
     uint8_t *exact = exact_copy(text, length);
     double slow = -1, wide_value = -1;
     *value = -1;
-    bool ok = ff_decimal_parse(exact, length, value);
+    bool ok = ff_decimal_parse(exact, length, exact + length, value);
     const bool slow_ok = ff_decimal_read(exact, exact + length, &slow) == exact + length;
     CHECK(ok == slow_ok && (!ok || same(slow, *value)));
     free(exact);
@@ -25,6 +25,14 @@ static bool read_all(const char *text, size_t length, double *value) {
         uint8_t wide[512];
         memcpy(wide, text, length);
         memcpy(wide + length, behind + i, 16);
+        for (size_t k = i; k < i + 2; k++) { /* a digit behind is not a part of it */
+            const uint8_t *reach = wide + length + 2 * i + (k - i);
+            wide_value = -1;
+            wide[length] = (uint8_t)(k % 2 == 0 ? '7' : behind[i]);
+            CHECK(ff_decimal_parse(wide, length, reach, &wide_value) == ok);
+            CHECK(!ok || same(wide_value, *value));
+        }
+        wide[length] = (uint8_t)behind[i];
         const uint8_t *stop = ff_decimal_plain(wide, wide + length + 16, &wide_value);
         if (ok && behind[i] != '.' && (behind[i] | 0x20) != 'e' &&
             memchr(text, 'e', length) == NULL && memchr(text, 'E', length) == NULL) {

@@ -111,12 +111,38 @@ static inline const uint8_t *ff_decimal_plain(const uint8_t *p, const uint8_t *e
     return ff_decimal_read(p, end, value);
 }
 
-/* A text that is a decimal and nothing else. Returns whether it is. */
-static inline bool ff_decimal_parse(const uint8_t *text, size_t length, double *value) {
-    const uint8_t *end = text + length, *stop = ff_decimal_plain(text, end, value);
-    if (FF_LIKELY(stop == end))
-        return true;
-    return stop != NULL && ff_decimal_read(text, end, value) == end;
+/* A text of any kind that is a decimal and nothing else; `reach` bounds what may be read, and
+ * is not before its end. Returns whether it is. */
+static inline bool ff_decimal_parse(const uint8_t *text, size_t length, const uint8_t *reach,
+                                    double *value) {
+    enum { REACH = 8 + 1 + 8 };
+    const uint8_t *end = text + length;
+    if (FF_LIKELY(reach - text >= REACH && length > 0)) {
+        uint64_t digits = ff_digits_load(text), stop = ff_digits_stop(digits);
+        stop |= length < 8 ? (uint64_t)0x80 << 8 * length : 0;
+        unsigned bits = ff_digits_bits(stop);
+        if (FF_LIKELY(bits != 0)) {
+            uint64_t mantissa = ff_digits_join(digits, bits);
+            const size_t left = length - bits / 8;
+            if (left == 0) {
+                *value = (double)(int64_t)mantissa;
+                return true;
+            }
+            if (FF_LIKELY(text[bits / 8] == '.' && left - 2 < 8)) {
+                digits = ff_digits_load(text + bits / 8 + 1);
+                bits = 8 * ((unsigned)left - 1);
+                if (FF_LIKELY(ff_digits_bits(ff_digits_stop(digits)) >= bits)) {
+                    mantissa =
+                        mantissa * ff_decimal_units[bits / 8] + ff_digits_join(digits, bits);
+                    if (FF_LIKELY(mantissa < (uint64_t)1 << 53)) {
+                        *value = (double)(int64_t)mantissa / ff_decimal_powers[bits / 8];
+                        return true;
+                    }
+                }
+            }
+        }
+    }
+    return ff_decimal_read(text, end, value) == end;
 }
 
 #endif

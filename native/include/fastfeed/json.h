@@ -54,9 +54,24 @@ static inline ff_json_walk ff_json_enter(const uint8_t *p, const uint8_t *end,
     return (ff_json_walk){.p = p + 1, .end = end, .depth = depth - 1};
 }
 
-/* The next member or element. Returns 1; 0: there is none, and walk->p is behind the bracket;
- * or a negative reason. */
-int ff_json_member(ff_json_walk *walk);
-int ff_json_element(ff_json_walk *walk);
+/* Go to the next member's key or to the next element: then walk->p is where its value begins,
+ * and is to be moved behind that. Returns 1; 0: there is none, and walk->p is behind the
+ * bracket; or a negative reason. */
+int ff_json_next_key(ff_json_walk *walk);
+int ff_json_next(ff_json_walk *walk);
+
+/* Pass over the value at walk->p. Returns 1 or a negative reason. */
+int ff_json_value(ff_json_walk *walk);
+
+/* The next member or element with its value. As ff_json_next(). */
+static inline int ff_json_member(ff_json_walk *walk) {
+    const int rc = ff_json_next_key(walk);
+    return rc <= 0 ? rc : ff_json_value(walk);
+}
+
+static inline int ff_json_element(ff_json_walk *walk) {
+    const int rc = ff_json_next(walk);
+    return rc <= 0 ? rc : ff_json_value(walk);
+}
 
 #endif

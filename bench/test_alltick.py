@@ -1,0 +1,105 @@
+"""AllTick's pushes, JSON to rows: ns for each trade and each book of ten levels a side.
+
+The candidates take turns, as in test_pushes.py, and before anything is timed all that make rows must make the same
+ones, bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from alltick import STREAMS, Decoder, Loop, Messages, MsgspecRows, Python, msgspec_decode
+from compiled import NoCompiler, compiler
+
+import fastfeed as ff
+
+SYMBOLS = 100
+AGREED = 300  # messages whose rows are compared
+ROUNDS = 40
+PARSED = 10  # Python's get every so manieth of the messages
+MESSAGES = {"trade": 40_000, "book": 8_000}
+
+#: In the order of the table.
+CANDIDATES = {
+    "fastfeed": Decoder,
+    "fastfeed, any shape": lambda sample: Decoder(sample, generic=True),
+    "C loop": Loop,
+    "msgspec": lambda sample: Python(sample, msgspec_decode(sample.kind)),
+    "msgspec, NumPy": MsgspecRows,
+    "json": lambda sample: Python(sample, json.loads),
+}
+IN_PYTHON = ("msgspec", "msgspec, NumPy", "json")
+
+
+def assert_agreed(kind: str) -> None:
+    """Compare the rows of those that make some."""
+    sample = Messages(kind, SYMBOLS, AGREED)
+    dtype = ff.dtype(STREAMS[kind])
+    rows = {}
+    for name in ("fastfeed", "fastfeed, any shape", "C loop", "msgspec, NumPy"):
+        candidate: Any = CANDIDATES[name](sample)
+        candidate.run()
+        rows[name] = candidate.rows()
+    for name, theirs in rows.items():
+        assert len(theirs) == AGREED
+        for field in dtype.names or ():
+            assert theirs[field].tobytes() == rows["fastfeed"][field].tobytes(), (name, field)
+    for message, row in zip(sample.messages, rows["fastfeed"], strict=True):
+        data = json.loads(message)["data"]
+        assert row["seq"] == data["seq"]
+        assert sample.codes[row["symbol"]] == data["code"]
+        if kind == "trade":
+            assert row["price"] == float(data["price"])
+        else:
+            prices = [float(level["price"]) for level in data["asks"]]
+            np.testing.assert_array_equal(row["ask_price"], prices)
+
+
+def ran(candidate: Any) -> float:
+    """Return the seconds of a run."""
+    started = time.perf_counter()
+    candidate.run()
+    return time.perf_counter() - started
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_alltick(kind: str, benchmark: Any, report: Any) -> None:
+    try:
+        compiler()
+    except NoCompiler as error:
+        pytest.skip(str(error))
+    assert_agreed(kind)
+    many, few = (Messages(kind, SYMBOLS, MESSAGES[kind] // by) for by in (1, PARSED))
+    samples = {name: few if name in IN_PYTHON else many for name in CANDIDATES}
+    candidates: dict[str, Any] = {name: make(samples[name]) for name, make in CANDIDATES.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+
+    def all_rounds() -> None:
+        for i in range(ROUNDS):
+            for name in list(candidates) if i % 2 else reversed(candidates):
+                candidates[name].run()
+                seconds[name].append(ran(candidates[name]))
+
+    benchmark.group = "AllTick's pushes, the whole run"
+    benchmark.pedantic(all_rounds, rounds=1)
+    first = statistics.median(seconds["fastfeed"]) / len(many.messages)
+    for name, times in seconds.items():
+        each = statistics.median(times)
+        count = len(samples[name].messages)
+        row = {
+            "ns/push": each / count * 1e9,
+            "MB/s": int(samples[name].ends[-1]) / each / 1e6,
+            "x fastfeed": each / count / first,
+            "best ns": min(times) / count * 1e9,
+        }
+        benchmark.extra_info[name] = row
+        report.add(f"AllTick {kind}", name, **row)
+    report.note(f"A message with a {kind} has {int(many.ends[-1]) / len(many.ends):.0f} bytes.")
+    report.note(
+        "Of AllTick, fastfeed is the decoder alone: a message is cut from its frame already."
+    )
