@@ -165,6 +165,10 @@ class OpenD(OpendPulls):
     ) -> None:
         if not 0 < port < 65536:
             raise ValueError(f"expected a port from 1 to 65535, got {port}")
+        try:
+            host.encode("idna")
+        except UnicodeError:  # the resolver would raise it, which is no OSError
+            raise ValueError(f"expected the name of a host, got {host!r}") from None
         if session is not None and session not in SESSIONS:
             raise ValueError(f"expected a session ({', '.join(SESSIONS)}), got {session!r}")
         if encryption is not None and encryption not in get_args(Encryption):

@@ -1281,6 +1281,8 @@ def test_the_account_and_the_gateway():
         ("get_history_bars", ("700.HK", "1d", 2026), TypeError),
         ("get_history_bars", ("700.HK", "1d", datetime.datetime(2026, 1, 1)), TypeError),
         ("get_history_bars", ("700.HK", "1d", "2026-02-01", "2026-01-01"), ValueError),
+        ("get_history_bars", ("700.HK", "1d", None, "0001-02-03"), ValueError),
+        ("get_option_chain", ("700.HK", "9999-12-01", datetime.date.max), ValueError),
         ("get_plates", ("XX",), ValueError),
         ("get_trading_days", ("XX",), ValueError),
         ("get_delay_statistics", (["all"],), ValueError),
