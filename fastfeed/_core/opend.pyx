@@ -114,8 +114,8 @@ cdef class OpendMachine:
         been delivered before.
     """
 
-    def __cinit__(self, SymbolTable symbols not None, *, size_t limit_bytes=1 << 26, bint check_sha1=False,
-                  size_t window_bytes=1 << 18, size_t depth=10, bint ordered=False,
+    def __cinit__(self, SymbolTable symbols not None, *, limit_bytes=1 << 26, bint check_sha1=False,
+                  window_bytes=1 << 18, size_t depth=10, bint ordered=False,
                   SymbolTable brokers=None, uint64_t most_held=1 << 18):
         ff_order_init(&self.order)
         if not 4096 <= window_bytes <= 1 << 30:
