@@ -82,7 +82,7 @@ class Feed(Streams):
         self._opened = False
         self._closed = False
         self._failure: InternalError | None = None
-        self._up = asyncio.Event()
+        self._up = asyncio.Event()  # connected, or nothing to wait for any more
         self._task: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -203,7 +203,7 @@ class Feed(Streams):
             return
         self._check_loop()
         self._closed = True
-        self._up.clear()
+        self._up.set()
         try:
             if self._task is not None:
                 self._task.cancel()
@@ -230,7 +230,7 @@ class Feed(Streams):
     @property
     def connected(self) -> bool:
         """Whether the connection stands at the moment."""
-        return self._up.is_set()
+        return self._up.is_set() and not self._closed and self._failure is None
 
     # subscriptions
 
@@ -322,11 +322,14 @@ class Feed(Streams):
                 "asyncio.run_coroutine_threadsafe()"
             )
 
-    async def _wait_until_up(self) -> None:
+    def _check_open(self) -> None:
         if self._failure is not None:
             raise self._failure
         if self._closed or not self._opened:
             raise ConnectError(f"the feed {self.url} is {'closed' if self._closed else 'not open'}")
+
+    async def _wait_until_up(self) -> None:
+        self._check_open()
         try:
             async with asyncio.timeout(self._up_timeout_s):
                 await self._up.wait()
@@ -334,6 +337,7 @@ class Feed(Streams):
             raise ConnectError(
                 f"{self.url} is not connected, after {self._up_timeout_s:g} s of waiting"
             ) from None
+        self._check_open()
 
     # events and counters
 
@@ -404,7 +408,7 @@ class Feed(Streams):
         except Exception as error:
             _logger.exception("the feed %s cannot go on", self.url)
             self._failure = InternalError(f"the feed {self.url} cannot go on: {error!r}")
-            self._up.clear()
+            self._up.set()
             self._disconnect()
             self._emit("error", str(self._failure))
             if self._owns_hub:

@@ -649,6 +649,27 @@ def test_closing_while_it_connects(run):
     run(main())
 
 
+def test_closing_ends_what_waits_for_the_connection(run):
+    async def main():
+        async with OpenDSimulator(symbols=["A.US"]) as sim, ff.connect(sim.url) as feed:
+            await sim.pause_listening()
+            await sim.disconnect_all()
+            await until(lambda: not feed.connected)
+            waiting = [
+                asyncio.create_task(feed.get_ticks("A.US")),
+                asyncio.create_task(feed.subscribe("A.US", "ticks")),
+            ]
+            await asyncio.sleep(0.05)
+            async with asyncio.timeout(1):
+                await feed.close()
+                for task in waiting:
+                    with pytest.raises(ff.ConnectError, match="closed"):
+                        await task
+            assert not feed.connected
+
+    run(main())
+
+
 def test_no_storm_of_connections(run):
     """A server that drops everyone at once is asked again ever more slowly."""
     connections = []
