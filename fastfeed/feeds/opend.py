@@ -315,6 +315,8 @@ class OpenD(OpendPulls):
                 task.cancel()
             self._unmatched_replies += link.session.unmatched_replies
             self._hold_ticks()
+            # An outage that was not recovered from is where the interruption began.
+            self._missed_since_ns = self._missed_since_ns or self._outage_ns()
             self._recovery.outage_since_ns = 0
             self._granted.clear()
             self._subscribed_at.clear()
@@ -361,11 +363,16 @@ class OpenD(OpendPulls):
     def _hold_ticks(self) -> None:
         self._recovery.hold(symbol for symbol, kind in self._granted if kind == "ticks")
 
-    def _upstream_is_lost(self, since_ns: int) -> None:
+    def _outage_ns(self) -> int:
+        """Return when OpenD's outage began that was not recovered from yet, 0 = none."""
         if self._refreshing is not None and not self._refreshing.done():
-            self._refreshing.cancel()  # what the outage before took away is still missing
-            since_ns = min(since_ns, self._refreshing_since_ns)
-        self._recovery.outage_since_ns = since_ns
+            return self._refreshing_since_ns
+        return self._recovery.outage_since_ns
+
+    def _upstream_is_lost(self, since_ns: int) -> None:
+        self._recovery.outage_since_ns = self._outage_ns() or since_ns
+        if self._refreshing is not None:
+            self._refreshing.cancel()
         self._hold_ticks()
 
     def _upstream_is_back(self) -> None:

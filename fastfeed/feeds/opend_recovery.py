@@ -86,18 +86,20 @@ class OpendRecovery:
             if fetched is not None:
                 filled[symbol] = fetched
 
-        await self._together(symbols, one)
-        if filled:
-            total = sum(filled.values())
-            self._feed._emit(
-                "gap",
-                f"{total} missed ticks were fetched, nothing is missing",
-                symbols=tuple(filled),
-                start_ns=since_ns,
-                end_ns=time.time_ns(),
-                rows=total,
-                filled=True,
-            )
+        try:
+            await self._together(symbols, one)
+        finally:  # also when the next interruption cuts it short
+            if filled:
+                total = sum(filled.values())
+                self._feed._emit(
+                    "gap",
+                    f"{total} missed ticks were fetched, nothing is missing",
+                    symbols=tuple(filled),
+                    start_ns=since_ns,
+                    end_ns=time.time_ns(),
+                    rows=total,
+                    filled=True,
+                )
 
     async def _fill(self, symbol: str) -> int | None:
         """Write what was missed of a symbol and what waited, and let it go. Returns the number of ticks fetched when

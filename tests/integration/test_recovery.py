@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 
 import numpy as np
 import pytest
@@ -547,6 +548,58 @@ def test_an_interruption_begins_where_the_first_of_several_did(run):
                 await watcher.settled(1)
                 (gap,) = watcher.of("gap")
                 assert gap.start_ns <= watcher.of("disconnected")[0].time_ns
+
+    run(main())
+
+
+@pytest.mark.parametrize("back", ["before the connection", "after it", "while it breaks"])
+def test_an_outage_that_ends_in_a_lost_connection_began_where_it_did(run, back):
+    async def main():
+        async with OpenDSimulator(symbols=["A.US"], rate=400) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe("A.US", "ticks", "bars:1m")
+                await until(lambda: feed.ticks.count > 50)
+                sim.lose_upstream()
+                await until(lambda: watcher.of("notice"))
+                began_ns = time.time_ns()
+                await asyncio.sleep(0.05)
+                if back == "while it breaks":
+                    feed._refreshed_at = time.monotonic()  # the recovery waits a little
+                    sim.restore_upstream(missed=5)
+                    await until(lambda: feed._refreshing is not None)
+                await sim.pause_listening()
+                await sim.disconnect_all()
+                if back == "before the connection":
+                    sim.restore_upstream(missed=5)
+                await sim.resume_listening()
+                if back == "after it":
+                    await until(lambda: watcher.of("resubscribed"))
+                    await asyncio.sleep(0.1)
+                    sim.restore_upstream(missed=5)
+                await watcher.settled(1)
+                (gap,) = watcher.of("gap")
+                assert gap.start_ns <= began_ns
+
+    run(main())
+
+
+def test_what_was_filled_is_told_even_if_the_connection_is_lost_meanwhile(run):
+    async def main():
+        faults = Faults(late_reply=0.1)
+        async with OpenDSimulator(symbols=40, rate=4000, faults=faults) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe(sim.symbols, "ticks")
+                await until(lambda: feed.ticks.count > 2000)
+                await interrupt(sim, 0.2)
+                await until(lambda: np.any(watcher.rows()["flags"] & ff.Flags.BACKFILLED))
+                await sim.disconnect_all()
+                await until(lambda: feed.stats()["connections"] == 3)
+                await until(lambda: not any(map(feed._machine.is_held, range(40))))
+                await watcher.settled(40)
+                fetched = np.count_nonzero(watcher.rows()["flags"] & ff.Flags.BACKFILLED)
+                assert sum(gap.rows for gap in watcher.of("gap")) == fetched
 
     run(main())
 
