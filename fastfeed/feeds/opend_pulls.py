@@ -1149,6 +1149,9 @@ class OpendPulls(Feed):
         self, source: _Source, names: list[str], subscribe: bool, request: Any
     ) -> bytes:
         if not subscribe:
+            # What the user has subscribed may still wait for it after a reconnect.
+            wanted = self._wanted.get(KINDS[source.sub_type], {})
+            await self._subscribe_for_pull([n for n in names if n in wanted], source.sub_type)
             return await self._ask(source.proto_id, request)
         new = await self._subscribe_for_pull(names, source.sub_type)
         try:

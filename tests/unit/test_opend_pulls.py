@@ -644,6 +644,27 @@ def test_subscribing_for_a_pull_again_after_a_reconnect():
     run(main())
 
 
+def test_what_a_stream_has_subscribed_is_there_as_soon_as_the_feed_is_back():
+    async def main():
+        answers, held = subscriptions("please subscribe first")
+        grant = answers[ids.QOT_SUB]
+
+        async def late(c2s):
+            await asyncio.sleep(0.05)
+            return grant(c2s)
+
+        async with opend(answers) as (fake, feed):
+            await feed.subscribe("700.HK", "ticks")
+            held.clear()
+            answers[ids.QOT_SUB] = late
+            fake.writers[0].transport.abort()
+            while feed.connected:
+                await asyncio.sleep(0)
+            assert len(await feed.get_ticks("700.HK")) == 1
+
+    run(main())
+
+
 def test_what_a_stream_has_subscribed_is_not_subscribed_again():
     async def main():
         answers, _ = subscriptions()
