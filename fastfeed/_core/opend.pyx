@@ -338,14 +338,16 @@ cdef class OpendMachine:
         """
         return self.overflowed.pop(number, None)
 
-    def release(self, uint32_t number, const unsigned char[::1] rows not None, bint gap=False):
+    def release(self, uint32_t number, const unsigned char[::1] rows not None, bint gap=False, bint anew=False):
         """Write ticks of a symbol, what was missed and what waited, and let live ones follow.
 
         Rows that were delivered before are dropped. With gap, the first row carries the flag that rows may be
-        missing before it.
+        missing before it. With anew, sequences begin again: none of the rows was delivered before.
         """
         cdef ff_order_symbol *symbol = self.order_of(number)
         symbol.held = False
+        if anew:
+            symbol.last = -1
         symbol.gap = symbol.gap or gap
         self.write(FF_STREAM_TICKS, rows)
 

@@ -379,6 +379,41 @@ def test_a_gateway_that_begins_anew_cannot_fill_the_hole(run):
     run(main())
 
 
+@pytest.mark.parametrize("rate", [40, 4000], ids=["pulled", "more than that"])
+def test_sequences_that_begin_anew_are_a_hole_and_not_the_end(run, rate):
+    """As if all ticks before the interruption had come from a gateway that counts otherwise."""
+
+    async def main():
+        async with OpenDSimulator(symbols=["A.US"], rate=rate, seed=1) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe("A.US", "ticks")
+                await until(lambda: feed.ticks.count > 20)
+                await sim.pause_listening()
+                await sim.disconnect_all()
+                await until(lambda: not feed.connected)
+                last = feed.ticks.latest().copy()
+                last["seq"] = np.iinfo(np.int64).max
+                feed._machine.write(feed.ticks.number, last.tobytes())
+                before = len(watcher.rows())
+                await asyncio.sleep(0.5)
+                await sim.resume_listening()
+                await watcher.settled(1)
+                await until(lambda: len(watcher.rows()) > before + 20)
+                (gap,) = watcher.of("gap")
+                rows = watcher.rows()[before:]
+                assert "begin anew" in gap.text
+                assert not gap.filled
+                assert gap.start_ns == last["time_ns"][0]
+                assert gap.end_ns == rows["time_ns"][0] > gap.start_ns
+                assert np.all(np.diff(rows["seq"]) > 0)
+                assert np.flatnonzero(rows["flags"] & ff.Flags.GAP).tolist() == [0]
+                backfilled = np.count_nonzero(rows["flags"] & ff.Flags.BACKFILLED)
+                assert gap.rows == backfilled > 0
+
+    run(main())
+
+
 # interruptions that meet something else
 
 
