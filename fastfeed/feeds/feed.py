@@ -110,7 +110,7 @@ class Feed(Streams):
 
     @abc.abstractmethod
     async def _unsubscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
-        """Give symbols up that are no longer in `_wanted`."""
+        """Give symbols up that are no longer in `_wanted`; pass over those that were never asked for."""
 
     async def _recover(
         self, symbols: tuple[str, ...], kinds: tuple[str, ...], lost_ns: int
@@ -287,8 +287,7 @@ class Feed(Streams):
                 for name in gone:
                     known.pop(name, None)
             self._give_up(gone, kinds)
-            if gone and self.connected:
-                await self._unsubscribe(gone, kinds)
+            await self._unsubscribe(names, kinds)
 
     def subscribed(self, kind: str) -> tuple[str, ...]:
         """Return the symbols subscribed to a kind, also those that wait for the connection to come back."""

@@ -469,32 +469,48 @@ class OpenD(OpendPulls):
             if any(kind.startswith("bars:") for kind in kinds):
                 c2s.regPushRehabTypeList.append(ADJUSTMENTS[self.adjust])
             self._fill(c2s, batch, kinds)
+            if self._link is not None and self._link.session.state is State.READY:
+                # Cancelled or without an answer, it may be granted all the same: so it can be given up.
+                note(batch)
             return message
 
-        def granted(batch: list[str]) -> None:
+        def note(batch: list[str]) -> None:
+            pairs = [(symbol, kind) for kind in kinds for symbol in batch]
             now = time.monotonic()
+            self._subscribed_at.update((pair, now) for pair in pairs if pair in new)
+
+        def granted(batch: list[str]) -> None:
+            note(batch)
             for kind in kinds:
                 for symbol in batch:
-                    self._wanted.setdefault(kind, {})[symbol] = None
+                    self._wanted[kind][symbol] = None
                     self._granted.add((symbol, kind))
                     self._unsubscribe_at.pop((symbol, kind), None)
-                    self._subscribed_at.setdefault((symbol, kind), now)
 
         for kind in kinds:
             self._listen(kind.partition(":")[0])
+            self._wanted.setdefault(kind, {})
         for symbol in symbols:
             self.symbols.intern(symbol)
-        await self._in_batches("subscribe", QOT_SUB, symbols, request, granted, kinds)
+        new = {(symbol, kind) for symbol in symbols for kind in kinds} - self._subscribed_at.keys()
+        try:
+            await self._in_batches("subscribe", QOT_SUB, symbols, request, granted, kinds)
+        except SubscriptionError as error:
+            for symbol, kind in new:
+                if symbol in error.symbols:
+                    self._subscribed_at.pop((symbol, kind), None)
+            raise
 
     def _listen(self, name: str) -> None:
         stream = self.hub.stream(name)
         self._machine.listen(stream.number, stream.ring, stream.deliver, stream.table)
 
     async def _missing_at_vendor(self) -> set[tuple[str, str]]:
+        before = set(self._granted)
         known, _ = await self._subscriptions_of_opend()
         missing = {
             (symbol, kind)
-            for symbol, kind in self._granted
+            for symbol, kind in self._granted & before
             if (symbol, SUB_TYPES[kind]) not in known
         }
         for key in missing:
