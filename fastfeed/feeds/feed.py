@@ -451,26 +451,26 @@ class Feed(Streams):
             if refused:
                 await asyncio.sleep(pauses.pause_s())
             only, refused = refused, set()
-            recoveries = []
-            for symbols, kinds in self._wanted_groups(only):
-                try:
-                    async with self._asking:
-                        wanted = [s for s in symbols if self._is_missing(s, kinds)]
+            recoveries: dict[str, list[str]] = {}
+            async with self._asking:  # what is wanted stays as it is meanwhile
+                for symbols, kinds in self._wanted_groups(only):
+                    wanted = [s for s in symbols if self._is_missing(s, kinds)]
+                    try:
                         await self._subscribe(wanted, kinds, again=True)
-                except SubscriptionError as error:
-                    refused.update(error.symbols)
-                    self._emit("error", str(error), code=error.code, symbols=error.symbols)
-                except FastfeedError as error:  # a new connection is a new chance
-                    self._emit("error", str(error), code=error.code, symbols=tuple(wanted))
-                    self._disconnect()
-                    return
-                granted = tuple(symbol for symbol in wanted if symbol not in refused)
-                if granted:
-                    self._emit("resubscribed", f"{len(granted)} symbols", symbols=granted)
-                # Also what the user has subscribed again before we came to it.
-                here = tuple(s for s in symbols if not self._is_missing(s, kinds))
-                if here:
-                    recoveries.append((here, kinds))
+                    except SubscriptionError as error:
+                        refused.update(error.symbols)
+                        self._emit("error", str(error), code=error.code, symbols=error.symbols)
+                    except FastfeedError as error:  # a new connection is a new chance
+                        self._emit("error", str(error), code=error.code, symbols=tuple(wanted))
+                        self._disconnect()
+                        return
+                    granted = tuple(symbol for symbol in wanted if symbol not in refused)
+                    if granted:
+                        self._emit("resubscribed", f"{len(granted)} symbols", symbols=granted)
+                    # Also what the user has subscribed again before we came to it.
+                    for kind in kinds:
+                        here = [s for s in symbols if (s, kind) in self._granted]
+                        recoveries.setdefault(kind, []).extend(here)
             try:
                 missing = await self._missing_at_vendor()
             except FastfeedError as error:  # no reason to leave out the recovery
@@ -483,12 +483,13 @@ class Feed(Streams):
                     "the vendor does not know of subscriptions that it has granted",
                     symbols=tuple(sorted(refused)),
                 )
-            for symbols_again, kinds in recoveries:
-                await self._recover(symbols_again, kinds, lost_ns)
+            for kind, symbols_again in recoveries.items():
+                if symbols_again:
+                    await self._recover(tuple(symbols_again), (kind,), lost_ns)
             self._missed_since_ns = 0
 
     def _is_missing(self, symbol: str, kinds: tuple[str, ...]) -> bool:
-        """Return whether a symbol is wanted and not granted; both may have changed while we waited."""
+        """Return whether a symbol is wanted and not granted: the user may have been faster."""
         return any(
             symbol in self._wanted.get(k, ()) and (symbol, k) not in self._granted for k in kinds
         )

@@ -388,15 +388,14 @@ class OpenD(OpendPulls):
         if pause_s > 0:
             await asyncio.sleep(pause_s)
         self._refreshed_at = time.monotonic()
-        for group, kinds in self._wanted_groups(None):
-            symbols = [s for s in group if all((s, kind) in self._granted for kind in kinds)]
-            states = tuple(kind for kind in kinds if kind != "ticks")
+        for kind in tuple(self._wanted):  # what is granted may change meanwhile
+            symbols = [s for s in self._wanted[kind] if (s, kind) in self._granted]
             try:
-                if states and symbols:
-                    await self._set_pushes(symbols, states, True)
+                if kind != "ticks":
+                    await self._set_pushes(symbols, (kind,), True)
             except FastfeedError as error:
                 self._emit("error", str(error), code=error.code, symbols=tuple(symbols))
-            await self._recovery.recover(symbols, kinds, since_ns)
+            await self._recovery.recover(symbols, (kind,), since_ns)
 
     async def _recover(
         self, symbols: tuple[str, ...], kinds: tuple[str, ...], lost_ns: int

@@ -256,8 +256,9 @@ def test_states_are_refreshed_and_ended_bars_fetched(run):
                 counts = [stream.count for stream in streams]
                 await watcher.settled(2)
                 await until(lambda: all(s.count > n for s, n in zip(streams, counts, strict=True)))
-                backfilled = feed.bars.latest(feed.bars.count)["flags"] & ff.Flags.BACKFILLED
-                assert np.any(backfilled)
+                await until(
+                    lambda: np.any(feed.bars.latest(feed.bars.count)["flags"] & ff.Flags.BACKFILLED)
+                )
                 assert feed.quotes.latest("AAPL.US")["last"] > 0
                 assert feed.books.latest("700.HK")["bids"] > 0
                 assert not watcher.of("error")
@@ -615,6 +616,52 @@ def test_an_outage_that_ends_in_a_lost_connection_began_where_it_did(run, back):
                 await watcher.settled(1)
                 (gap,) = watcher.of("gap")
                 assert gap.start_ns <= began_ns
+
+    run(main())
+
+
+def test_giving_up_another_kind_while_an_outage_is_recovered_from_lets_ticks_go_on(run):
+    async def main():
+        async with OpenDSimulator(symbols=["A.US", "B.US"], rate=400) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe("A.US", "ticks")
+                await feed.subscribe("B.US", "ticks", "books")
+                await until(lambda: feed.ticks.count > 50)
+                sim.lose_upstream()
+                await until(lambda: watcher.of("notice"))
+                sim.restore_upstream(missed=5)
+                feed._refreshed_at = time.monotonic()  # the recovery waits a little
+                await until(lambda: len(watcher.of("notice")) == 2)
+                refresh = feed._recovery.recover
+
+                async def interfered(*args):
+                    await refresh(*args)
+                    await feed.unsubscribe("B.US", "books")
+
+                feed._recovery.recover = interfered
+                await watcher.settled(2)
+                for name in sim.symbols:
+                    await assert_delivered(feed, watcher, name)
+
+    run(main())
+
+
+def test_giving_up_a_kind_while_everything_is_asked_for_again_is_not_undone(run):
+    async def main():
+        faults = Faults(late_reply=0.05)
+        async with OpenDSimulator(symbols=["A.US", "B.US"], rate=400, faults=faults) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe("A.US", "ticks")
+                await feed.subscribe("B.US", "ticks", "books")
+                await until(lambda: feed.ticks.count > 50)
+                await sim.disconnect_all()
+                await until(lambda: len(watcher.of("connected")) == 1)
+                await feed.unsubscribe("B.US", "books")
+                await watcher.settled(2)
+                assert feed.subscribed("books") == ()
+                assert sim.stats()["subscriptions"] == 3  # books for a minute more
 
     run(main())
 
