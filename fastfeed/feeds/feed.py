@@ -254,7 +254,8 @@ class Feed(Streams):
         SubscriptionError
             The vendor refused; `symbols` are those it concerns, all others are subscribed.
         ConnectError, RequestTimeout
-            The connection was lost meanwhile, or there was no answer. What was granted before stays.
+            The connection was lost meanwhile, or there was no answer. What was granted before stays. A request
+            without an answer, or one that was cancelled, may be granted later: `unsubscribe()` gives it up.
         """
         names = self.check(symbols, *kinds)
         kinds = tuple(dict.fromkeys(map(self._canonical_kind, kinds)))
