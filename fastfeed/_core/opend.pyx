@@ -115,8 +115,8 @@ cdef class OpendMachine:
         been delivered before.
     """
 
-    def __cinit__(self, SymbolTable symbols not None, *, size_t limit_bytes=1 << 26, bint check_sha1=False,
-                  size_t window_bytes=1 << 18, size_t depth=10, bint ordered=False,
+    def __cinit__(self, SymbolTable symbols not None, *, limit_bytes=1 << 26, bint check_sha1=False,
+                  window_bytes=1 << 18, size_t depth=10, bint ordered=False,
                   SymbolTable brokers=None, uint64_t most_held=1 << 18):
         ff_order_init(&self.order)
         if not 4096 <= window_bytes <= 1 << 30:
@@ -339,14 +339,16 @@ cdef class OpendMachine:
         """
         return self.overflowed.pop(number, None)
 
-    def release(self, uint32_t number, const unsigned char[::1] rows not None, bint gap=False):
+    def release(self, uint32_t number, const unsigned char[::1] rows not None, bint gap=False, bint anew=False):
         """Write ticks of a symbol, what was missed and what waited, and let live ones follow.
 
         Rows that were delivered before are dropped. With gap, the first row carries the flag that rows may be
-        missing before it.
+        missing before it. With anew, sequences begin again: none of the rows was delivered before.
         """
         cdef ff_order_symbol *symbol = self.order_of(number)
         symbol.held = False
+        if anew:
+            symbol.last = -1
         symbol.gap = symbol.gap or gap
         self.write(FF_STREAM_TICKS, rows)
 
