@@ -76,8 +76,8 @@ cdef class AlltickMachine(Machine):
         Decode codes that nobody has asked for, as well.
     """
 
-    def __cinit__(self, SymbolTable symbols not None, *, size_t window_bytes=1 << 18, size_t depth=10,
-                  size_t limit_bytes=FF_ALLTICK_MAX_MESSAGE, bint learn=False):
+    def __cinit__(self, SymbolTable symbols not None, *, window_bytes=1 << 18, size_t depth=10,
+                  limit_bytes=FF_ALLTICK_MAX_MESSAGE, bint learn=False):
         if not 1024 <= limit_bytes <= FF_ALLTICK_MAX_MESSAGE:
             raise ValueError(f"expected limit_bytes of 1024 to {FF_ALLTICK_MAX_MESSAGE}, got {limit_bytes}")
         if ff_alltick_init(&self.machine, window_bytes, limit_bytes, &symbols.table) < 0:

@@ -47,7 +47,7 @@ cdef class Machine:
         Levels of the books' rows.
     """
 
-    def __cinit__(self, SymbolTable symbols not None, *, size_t window_bytes=1 << 18, size_t depth=10, **options):
+    def __cinit__(self, SymbolTable symbols not None, *, window_bytes=1 << 18, size_t depth=10, **options):
         if not 4096 <= window_bytes <= 1 << 30:
             raise ValueError(f"expected window_bytes of 4096 to {1 << 30}, got {window_bytes}")
         if not 1 <= depth <= FF_BOOK_MAX_DEPTH:

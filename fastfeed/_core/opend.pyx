@@ -104,8 +104,8 @@ cdef class OpendMachine(Machine):
         been delivered before.
     """
 
-    def __cinit__(self, SymbolTable symbols not None, *, size_t window_bytes=1 << 18, size_t depth=10,
-                  size_t limit_bytes=1 << 26, bint check_sha1=False, bint ordered=False,
+    def __cinit__(self, SymbolTable symbols not None, *, window_bytes=1 << 18, size_t depth=10,
+                  limit_bytes=1 << 26, bint check_sha1=False, bint ordered=False,
                   SymbolTable brokers=None, uint64_t most_held=1 << 18):
         ff_order_init(&self.order)
         if not 1024 <= limit_bytes <= 1 << 30:
@@ -271,14 +271,16 @@ cdef class OpendMachine(Machine):
         """
         return self.overflowed.pop(number, None)
 
-    def release(self, uint32_t number, const unsigned char[::1] rows not None, bint gap=False):
+    def release(self, uint32_t number, const unsigned char[::1] rows not None, bint gap=False, bint anew=False):
         """Write ticks of a symbol, what was missed and what waited, and let live ones follow.
 
         Rows that were delivered before are dropped. With gap, the first row carries the flag that rows may be
-        missing before it.
+        missing before it. With anew, sequences begin again: none of the rows was delivered before.
         """
         cdef ff_order_symbol *symbol = self.order_of(number)
         symbol.held = False
+        if anew:
+            symbol.last = -1
         symbol.gap = symbol.gap or gap
         self.write(FF_STREAM_TICKS, rows)
 

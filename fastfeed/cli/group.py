@@ -32,6 +32,8 @@ class Group(click.Group):
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         _hold_standard_streams()
+        if os.environ.get("NO_COLOR"):
+            extra["color"] = False
         try:
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
             sys.stdout.flush()

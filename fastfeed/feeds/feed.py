@@ -84,7 +84,7 @@ class Feed(Streams):
         self._opened = False
         self._closed = False
         self._failure: InternalError | None = None
-        self._up = asyncio.Event()
+        self._up = asyncio.Event()  # connected, or nothing to wait for any more
         self._task: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -110,7 +110,7 @@ class Feed(Streams):
 
     @abc.abstractmethod
     async def _unsubscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
-        """Give symbols up that are no longer in `_wanted`."""
+        """Give symbols up that are no longer in `_wanted`; pass over those that were never asked for."""
 
     async def _recover(
         self, symbols: tuple[str, ...], kinds: tuple[str, ...], since_ns: int
@@ -206,7 +206,7 @@ class Feed(Streams):
             return
         self._check_loop()
         self._closed = True
-        self._up.clear()
+        self._up.set()
         try:
             if self._task is not None:
                 self._task.cancel()
@@ -233,7 +233,7 @@ class Feed(Streams):
     @property
     def connected(self) -> bool:
         """Whether the connection stands at the moment."""
-        return self._up.is_set()
+        return self._up.is_set() and not self._closed and self._failure is None
 
     # subscriptions
 
@@ -257,7 +257,8 @@ class Feed(Streams):
         SubscriptionError
             The vendor refused; `symbols` are those it concerns, all others are subscribed.
         ConnectError, RequestTimeout
-            The connection was lost meanwhile, or there was no answer. What was granted before stays.
+            The connection was lost meanwhile, or there was no answer. What was granted before stays. A request
+            without an answer, or one that was cancelled, may be granted later: `unsubscribe()` gives it up.
         """
         names = self.check(symbols, *kinds)
         kinds = tuple(dict.fromkeys(map(self._canonical_kind, kinds)))
@@ -290,8 +291,7 @@ class Feed(Streams):
                 for name in gone:
                     known.pop(name, None)
             self._give_up(gone, kinds)
-            if gone and self.connected:
-                await self._unsubscribe(gone, kinds)
+            await self._unsubscribe(names, kinds)
 
     def subscribed(self, kind: str) -> tuple[str, ...]:
         """Return the symbols subscribed to a kind, also those that wait for the connection to come back."""
@@ -325,11 +325,14 @@ class Feed(Streams):
                 "asyncio.run_coroutine_threadsafe()"
             )
 
-    async def _wait_until_up(self) -> None:
+    def _check_open(self) -> None:
         if self._failure is not None:
             raise self._failure
         if self._closed or not self._opened:
             raise ConnectError(f"the feed {self.url} is {'closed' if self._closed else 'not open'}")
+
+    async def _wait_until_up(self) -> None:
+        self._check_open()
         try:
             async with asyncio.timeout(self._up_timeout_s):
                 await self._up.wait()
@@ -337,6 +340,7 @@ class Feed(Streams):
             raise ConnectError(
                 f"{self.url} is not connected, after {self._up_timeout_s:g} s of waiting"
             ) from None
+        self._check_open()
 
     # events and counters
 
@@ -407,7 +411,7 @@ class Feed(Streams):
         except Exception as error:
             _logger.exception("the feed %s cannot go on", self.url)
             self._failure = InternalError(f"the feed {self.url} cannot go on: {error!r}")
-            self._up.clear()
+            self._up.set()
             self._disconnect()
             self._emit("error", str(self._failure))
             if self._owns_hub:
@@ -457,26 +461,26 @@ class Feed(Streams):
             if refused:
                 await asyncio.sleep(pauses.pause_s())
             only, refused = refused, set()
-            recoveries = []
-            for symbols, kinds in self._wanted_groups(only):
-                try:
-                    async with self._asking:
-                        wanted = [s for s in symbols if self._is_missing(s, kinds)]
+            recoveries: dict[str, list[str]] = {}
+            async with self._asking:  # what is wanted stays as it is meanwhile
+                for symbols, kinds in self._wanted_groups(only):
+                    wanted = [s for s in symbols if self._is_missing(s, kinds)]
+                    try:
                         await self._subscribe(wanted, kinds)
-                except SubscriptionError as error:
-                    refused.update(error.symbols)
-                    self._emit("error", str(error), code=error.code, symbols=error.symbols)
-                except FastfeedError as error:  # a new connection is a new chance
-                    self._emit("error", str(error), code=error.code, symbols=tuple(wanted))
-                    self._disconnect()
-                    return
-                granted = tuple(symbol for symbol in wanted if symbol not in refused)
-                if granted:
-                    self._emit("resubscribed", f"{len(granted)} symbols", symbols=granted)
-                # Also what the user has subscribed again before we came to it.
-                here = tuple(s for s in symbols if not self._is_missing(s, kinds))
-                if here:
-                    recoveries.append((here, kinds))
+                    except SubscriptionError as error:
+                        refused.update(error.symbols)
+                        self._emit("error", str(error), code=error.code, symbols=error.symbols)
+                    except FastfeedError as error:  # a new connection is a new chance
+                        self._emit("error", str(error), code=error.code, symbols=tuple(wanted))
+                        self._disconnect()
+                        return
+                    granted = tuple(symbol for symbol in wanted if symbol not in refused)
+                    if granted:
+                        self._emit("resubscribed", f"{len(granted)} symbols", symbols=granted)
+                    # Also what the user has subscribed again before we came to it.
+                    for kind in kinds:
+                        here = [s for s in symbols if (s, kind) in self._granted]
+                        recoveries.setdefault(kind, []).extend(here)
             try:
                 missing = await self._missing_at_vendor()
             except FastfeedError as error:  # no reason to leave out the recovery
@@ -489,13 +493,14 @@ class Feed(Streams):
                     "the vendor does not know of subscriptions that it has granted",
                     symbols=tuple(sorted(refused)),
                 )
-            for recovery in recoveries:
-                await self._recover(*recovery, since_ns)
+            for kind, symbols_again in recoveries.items():
+                if symbols_again:
+                    await self._recover(tuple(symbols_again), (kind,), since_ns)
             if not self._in_outage:
                 self._missed_since_ns = 0
 
     def _is_missing(self, symbol: str, kinds: tuple[str, ...]) -> bool:
-        """Return whether a symbol is wanted and not granted; both may have changed while we waited."""
+        """Return whether a symbol is wanted and not granted: the user may have been faster."""
         return any(
             symbol in self._wanted.get(k, ()) and (symbol, k) not in self._granted for k in kinds
         )

@@ -132,6 +132,10 @@ class OpenD(OpendPulls):
     ) -> None:
         if not 0 < port < 65536:
             raise ValueError(f"expected a port from 1 to 65535, got {port}")
+        try:
+            host.encode("idna")
+        except UnicodeError:  # the resolver would raise it, which is no OSError
+            raise ValueError(f"expected the name of a host, got {host!r}") from None
         if session is not None and session not in SESSIONS:
             raise ValueError(f"expected a session ({', '.join(SESSIONS)}), got {session!r}")
         if encryption is not None and encryption not in get_args(Encryption):
@@ -336,15 +340,14 @@ class OpenD(OpendPulls):
         if pause_s > 0:
             await asyncio.sleep(pause_s)
         self._refreshed_at = time.monotonic()
-        for group, kinds in self._wanted_groups(None):
-            symbols = [s for s in group if all((s, kind) in self._granted for kind in kinds)]
-            states = tuple(kind for kind in kinds if kind != "ticks")
+        for kind in tuple(self._wanted):  # what is granted may change meanwhile
+            symbols = [s for s in self._wanted[kind] if (s, kind) in self._granted]
             try:
-                if states and symbols:
-                    await self._set_pushes(symbols, states, True)
+                if kind != "ticks":
+                    await self._set_pushes(symbols, (kind,), True)
             except FastfeedError as error:
                 self._emit("error", str(error), code=error.code, symbols=tuple(symbols))
-            await self._recovery.recover(symbols, kinds, since_ns)
+            await self._recovery.recover(symbols, (kind,), since_ns)
         self._missed_since_ns = 0
 
     async def _recover(
@@ -416,29 +419,45 @@ class OpenD(OpendPulls):
             if any(kind.startswith("bars:") for kind in kinds):
                 c2s.regPushRehabTypeList.append(ADJUSTMENTS[self._adjust])
             _fill(c2s, batch, kinds)
+            if self._link is not None and self._link.session.state is State.READY:
+                # Cancelled or without an answer, it may be granted all the same: so it can be given up.
+                note(batch)
             await self._request(QOT_SUB, message)
-            now = time.monotonic()
+            note(batch)
             for kind in kinds:
                 for symbol in batch:
-                    self._wanted.setdefault(kind, {})[symbol] = None
+                    self._wanted[kind][symbol] = None
                     self._granted.add((symbol, kind))
                     self._unsubscribe_at.pop((symbol, kind), None)
-                    self._subscribed_at.setdefault((symbol, kind), now)
+
+        def note(batch: list[str]) -> None:
+            pairs = [(symbol, kind) for kind in kinds for symbol in batch]
+            now = time.monotonic()
+            self._subscribed_at.update((pair, now) for pair in pairs if pair in new)
 
         async def room() -> int:
             return (await self.get_subscriptions()).remaining_quota // len(kinds)
 
         for kind in kinds:
             self._listen(kind.partition(":")[0])
+            self._wanted.setdefault(kind, {})
         for symbol in symbols:
             self.symbols.intern(symbol)
-        await in_batches("subscribe", symbols, ask, room)
+        new = {(symbol, kind) for symbol in symbols for kind in kinds} - self._subscribed_at.keys()
+        try:
+            await in_batches("subscribe", symbols, ask, room)
+        except SubscriptionError as error:
+            for symbol, kind in new:
+                if symbol in error.symbols:
+                    self._subscribed_at.pop((symbol, kind), None)
+            raise
 
     def _listen(self, name: str) -> None:
         stream = self.hub.stream(name)
         self._machine.listen(stream.number, stream.ring, stream.deliver, stream.table)
 
     async def _missing_at_vendor(self) -> set[tuple[str, str]]:
+        before = set(self._granted)
         found = await self.get_subscriptions()
         known = {
             (symbol, group.kind)
@@ -447,7 +466,7 @@ class OpenD(OpendPulls):
             for group in connection.subscribed
             for symbol in group.symbols
         }
-        missing = self._granted - known
+        missing = (self._granted & before) - known
         for key in missing:
             self._granted.discard(key)
             self._subscribed_at.pop(key, None)

@@ -100,6 +100,7 @@ _AT_ONCE = 4  # requests of one pull that are under way
 _SLICE = 50  # records made before the loop gets its turn: half a millisecond
 _OPTION_DAYS = 30  # in one request
 _HISTORY_DAYS = 365  # when no start is given
+_FIRST_YEAR, _LAST_YEAR = 1900, 2999  # of dates, far from where Python's own end
 
 _MONEYNESS = {"all": 0, "in": 1, "out": 2}
 _DELAYS = {"push": 1, "request": 2, "order": 3}
@@ -1127,6 +1128,9 @@ class OpendPulls(Feed):
         self, source: _Source, names: list[str], subscribe: bool, request: Any
     ) -> bytes:
         if not subscribe:
+            # What the user has subscribed may still wait for it after a reconnect.
+            wanted = self._wanted.get(KINDS[source.sub_type], {})
+            await self._subscribe_for_pull([n for n in names if n in wanted], source.sub_type)
             return await self._ask(source.proto_id, request)
         new = await self._subscribe_for_pull(names, source.sub_type)
         try:
@@ -1261,9 +1265,11 @@ def _date(what: str, date: str | datetime.date) -> datetime.date:
         raise TypeError(f"expected {what} as a date or 'yyyy-mm-dd', got {date!r}")
     if isinstance(date, str):
         try:
-            return datetime.datetime.strptime(date, "%Y-%m-%d").date()
+            date = datetime.datetime.strptime(date, "%Y-%m-%d").date()
         except ValueError:
             raise ValueError(f"expected {what} as 'yyyy-mm-dd', got {date!r}") from None
+    if not _FIRST_YEAR <= date.year <= _LAST_YEAR:
+        raise ValueError(f"expected {what} from {_FIRST_YEAR} to {_LAST_YEAR}, got {date}")
     return date
 
 

@@ -4,7 +4,7 @@ An interruption begins when a connection is lost, or when OpenD says that it has
 then on the machine *holds* the ticks of each symbol: what arrives live waits, until what was missed before it
 has been pulled (3010) and both can be written in the order of their sequence. The machine drops what was
 delivered before. OpenD's cache gives at most 1000 ticks; what lies before them is lost, and the `gap` event
-says between which two ticks.
+says between which two ticks. So it does when OpenD's sequences begin anew, and cannot be compared.
 
 Bars and points of the minute line that ended meanwhile are pulled as well. Quotes, books and broker queues are
 states: OpenD pushes them anew when their pushes are registered.
@@ -96,18 +96,20 @@ class OpendRecovery:
             if fetched is not None:
                 filled[symbol] = fetched
 
-        await self._together(symbols, one)
-        if filled:
-            total = sum(filled.values())
-            self._tell(
-                "gap",
-                f"{total} missed ticks were fetched, nothing is missing",
-                symbols=tuple(filled),
-                start_ns=since_ns,
-                end_ns=time.time_ns(),
-                rows=total,
-                filled=True,
-            )
+        try:
+            await self._together(symbols, one)
+        finally:  # also when the next interruption cuts it short
+            if filled:
+                total = sum(filled.values())
+                self._tell(
+                    "gap",
+                    f"{total} missed ticks were fetched, nothing is missing",
+                    symbols=tuple(filled),
+                    start_ns=since_ns,
+                    end_ns=time.time_ns(),
+                    rows=total,
+                    filled=True,
+                )
 
     async def _fill(self, symbol: str) -> int | None:
         """Write what was missed of a symbol and what waited, and let it go. Returns the number of ticks fetched when
@@ -121,11 +123,14 @@ class OpendRecovery:
         pulled: Rows | None = None
         error: FastfeedError | None = None
         closed = last < 0  # before the first tick ever seen there is nothing to miss
+        anew = False
         try:
             for n in _PULLS:
                 pulled = await self._feed.get_ticks(symbol, n)
+                anew = begun_anew(pulled, last, last_ns)
                 # A short answer proves nothing: OpenD may have begun only now.
-                closed = closed or (len(pulled) > 0 and int(pulled["seq"][0]) <= last)
+                reaches_back = len(pulled) > 0 and int(pulled["seq"][0]) <= last and not anew
+                closed = closed or reaches_back
                 if closed or len(pulled) < n:
                     break
         except ConnectError:
@@ -137,16 +142,20 @@ class OpendRecovery:
             # What was pulled is from before the next interruption, whose end is waited for; or given up meanwhile.
             return None
         waited = np.frombuffer(bytes(machine.take_held(number)), self._feed.ticks.dtype)
+        if anew or begun_anew(waited, last, last_ns):
+            anew, closed, last = True, False, -1
+            waited = waited[waited["time_ns"] > last_ns]
+            pulled = None if pulled is None else pulled[pulled["time_ns"] > last_ns]
         rows, fetched = in_order(pulled, waited, last)
-        machine.release(number, rows.tobytes(), gap=not closed)
+        machine.release(number, rows.tobytes(), gap=not closed, anew=anew)
         if closed and error is None:
             return fetched
         first_ns = int(rows["time_ns"][0]) if len(rows) else 0
-        reason = (
-            f"{fetched} ticks were fetched, which do not reach back to the last one before"
-            if error is None
-            else str(error)
-        )
+        reason = f"{fetched} ticks were fetched, which do not reach back to the last one before"
+        if error is not None:
+            reason = str(error)
+        elif anew:
+            reason = f"OpenD's sequences begin anew, {fetched} ticks were fetched"
         self._tell_hole(symbol, last_ns, first_ns, fetched, reason)
         return None
 
@@ -197,6 +206,14 @@ class OpendRecovery:
                     self._tell("error", str(error), code=error.code, symbols=(symbol,))
 
         await asyncio.gather(*map(guarded, symbols))
+
+
+def begun_anew(rows: Rows, last: int, last_ns: int) -> bool:
+    """Return whether there are later ticks than the last one known, and none that has its sequence or a higher one."""
+    numbered = rows[rows["seq"] >= 0]
+    if not len(numbered):
+        return False
+    return bool(numbered["seq"].max() < last and numbered["time_ns"].max() > last_ns)
 
 
 def in_order(pulled: Rows | None, waited: Rows, last: int) -> tuple[Rows, int]:

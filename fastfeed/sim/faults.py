@@ -133,6 +133,8 @@ class Wire:
         return data if self.cipher is None else self.cipher.encrypt_packets(data)
 
     async def _write(self, data: bytes) -> None:
+        if self._writer.is_closing():  # uvloop raises a RuntimeError
+            raise ConnectionResetError("the client has left")
         self._writer.write(data)
         await self._writer.drain()
 

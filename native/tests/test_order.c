@@ -43,6 +43,27 @@ static void test_the_gap_is_told_once_by_a_row_that_stays(void) {
     ff_order_free(&order);
 }
 
+static void test_sequences_that_begin_anew_are_a_gap(void) {
+    ff_order order;
+    ff_order_init(&order);
+    ff_order_symbol *symbol = ff_order_of(&order, 3);
+    const int64_t time_ns = INT64_C(1700000000000000000);
+    ff_tick rows[] = {tick(INT64_MAX), tick(1), tick(2), tick(3), tick(3)};
+    rows[0].time_ns = time_ns;
+    rows[1].time_ns = time_ns + FF_ORDER_ANEW_NS;
+    for (size_t i = 2; i < 5; i++)
+        rows[i].time_ns = time_ns + FF_ORDER_ANEW_NS + 1;
+    CHECK_EQ(ff_order_take(&order, symbol, rows, 5), 3);
+    CHECK_EQ(rows[1].seq, 2);
+    CHECK_EQ(rows[1].flags, FF_FLAG_GAP);
+    CHECK_EQ(rows[2].seq, 3);
+    CHECK_EQ(rows[2].flags, 0);
+    CHECK_EQ(order.duplicates, 2);
+    symbol->time_ns = 0; /* nobody knows how much later */
+    CHECK_EQ(ff_order_take(&order, symbol, &rows[1], 1), 0);
+    ff_order_free(&order);
+}
+
 static void test_symbols_are_apart_and_keep_their_state(void) {
     ff_order order;
     ff_order_init(&order);
@@ -62,6 +83,7 @@ static void test_symbols_are_apart_and_keep_their_state(void) {
 int main(void) {
     test_each_once();
     test_the_gap_is_told_once_by_a_row_that_stays();
+    test_sequences_that_begin_anew_are_a_gap();
     test_symbols_are_apart_and_keep_their_state();
     return 0;
 }

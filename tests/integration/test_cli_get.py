@@ -277,6 +277,12 @@ def test_doctor_as_json(url: str) -> None:
     assert {check["verdict"] for check in report["checks"]} <= {"ok", "warning"}
 
 
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_doctor_without_colours(url: str, no_color: str) -> None:
+    result = CliRunner(env={"NO_COLOR": no_color}).invoke(cli, ["doctor", url], color=True)
+    assert ("\x1b[" in result.stdout) == (not no_color)
+
+
 def test_doctor_where_nothing_listens() -> None:
     code, lines = doctor(NOBODY)
     assert code == 1

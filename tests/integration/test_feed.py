@@ -198,6 +198,32 @@ def test_unsubscribing_within_a_minute_stops_pushes_now_and_gives_back_later(run
     run(main())
 
 
+@pytest.mark.parametrize("how", ["cancelled", "timeout"])
+def test_a_subscription_that_was_cut_short_can_be_given_up(run, how):
+    """OpenD grants it all the same, only later."""
+
+    async def main():
+        faults = Faults(late_reply=0.3)
+        async with OpenDSimulator(symbols=["A.US"], rate=500, faults=faults) as sim:
+            timeout_s = 12.0 if how == "cancelled" else 0.2
+            async with ff.connect(sim.url, request_timeout_s=timeout_s) as feed:
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.1 if how == "cancelled" else 5):
+                        await feed.subscribe("A.US", "ticks")
+                await until(lambda: feed.ticks.count > 20)
+                assert feed.subscribed("ticks") == ()
+                with contextlib.suppress(ff.RequestTimeout):
+                    await feed.unsubscribe("A.US")
+                await asyncio.sleep(0.2)
+                before = feed.ticks.count
+                await asyncio.sleep(0.2)
+                assert feed.ticks.count == before
+                assert sim.stats()["subscriptions"] == 1  # for the minute that OpenD asks for
+                assert feed._unsubscribe_at
+
+    run(main())
+
+
 def test_subscribing_again_within_the_minute_keeps_the_subscription(run, monkeypatch):
     monkeypatch.setattr(opend, "_MINIMUM_AGE_S", 0.3)
     monkeypatch.setattr(opend, "_AGE_MARGIN_S", 0.1)
@@ -644,6 +670,27 @@ def test_closing_while_it_connects(run):
             await feed.close()
             with pytest.raises(ff.ConnectError):
                 await opening
+
+    run(main())
+
+
+def test_closing_ends_what_waits_for_the_connection(run):
+    async def main():
+        async with OpenDSimulator(symbols=["A.US"]) as sim, ff.connect(sim.url) as feed:
+            await sim.pause_listening()
+            await sim.disconnect_all()
+            await until(lambda: not feed.connected)
+            waiting = [
+                asyncio.create_task(feed.get_ticks("A.US")),
+                asyncio.create_task(feed.subscribe("A.US", "ticks")),
+            ]
+            await asyncio.sleep(0.05)
+            async with asyncio.timeout(1):
+                await feed.close()
+                for task in waiting:
+                    with pytest.raises(ff.ConnectError, match="closed"):
+                        await task
+            assert not feed.connected
 
     run(main())
 

@@ -240,8 +240,9 @@ def test_states_are_refreshed_and_ended_bars_fetched(run):
                 counts = [stream.count for stream in streams]
                 await watcher.settled(2)
                 await until(lambda: all(s.count > n for s, n in zip(streams, counts, strict=True)))
-                backfilled = feed.bars.latest(feed.bars.count)["flags"] & ff.Flags.BACKFILLED
-                assert np.any(backfilled)
+                await until(
+                    lambda: np.any(feed.bars.latest(feed.bars.count)["flags"] & ff.Flags.BACKFILLED)
+                )
                 assert feed.quotes.latest("AAPL.US")["last"] > 0
                 assert feed.books.latest("700.HK")["bids"] > 0
                 assert not watcher.of("error")
@@ -359,6 +360,41 @@ def test_a_gateway_that_begins_anew_cannot_fill_the_hole(run):
                     flags = watcher.rows()["flags"]
                     assert np.count_nonzero(flags & ff.Flags.GAP) == 1
                     await feed.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("rate", [40, 4000], ids=["pulled", "more than that"])
+def test_sequences_that_begin_anew_are_a_hole_and_not_the_end(run, rate):
+    """As if all ticks before the interruption had come from a gateway that counts otherwise."""
+
+    async def main():
+        async with OpenDSimulator(symbols=["A.US"], rate=rate, seed=1) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe("A.US", "ticks")
+                await until(lambda: feed.ticks.count > 20)
+                await sim.pause_listening()
+                await sim.disconnect_all()
+                await until(lambda: not feed.connected)
+                last = feed.ticks.latest().copy()
+                last["seq"] = np.iinfo(np.int64).max
+                feed._machine.write(feed.ticks.number, last.tobytes())
+                before = len(watcher.rows())
+                await asyncio.sleep(0.5)
+                await sim.resume_listening()
+                await watcher.settled(1)
+                await until(lambda: len(watcher.rows()) > before + 20)
+                (gap,) = watcher.of("gap")
+                rows = watcher.rows()[before:]
+                assert "begin anew" in gap.text
+                assert not gap.filled
+                assert gap.start_ns == last["time_ns"][0]
+                assert gap.end_ns == rows["time_ns"][0] > gap.start_ns
+                assert np.all(np.diff(rows["seq"]) > 0)
+                assert np.flatnonzero(rows["flags"] & ff.Flags.GAP).tolist() == [0]
+                backfilled = np.count_nonzero(rows["flags"] & ff.Flags.BACKFILLED)
+                assert gap.rows == backfilled > 0
 
     run(main())
 
@@ -535,6 +571,104 @@ def test_an_interruption_begins_where_the_first_of_several_did(run):
                 await watcher.settled(1)
                 (gap,) = watcher.of("gap")
                 assert gap.start_ns <= watcher.of("disconnected")[0].time_ns
+
+    run(main())
+
+
+@pytest.mark.parametrize("back", ["before the connection", "after it", "while it breaks"])
+def test_an_outage_that_ends_in_a_lost_connection_began_where_it_did(run, back):
+    async def main():
+        async with OpenDSimulator(symbols=["A.US"], rate=400) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe("A.US", "ticks", "bars:1m")
+                await until(lambda: feed.ticks.count > 50)
+                sim.lose_upstream()
+                await until(lambda: watcher.of("notice"))
+                began_ns = time.time_ns()
+                await asyncio.sleep(0.05)
+                if back == "while it breaks":
+                    feed._refreshed_at = time.monotonic()  # the recovery waits a little
+                    sim.restore_upstream(missed=5)
+                    await until(lambda: feed._refreshing is not None)
+                await sim.pause_listening()
+                await sim.disconnect_all()
+                if back == "before the connection":
+                    sim.restore_upstream(missed=5)
+                await sim.resume_listening()
+                if back == "after it":
+                    await until(lambda: watcher.of("resubscribed"))
+                    await asyncio.sleep(0.1)
+                    sim.restore_upstream(missed=5)
+                await watcher.settled(1)
+                (gap,) = watcher.of("gap")
+                assert gap.start_ns <= began_ns
+
+    run(main())
+
+
+def test_giving_up_another_kind_while_an_outage_is_recovered_from_lets_ticks_go_on(run):
+    async def main():
+        async with OpenDSimulator(symbols=["A.US", "B.US"], rate=400) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe("A.US", "ticks")
+                await feed.subscribe("B.US", "ticks", "books")
+                await until(lambda: feed.ticks.count > 50)
+                sim.lose_upstream()
+                await until(lambda: watcher.of("notice"))
+                sim.restore_upstream(missed=5)
+                feed._refreshed_at = time.monotonic()  # the recovery waits a little
+                await until(lambda: len(watcher.of("notice")) == 2)
+                refresh = feed._recovery.recover
+
+                async def interfered(*args):
+                    await refresh(*args)
+                    await feed.unsubscribe("B.US", "books")
+
+                feed._recovery.recover = interfered
+                await watcher.settled(2)
+                for name in sim.symbols:
+                    await assert_delivered(feed, watcher, name)
+
+    run(main())
+
+
+def test_giving_up_a_kind_while_everything_is_asked_for_again_is_not_undone(run):
+    async def main():
+        faults = Faults(late_reply=0.05)
+        async with OpenDSimulator(symbols=["A.US", "B.US"], rate=400, faults=faults) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe("A.US", "ticks")
+                await feed.subscribe("B.US", "ticks", "books")
+                await until(lambda: feed.ticks.count > 50)
+                await sim.disconnect_all()
+                await until(lambda: len(watcher.of("connected")) == 1)
+                await feed.unsubscribe("B.US", "books")
+                await watcher.settled(2)
+                assert feed.subscribed("books") == ()
+                assert sim.stats()["subscriptions"] == 3  # books for a minute more
+
+    run(main())
+
+
+def test_what_was_filled_is_told_even_if_the_connection_is_lost_meanwhile(run):
+    async def main():
+        faults = Faults(late_reply=0.1)
+        async with OpenDSimulator(symbols=40, rate=4000, faults=faults) as sim:
+            async with ff.connect(sim.url, **quick()) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe(sim.symbols, "ticks")
+                await until(lambda: feed.ticks.count > 2000)
+                await interrupt(sim, 0.2)
+                await until(lambda: np.any(watcher.rows()["flags"] & ff.Flags.BACKFILLED))
+                await sim.disconnect_all()
+                await until(lambda: feed.stats()["connections"] == 3)
+                await until(lambda: not any(map(feed._machine.is_held, range(40))))
+                await watcher.settled(40)
+                fetched = np.count_nonzero(watcher.rows()["flags"] & ff.Flags.BACKFILLED)
+                assert sum(gap.rows for gap in watcher.of("gap")) == fetched
 
     run(main())
 

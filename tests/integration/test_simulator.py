@@ -1,6 +1,7 @@
 """The simulated OpenD as a raw client sees it: protocol, pacing, slow and dead clients, faults."""
 
 import asyncio
+import gc
 import itertools
 import logging
 import re
@@ -690,6 +691,21 @@ def test_init_is_refused_and_replies_are_late(run):
             reply = message_class("Reply").FromString(await client.init())
             assert (reply.retType, reply.retMsg) == (-1, b"not today")
             assert time.monotonic() - began > 0.14
+
+    run(main())
+
+
+@pytest.mark.parametrize("faults", [{"late_reply": 0.05}, {"reversed_replies": 9}], ids=str)
+def test_nobody_complains_when_a_client_does_not_wait_for_its_reply(run, faults, caplog):
+    async def main():
+        async with OpenDSimulator(symbols=1, faults=Faults(**faults)) as sim:
+            async with connect(sim, init=False) as client:
+                for _ in range(3):
+                    with pytest.raises(TimeoutError):
+                        await asyncio.wait_for(client.init(), 0.01)
+            await asyncio.sleep(0.2)
+        gc.collect()
+        assert caplog.records == []
 
     run(main())
 

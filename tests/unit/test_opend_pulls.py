@@ -644,6 +644,27 @@ def test_subscribing_for_a_pull_again_after_a_reconnect():
     run(main())
 
 
+def test_what_a_stream_has_subscribed_is_there_as_soon_as_the_feed_is_back():
+    async def main():
+        answers, held = subscriptions("please subscribe first")
+        grant = answers[ids.QOT_SUB]
+
+        async def late(c2s):
+            await asyncio.sleep(0.05)
+            return grant(c2s)
+
+        async with opend(answers) as (fake, feed):
+            await feed.subscribe("700.HK", "ticks")
+            held.clear()
+            answers[ids.QOT_SUB] = late
+            fake.writers[0].transport.abort()
+            while feed.connected:
+                await asyncio.sleep(0)
+            assert len(await feed.get_ticks("700.HK")) == 1
+
+    run(main())
+
+
 def test_what_a_stream_has_subscribed_is_not_subscribed_again():
     async def main():
         answers, _ = subscriptions()
@@ -1281,6 +1302,8 @@ def test_the_account_and_the_gateway():
         ("get_history_bars", ("700.HK", "1d", 2026), TypeError),
         ("get_history_bars", ("700.HK", "1d", datetime.datetime(2026, 1, 1)), TypeError),
         ("get_history_bars", ("700.HK", "1d", "2026-02-01", "2026-01-01"), ValueError),
+        ("get_history_bars", ("700.HK", "1d", None, "0001-02-03"), ValueError),
+        ("get_option_chain", ("700.HK", "9999-12-01", datetime.date.max), ValueError),
         ("get_plates", ("XX",), ValueError),
         ("get_trading_days", ("XX",), ValueError),
         ("get_delay_statistics", (["all"],), ValueError),

@@ -7,6 +7,10 @@
  * Of every symbol it is known which sequence came last; a row that is not above it has been
  * delivered and is dropped. Rows without a sequence pass. A symbol can be *held*: its live
  * rows wait then (the caller keeps them) until what was missed before them has been fetched.
+ *
+ * A sequence that is not above the last one, of a much later trade, has not been delivered:
+ * the gateway counts anew, or the last one was nonsense. Dropping what follows would never
+ * end.
  */
 
 #include <stdbool.h>
@@ -29,6 +33,8 @@ typedef struct ff_order {
     uint64_t duplicates; /* rows dropped */
 } ff_order;
 
+#define FF_ORDER_ANEW_NS INT64_C(60000000000) /* how much later */
+
 void ff_order_init(ff_order *order);
 void ff_order_free(ff_order *order);
 
@@ -49,8 +55,12 @@ static inline size_t ff_order_take(ff_order *order, ff_order_symbol *symbol, ff_
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
         if (FF_UNLIKELY(rows[i].seq <= symbol->last && rows[i].seq >= 0)) {
-            order->duplicates++;
-            continue;
+            if (symbol->time_ns <= 0 ||
+                rows[i].time_ns <= symbol->time_ns + FF_ORDER_ANEW_NS) {
+                order->duplicates++;
+                continue;
+            }
+            symbol->gap = true;
         }
         if (FF_UNLIKELY(kept != i))
             rows[kept] = rows[i];
