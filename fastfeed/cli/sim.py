@@ -70,12 +70,7 @@ class _FaultyCommand(click.Command):
         from fastfeed.sim import Faults
 
         with formatter.section("Faults (=VALUE is what the bare name stands for)"):
-            formatter.write_dl(
-                [
-                    (name if bare is True else f"{name}={bare}", text)
-                    for name, bare, text in Faults.describe()
-                ]
-            )
+            formatter.write_dl(list(Faults.describe()))
 
 
 @click.group()
