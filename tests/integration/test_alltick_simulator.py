@@ -4,8 +4,11 @@ import asyncio
 import csv
 import gzip
 import json
+import signal
 import time
 from decimal import Decimal
+from types import SimpleNamespace
+from urllib.parse import quote
 
 import aiohttp
 import numpy as np
@@ -21,6 +24,7 @@ from alltick_client import (
     connect,
     symbol_list,
 )
+from commands import process
 from raw_client import START_NS, make_tape
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
@@ -1147,3 +1151,31 @@ def test_every_trade_of_a_recorded_tape(samples, name, market):
             directions[row["side"]],
         )
     assert Decimal(ticks[0]["price"]) == Decimal(expected[0]["price"])
+
+
+def test_the_command_serves_until_it_is_told_to_stop(tmp_path):
+    path = tmp_path / "tape.csv"
+    path.write_text(
+        "time_ns,symbol,price,volume,side\n1723161255342000000,BTCUSDT,61837.63,0.02,sell\n"
+    )
+    arguments = ("--listen", "127.0.0.1:0", "--market", "crypto", "--tape", str(path))
+    with process("sim", "alltick", *arguments, "--set", "int_mode=str", "--token", "abc") as child:
+        url = child.stdout.readline().removeprefix("listening ").strip()
+        methods = child.stdout.readline().removeprefix("answering ").strip()
+        assert methods == url.replace("ws:", "http:").removesuffix("-ws-api") + "-api/"
+
+        async def main():
+            query = f"?token=abc&query={quote(json.dumps({'trace': 't', 'data': symbol_list(['BTCUSDT'])}))}"
+            async with connect(SimpleNamespace(url=url), "abc") as client:
+                assert await client.subscribe(["BTCUSDT"]) == 200
+                [tick] = await client.until(1)
+                assert (tick["tick_time"], tick["price"]) == ("1723161255342", "61837.63")
+                async with aiohttp.ClientSession() as session:
+                    async with session.get(f"{methods}trade-tick{query}") as response:
+                        assert (await response.json())["data"]["tick_list"] == [tick]
+
+        asyncio.run(asyncio.wait_for(main(), 20))
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate(timeout=10)
+        assert child.returncode == 0
+        assert errors.startswith("1 ticks sent, 1 pushes, 1 connections")
