@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ _CANCELLED = {
     2: (SUBSCRIBE_TICKS,),
     3: (),
 }
+_CODE = re.compile(r'"code":\s*"')
 _UINT32 = 1 << 32
 _TRACE_BYTES = 64
 _SLOW_ROWS = 256  # rows at once where a push takes long to make
@@ -183,6 +185,11 @@ class Client:
     async def write(self, data: bytes) -> None:
         """Send pushes, and return when more may come."""
         self._wire.write(data)
+        await self._strike_now()
+        await self._wire.drain()
+
+    async def _strike_now(self) -> None:
+        """Let the fault strike that is due behind what was written."""
         strike, self._strike = self._strike, ""
         if strike == "drop_after":
             await self._wire.flush()
@@ -194,7 +201,6 @@ class Client:
             self._wire.silent = True
         if self._wire.silent:
             await asyncio.Future()  # until the client leaves
-        await self._wire.drain()
 
     def _encode_pushes(self, texts: list[str], *, books: int) -> bytes:
         if not texts:
@@ -222,7 +228,7 @@ class Client:
             if faults.unknown_cmd and number % faults.unknown_cmd == 0:
                 out.append('{"cmd_id":22997,"data":{"code":"USDCNH","rate":"7.1"}}')
             if faults.unknown_code and number % faults.unknown_code == 0:
-                out.append(text.replace('"code":"', '"code":"NO', 1))
+                out.append(_CODE.sub(r"\g<0>NO", text, count=1))
             out.append(text)
         self._due(self._pushes + len(texts))
         return out
@@ -329,18 +335,24 @@ class Client:
         if faults.double_reply and self._replies % faults.double_reply == 0:
             answer *= 2
         if faults.late_reply:
-            task = asyncio.create_task(self._say_late(answer, snapshot))
-            self._late.add(task)
-            task.add_done_callback(self._late.discard)
+            self._soon(self._say_late(answer, snapshot))
         else:
             self._say(answer, snapshot)
         if ret == 606:
             self._end("rate")
 
+    def _soon(self, doing: Coroutine[Any, Any, None]) -> None:
+        async def do() -> None:
+            with suppress(ConnectionError):  # it did not wait
+                await doing
+
+        task = asyncio.create_task(do())
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+
     async def _say_late(self, answer: Sequence[str], snapshot: list[str]) -> None:
         await asyncio.sleep(self._faults.late_reply)
-        with suppress(ConnectionError):  # it did not wait
-            self._say(answer, snapshot)
+        self._say(answer, snapshot)
 
     def _say(self, answer: Sequence[str], snapshot: list[str]) -> None:
         """Write an answer and the snapshot that belongs to it: live pushes come behind both."""
@@ -348,6 +360,8 @@ class Client:
         if self._sim.knobs.initial_snapshot == "before":
             parts.reverse()
         self._wire.write(b"".join(parts))
+        if self._strike:
+            self._soon(self._strike_now())
 
     def _pace(self, number: int) -> None:
         """Refuse a request that comes too fast."""

@@ -19,7 +19,7 @@ __all__ = ["BOOK_PUSH", "TICK_PUSH", "Sequences", "Shape", "Texts", "data_of", "
 
 TICK_PUSH = 22998
 BOOK_PUSH = 22999
-_CACHED = 1 << 16  # texts of numbers kept, of each code
+_CACHED = 1 << 14  # texts of numbers kept, of each code
 _DIRECTIONS = ("0", "1", "2")  # by side: 0, 1, and -1, which is the last one
 _PREFIX = len('{"cmd_id":22998,"data":')  # what stands before the data of a push
 

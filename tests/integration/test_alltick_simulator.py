@@ -5,6 +5,7 @@ import csv
 import gzip
 import json
 import signal
+import socket
 import time
 from decimal import Decimal
 from types import SimpleNamespace
@@ -776,6 +777,49 @@ def test_nothing_is_compressed_unless_it_is_told_to(run):
         async with quick() as sim, connect(sim, compression="deflate") as client:
             assert "Sec-WebSocket-Extensions" not in client.websocket.response.headers
             assert await client.subscribe(CODES) == 200
+
+    run(main())
+
+
+def test_a_fault_can_strike_in_a_snapshot():
+    async def main():
+        faults = AllTickFaults(drop_after=101)
+        async with quick(faults=faults) as sim, connect(sim) as client:
+            await client.subscribe(["SPY.US"])
+            await client.until(100)
+            await client.send(TICKS, symbol_list(["SPY.US", "700.HK"]))
+            with pytest.raises(ConnectionClosedError):  # nothing else is due
+                await client.quiet(5.0)
+            assert len(client.ticks) == 101
+
+    asyncio.run(main())
+
+
+def test_a_dead_reader_holds_nobody_up(run):
+    tape = tape_of(100_000)
+
+    async def main():
+        async with quick(tape, hold=True) as sim:
+            dead = socket.create_connection(("127.0.0.1", sim.port))
+            dead.sendall(
+                f"GET {sim.url.partition(str(sim.port))[2]}?token=testtoken HTTP/1.1\r\nHost: x\r\n"
+                "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+            )
+            head = {"cmd_id": TICKS, "seq_id": 1, "trace": "t"}
+            body = json.dumps({**head, "data": symbol_list(CODES)}).encode()
+            assert 126 <= len(body) < 256
+            dead.sendall(bytes((0x81, 0xFE, 0, len(body), 0, 0, 0, 0)) + body)
+            while not sim.stats()["requests"]:
+                await asyncio.sleep(0.01)
+            async with connect(sim) as client:
+                await client.subscribe(CODES)
+                sim.begin()
+                assert_pushes_are_the_tape(await client.until(100_000), tape)
+            assert sim.sent < 200_000
+            started = time.monotonic()
+        assert time.monotonic() - started < 4
+        dead.close()
 
     run(main())
 
