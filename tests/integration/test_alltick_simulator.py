@@ -38,22 +38,6 @@ CODES = ("SPY.US", "700.HK", "600519.SH")
 GENERAL = ("BTCUSDT", "EURUSD", "GOLD")
 
 
-@pytest.fixture(params=["uvloop", "asyncio"])
-def run(request):
-    """Run a coroutine, at most 20 s, on each kind of loop."""
-    factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
-
-    def run(coroutine):
-        async def limited():
-            async with asyncio.timeout(20):
-                return await coroutine
-
-        with asyncio.Runner(loop_factory=factory) as runner:
-            return runner.run(limited())
-
-    return run
-
-
 def tape_of(count, codes=CODES, **options):
     return make_tape(count, codes, **options)
 
@@ -144,14 +128,14 @@ def test_a_connection_too_many_may_be_accepted_and_closed():
 
 def test_connections_that_follow_too_fast_are_refused():
     async def main():
-        knobs = {"reconnect_gap_s": 0.3}
+        knobs = {"reconnect_gap_s": 1.0}
         async with quick(knobs=knobs, rate_limits=True) as sim:
             async with connect(sim):
                 pass
             with pytest.raises(InvalidStatus):
                 async with connect(sim):
                     pass
-            await asyncio.sleep(0.35)
+            await asyncio.sleep(1.05)
             async with connect(sim):
                 pass
 
@@ -356,9 +340,9 @@ def test_connections_of_a_token_share_a_pace():
 
 def test_without_a_heartbeat_the_connection_is_closed(run):
     async def main():
-        async with quick(knobs={"heartbeat_timeout_s": 0.5}) as sim, connect(sim) as client:
+        async with quick(knobs={"heartbeat_timeout_s": 1.0}) as sim, connect(sim) as client:
             started = time.monotonic()
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.5)
             assert (await client.request(HEARTBEAT, {}))["cmd_id"] == 22001
             await asyncio.sleep(0.1)
             await client.subscribe(["SPY.US"])  # is no heartbeat
@@ -366,7 +350,7 @@ def test_without_a_heartbeat_the_connection_is_closed(run):
             await pong
             with pytest.raises(ConnectionClosed):
                 await client.quiet(5.0)
-            assert 0.75 < time.monotonic() - started < 3
+            assert 1.4 < time.monotonic() - started < 5
             assert sim.stats()["dropped_idle"] == 1
 
     run(main())
