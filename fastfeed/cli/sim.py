@@ -2,80 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import math
-import signal
-import sys
-import time
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import click
 
-if TYPE_CHECKING:
-    from fastfeed.sim import OpenDSimulator
+from fastfeed.cli.sim_alltick import alltick
+from fastfeed.cli.sim_options import (
+    check_source,
+    command_of,
+    listen,
+    number_of_symbols,
+    parsed,
+    positive,
+    run,
+    source,
+)
 
 __all__ = ["sim"]
 
-# Which options say something only with a tape, which only without.
-_TAPE_ONLY = ("speed", "loop")
-_GENERATOR_ONLY = ("symbols", "rate", "seed")
-
-
-def _address(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, int]:
-    host, _, port = value.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise click.BadParameter(f"expected HOST:PORT, got {value!r}")
-    return host.strip("[]"), int(port)
-
-
-def _positive(ctx: click.Context, param: click.Parameter, value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise click.BadParameter(f"expected a number above 0, got {value!r}")
-    return number
-
-
-def _speed(ctx: click.Context, param: click.Parameter, value: str) -> float | Literal["max"]:
-    try:
-        return "max" if value == "max" else _positive(ctx, param, value)
-    except click.BadParameter:
-        raise click.BadParameter(f"expected max or a number above 0, got {value!r}") from None
-
 
 def _symbols(ctx: click.Context, param: click.Parameter, value: str) -> int | list[str]:
-    if not value.lstrip("-").isdecimal():
-        return _named(value.split(","))
-    if not 1 <= int(value) <= 1_000_000:
-        raise click.BadParameter(f"expected 1 to 1000000 symbols, got {value}")
-    return int(value)
-
-
-def _named(symbols: list[str]) -> list[str]:
     from fastfeed.protocols.opend_codes import security
 
+    symbols = number_of_symbols(value)
     try:
-        for symbol in symbols:
+        for symbol in symbols if isinstance(symbols, list) else ():
             security(symbol)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     return symbols
 
 
-class _FaultyCommand(click.Command):
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from fastfeed.sim import Faults
+def _sections() -> Iterator[tuple[str, Any]]:
+    from fastfeed.sim import Faults
 
-        with formatter.section("Faults (=VALUE is what the bare name stands for)"):
-            formatter.write_dl(
-                [
-                    (name if bare is True else f"{name}={bare}", text)
-                    for name, bare, text in Faults.describe()
-                ]
-            )
+    yield "Faults (=VALUE is what the bare name stands for)", Faults
 
 
 @click.group()
@@ -83,52 +45,12 @@ def sim() -> None:
     """Run a server that speaks a vendor's protocol."""
 
 
-@sim.command(cls=_FaultyCommand)
-@click.option(
-    "--listen",
-    metavar="HOST:PORT",
-    callback=_address,
-    default="127.0.0.1:11111",
-    show_default=True,
-    help="Address; port 0 takes any free one.",
-)
-@click.option(
-    "--tape",
-    metavar="FILE",
-    help="Play the trades of this CSV file (plain or .gz), from the first subscription on.",
-)
-@click.option(
-    "--speed",
-    callback=_speed,
-    metavar="max|X",
-    default="1",
-    show_default=True,
-    help="Tape: multiple of its own speed; max: as fast as clients read.",
-)
-@click.option("--loop", is_flag=True, help="Tape: begin again at its end.")
-@click.option(
-    "--symbols",
-    callback=_symbols,
-    metavar="N|LIST",
-    default="10",
-    show_default=True,
-    help="Without a tape: how many symbols, or which (AAPL.US,700.HK).",
-)
-@click.option(
-    "--rate",
-    callback=_positive,
-    metavar="R",
-    default="100",
-    show_default=True,
-    help="Without a tape: ticks a second, of all symbols together.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Without a tape: the same seed gives the same ticks.",
-)
+sim.add_command(alltick)
+
+
+@sim.command(cls=command_of(_sections))
+@listen("127.0.0.1:11111")
+@source(_symbols, "AAPL.US,700.HK")
 @click.option(
     "--rows-per-push",
     type=click.IntRange(1, 256),
@@ -170,7 +92,7 @@ def sim() -> None:
 )
 @click.option(
     "--idle-timeout",
-    callback=_positive,
+    callback=positive,
     metavar="SECONDS",
     default="30",
     show_default=True,
@@ -217,22 +139,12 @@ def opend(
     Prints `listening opend://HOST:PORT`, then serves clients until Ctrl-C: the trades of a tape, or
     generated ones, and the quotes, bars and books that follow from them.
     """
-    import uvloop
-
-    from fastfeed.errors import FastfeedError
     from fastfeed.sim import Faults, OpenDSimulator
 
-    for name in _GENERATOR_ONLY if tape is not None else _TAPE_ONLY:
-        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            use = "cannot be used together with" if tape is not None else "needs"
-            raise click.UsageError(f"--{name} {use} --tape")
-    try:
-        wrong = Faults.parse(faults)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="'--fault'") from None
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
-    try:
-        simulator = OpenDSimulator(
+    check_source(ctx, tape)
+    wrong = parsed(Faults, faults, "--fault")
+    run(
+        lambda: OpenDSimulator(
             *listen,
             tape=tape,
             speed=speed,
@@ -250,24 +162,4 @@ def opend(
             rsa_key=rsa_key,
             unsubscribe_after_s=unsubscribe_after,
         )
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(simulator))
-    except (FastfeedError, ValueError) as error:
-        raise click.ClickException(str(error)) from None
-
-
-async def _serve(simulator: OpenDSimulator) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
-    started = time.monotonic()
-    async with simulator:
-        click.echo(f"listening {simulator.url}")
-        await stop.wait()
-    stats = simulator.stats()
-    click.echo(
-        f"{stats['sent']:,} ticks sent, {stats['pushes']:,} pushes, {stats['connections']:,} connections, "
-        f"{time.monotonic() - started:.1f} s",
-        err=True,
     )

@@ -1,7 +1,16 @@
 """Servers that speak the vendors' protocols, from a tape or a seeded generator."""
 
+from fastfeed.sim.alltick import AllTickSimulator
+from fastfeed.sim.alltick_knobs import AllTickFaults, AllTickKnobs
 from fastfeed.sim.faults import Faults
 from fastfeed.sim.opend import OpenDSimulator
 from fastfeed.sim.tape import Tape
 
-__all__ = ["Faults", "OpenDSimulator", "Tape"]
+__all__ = [
+    "AllTickFaults",
+    "AllTickKnobs",
+    "AllTickSimulator",
+    "Faults",
+    "OpenDSimulator",
+    "Tape",
+]

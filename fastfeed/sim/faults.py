@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fastfeed.protocols.opend_frames import HEADER, pack
@@ -20,17 +20,17 @@ from fastfeed.protocols.opend_messages import (
     QOT_UPDATE_TICKER,
     message_class,
 )
+from fastfeed.sim.options import Options, option
 
 __all__ = ["Cipher", "Faults", "FaultyWire", "Wire"]
 
 
 def _fault(bare: Any, help: str, off: Any = 0) -> Any:
-    """Describe a fault: what it is set to when only its name is given, and what it does."""
-    return field(default=off, metadata={"bare": bare, "help": help})
+    return option(off, help, bare=bare)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Faults:
+class Faults(Options):
     """What goes wrong, on purpose. Everything is off by default.
 
     Counts of pushes are per connection. Faults that would destroy a push send an extra packet
@@ -66,39 +66,6 @@ class Faults:
         number, _, _ = self.error_reply.partition(":")
         if self.error_reply and not (number.isascii() and number.isdigit()):
             raise ValueError(f"expected ID:TEXT for error_reply, got {self.error_reply!r}")
-
-    @classmethod
-    def parse(cls, texts: Iterable[str]) -> Faults:
-        """Return the faults of texts such as ``"split"`` and ``"bad_sha1=5"``.
-
-        Raises
-        ------
-        ValueError
-            There is no such fault, or it does not take this value.
-        """
-        faults = cls()
-        known = {f.name: f for f in fields(cls)}
-        for text in texts:
-            name, given, value = text.partition("=")
-            if name not in known:
-                raise ValueError(f"expected one of {', '.join(known)}, got {name!r}")
-            bare = known[name].metadata["bare"]
-            if given and isinstance(bare, bool):
-                raise ValueError(f"{name} takes no value, got {value!r}")
-            try:
-                parsed = type(bare)(value) if given else bare
-            except ValueError:
-                parsed = -1
-            if not isinstance(parsed, str) and not 0 <= parsed < float("inf"):
-                raise ValueError(f"expected a number for {name}, got {value!r}")
-            faults = replace(faults, **{name: parsed})
-        return faults
-
-    @classmethod
-    def describe(cls) -> Iterator[tuple[str, Any, str]]:
-        """Yield the name of each fault, its value when only the name is given, and what it does."""
-        for f in fields(cls):
-            yield f.name, f.metadata["bare"], f.metadata["help"]
 
 
 class Cipher(Protocol):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastfeed.sim.instruments import instrument
 from fastfeed.sim.tape import TICK
 
 __all__ = ["TickGenerator", "symbol_names"]
@@ -16,6 +17,11 @@ _KNOWN = (
     ("AAPL.US", 230.0), ("700.HK", 510.0), ("NVDA.US", 180.0), ("TSLA.US", 340.0),
     ("9988.HK", 150.0), ("SPY.US", 600.0), ("600519.SH", 1450.0), ("BTCUSDT.CC", 95000.0),
     ("7203.JP", 2800.0), ("D05.SG", 55.0),
+)  # fmt: skip
+_OTHERS_KNOWN = (
+    ("ETHUSDT.CC", 3400.0), ("SOLUSDT.CC", 190.0), ("EURUSD.FX", 1.085), ("GBPUSD.FX", 1.27),
+    ("USDJPY.FX", 155.0), ("GOLD.FX", 4100.0), ("Silver.FX", 52.0), ("USOIL.FX", 62.0),
+    ("US500.FX", 6700.0),
 )  # fmt: skip
 _BLOCK = 4096  # ticks made at once; part of what a seed means
 _STRATUM = 64  # ticks whose number in their share of time is exact; part of what a seed means
@@ -55,7 +61,7 @@ class TickGenerator:
         self.rate = rate
         self._random = np.random.default_rng(seed)
         self._run = min(run, _BLOCK)
-        known = dict(_KNOWN)
+        known = dict(_KNOWN + _OTHERS_KNOWN)
         n = len(self.symbols)
         start = np.exp(self._random.uniform(np.log(2), np.log(500), n))
         for i, symbol in enumerate(self.symbols):
@@ -64,6 +70,9 @@ class TickGenerator:
         self._log_price = self._middle.copy()
         crypto = np.array([symbol.endswith(".CC") for symbol in self.symbols])
         self._price_scale = np.where(start < 1, 1e4, 1e2)
+        for i, symbol in enumerate(self.symbols):
+            if symbol.endswith(".FX"):
+                self._price_scale[i] = round(1 / instrument(symbol).spread)
         self._volume_scale = np.where(crypto, 1e4, 1.0)
         self._volume_middle = np.where(crypto, -3.0, 4.6)
         weights = 1 / np.sqrt(np.arange(n) + 1.0)

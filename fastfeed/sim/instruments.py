@@ -116,6 +116,8 @@ def instrument(symbol: str) -> Instrument:
         strike = 500.0
         price = round(0.05 + 0.4 * chance(symbol), 3)
     spread = 0.001 if price < 0.25 else 0.01 if price < 10_000 else 1.0
+    if kind == "forex" and re.fullmatch("[A-Z]{6}", code):
+        spread = 0.001 if code.endswith("JPY") else 0.01 if code.startswith("XA") else 0.00001
     return Instrument(
         symbol=symbol,
         kind=kind,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, NamedTuple
@@ -108,11 +108,20 @@ class Market:
     span_s : (int, int)
         Of the times of the ticks, epoch seconds; may be longer.
     seed : int, default 0
+    clock_ns : callable, optional
+        Epoch nanoseconds, for ticks whose times are those of a clock.
     """
 
     def __init__(
-        self, symbols: Sequence[str], source: Source, span_s: tuple[int, int], *, seed: int = 0
+        self,
+        symbols: Sequence[str],
+        source: Source,
+        span_s: tuple[int, int],
+        *,
+        seed: int = 0,
+        clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
+        self._clock_ns = clock_ns
         self.symbols = tuple(symbols)
         self.position = 0
         """How many ticks have passed."""
@@ -166,7 +175,7 @@ class Market:
     def now_s(self) -> float:
         """Return the time of the market: of the clock, or of the tape."""
         if self._source.live:
-            return time.time()
+            return self._clock_ns() / 1e9
         if not self.position:
             return float(self._since_s)
         return int(self._source.rows(self.position - 1)["time_ns"][0]) / 1e9

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
-import numpy as np
 from google.protobuf.message import DecodeError
 
 from fastfeed._core.opend_cipher import OpendCipher
@@ -33,6 +32,7 @@ from fastfeed.protocols.opend_messages import (
 )
 from fastfeed.protocols.opend_rsa import RsaKey
 from fastfeed.sim import opend_records as records
+from fastfeed.sim.changes import Changes
 from fastfeed.sim.faults import FaultyWire, Wire
 from fastfeed.sim.instruments import Instrument
 from fastfeed.sim.opend_answers import USER_ID
@@ -53,7 +53,6 @@ _TYPES = range(1, 23)
 _CIPHERS: dict[int, Literal["aes-cbc", "ftaes-ecb"]] = {2: "aes-cbc", 0: "ftaes-ecb"}
 _ROWS = 1000  # most ticks in a reply
 _CACHED_ROWS = 10  # ticks in a first push
-_SYMBOLS_AT_ONCE = 64  # how many are pushed between two batches of ticks
 _SENDS = 1000  # most notices that wait for a client to take them
 _MAX_REQUEST_BYTES = 1 << 20
 _WRITE_BUFFER_BYTES = 1 << 18
@@ -81,10 +80,8 @@ class Client:
         self._details: set[str] = set()
         self._wanted = bytearray(len(gateway.market.symbols))
         self._player: Player | None = None
-        # Symbols with pushes other than ticks: their numbers, and how many ticks were pushed for.
-        self._derived: dict[str, list[int]] = {}
-        self._numbers = np.zeros(0, np.int64)
-        self._pushed_for = np.zeros(0, np.int64)
+        self._derived: dict[str, list[int]] = {}  # pushes other than ticks
+        self._changes = Changes(gateway.market.days)
         self._outage = 0  # the next one that this client has to live through
         self.behind = False
         self._cipher: OpendCipher | None = None
@@ -246,18 +243,10 @@ class Client:
 
     def _encode_derived(self) -> bytes:
         """Encode pushes for symbols that changed, of some of them when there are many."""
-        if not len(self._numbers):
-            return b""
-        counts = self._gateway.market.days["count"][self._numbers]
-        changed = np.flatnonzero(counts != self._pushed_for)
-        if len(changed) > _SYMBOLS_AT_ONCE:
-            self.behind = True
-            # The ones that waited longest.
-            order = np.argsort(self._pushed_for[changed] - counts[changed], kind="stable")
-            changed = changed[order[:_SYMBOLS_AT_ONCE]]
-        self._pushed_for[changed] = counts[changed]
+        changed, more = self._changes.take()
+        self.behind |= more
         out = []
-        for number in self._numbers[changed].tolist():
+        for number in changed:
             symbol = self._gateway.market.symbols[number]
             out += [self._push(symbol, kind) for kind in self._derived[symbol]]
         return b"".join(out)
@@ -328,12 +317,7 @@ class Client:
                     self._derived[symbol] = []
                     numbers.append(number)
                 self._derived[symbol].append(kind)
-        before = dict(zip(self._numbers.tolist(), self._pushed_for.tolist(), strict=True))
-        self._numbers = np.array(numbers, np.int64)
-        counts = gateway.market.days["count"][self._numbers].tolist()
-        self._pushed_for = np.array(
-            [before.get(n, count) for n, count in zip(numbers, counts, strict=True)], np.int64
-        )
+        self._changes.watch(numbers)
         if not self.subscribed:
             self._leave()
         elif self._player is None:

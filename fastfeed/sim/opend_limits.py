@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 
 from fastfeed.protocols.opend_messages import CALL_LIMITS
+from fastfeed.sim.limits import Window
 
 __all__ = ["HistoryQuota", "RateLimits", "Refused", "Subscription", "SubscriptionQuota"]
 
@@ -28,11 +28,11 @@ class RateLimits:
     """
 
     def __init__(self, window_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._window_s = window_s
-        self._clock = clock
-        self._times: dict[int, deque[float]] = {
-            proto: deque(maxlen=limit) for proto, limit in CALL_LIMITS.items()
-        }
+        self._windows = (
+            {proto: Window(limit, window_s, clock=clock) for proto, limit in CALL_LIMITS.items()}
+            if window_s
+            else {}
+        )
 
     def check(self, proto: int) -> None:
         """Count a request.
@@ -42,15 +42,11 @@ class RateLimits:
         Refused
             There were too many; this one does not count.
         """
-        times = self._times.get(proto)
-        if times is None or not self._window_s:
-            return
-        now = self._clock()
-        if len(times) == times.maxlen and now - times[0] <= self._window_s:
+        window = self._windows.get(proto)
+        if window is not None and not window.take():
             raise Refused(
-                f"requests are too frequent: at most {times.maxlen} of {proto} in {self._window_s:g} s"
+                f"requests are too frequent: at most {window.limit} of {proto} in {window.seconds:g} s"
             )
-        times.append(now)
 
 
 class SubscriptionQuota:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -77,7 +78,7 @@ class TapeSource:
         self._first_ns = int(self._times[0])
         span = int(self._times[-1]) - self._first_ns
         # A repetition follows after the mean distance of two trades.
-        self._period_ns = span + (span // len(tape) or 1_000_000_000)
+        self.period_ns = span + (span // len(tape) or 1_000_000_000)
         self.due = 0
         self.oldest = 0
         self.paced = speed != "max"
@@ -92,7 +93,7 @@ class TapeSource:
             self.due = sys.maxsize if self.end is None else self.end
             return self.due
         elapsed = int((time.monotonic_ns() - self._started_ns) * self._speed)
-        again, rest = divmod(elapsed, self._period_ns)
+        again, rest = divmod(elapsed, self.period_ns)
         position = int(self._times.searchsorted(self._first_ns + rest, "right"))
         self.due = again * len(self.store) + position
         if self.end is not None and self.due > self.end:
@@ -120,8 +121,11 @@ class GeneratorSource:
 
     CAPACITY = 1 << 20  # 32 MiB
 
-    def __init__(self, generator: TickGenerator) -> None:
+    def __init__(
+        self, generator: TickGenerator, *, clock_ns: Callable[[], int] = time.time_ns
+    ) -> None:
         self._generator = generator
+        self._clock_ns = clock_ns
         self.store = np.zeros(self.CAPACITY, TICK)
         self._started_ns = 0
         self._wall_ns = 0
@@ -133,7 +137,7 @@ class GeneratorSource:
 
     def start(self) -> None:
         self._started_ns = time.monotonic_ns()
-        self._wall_ns = time.time_ns()
+        self._wall_ns = self._clock_ns()
 
     def advance(self, limit: int) -> int:
         elapsed = time.monotonic_ns() - self._started_ns

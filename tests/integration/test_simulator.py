@@ -808,5 +808,5 @@ def test_the_command_names_a_port_in_use():
 
 def test_help_names_every_fault():
     done = subprocess.run(command("--help"), capture_output=True, text=True, timeout=10, check=True)
-    for name, _, _ in Faults.describe():
+    for name, _ in Faults.describe():
         assert re.search(rf"^  {name}\b", done.stdout, re.MULTILINE), name

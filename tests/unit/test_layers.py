@@ -130,7 +130,7 @@ assert not logging.root.handlers
 print("good")
 """
 OPTIONAL = {
-    *("rich", "pandas", "polars", "pyarrow", "futu", "moomoo", "longport", "longbridge"),
+    *("aiohttp", "rich", "pandas", "polars", "pyarrow", "futu", "moomoo", "longport", "longbridge"),
     *("cryptography", "nats", "prometheus_client", "matplotlib", "picows", "websockets"),
     *("pytest", "hypothesis", "grpc_tools"),
 }

@@ -1,0 +1,128 @@
+"""AllTick's codes: what they are, where they trade, how their numbers are written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from fastfeed.sim.instruments import instrument
+
+__all__ = [
+    "CRYPTO_NAMES",
+    "STOCK_NAMES",
+    "Code",
+    "Formats",
+    "MarketName",
+    "code",
+    "formats",
+    "names",
+    "plain",
+]
+
+MarketName = Literal["stock", "crypto"]
+
+_LEVELS = {"HK": 10, "SH": 5, "SZ": 5, "US": 1, "CC": 5, "FX": 1}  # most of a side
+_STOCK = re.compile(r"[!-~]{1,12}\.(HK|US|SH|SZ)")
+_GENERAL = re.compile(r"[!-~]{1,16}")
+_CURRENCIES = "AUD|CAD|CHF|CNH|EUR|GBP|HKD|JPY|MXN|NOK|NZD|SEK|SGD|TRY|USD|ZAR|XAU|XAG"
+_PAIR = re.compile(f"(?:{_CURRENCIES}){{2}}")
+_WORDS = frozenset((
+    "GOLD", "Silver", "Palladium", "Platinum", "COPPER", "Aluminum", "Nickel", "Lead", "Zinc",
+    "USOIL", "UKOIL", "NGAS", "US500", "US30", "NAS100", "GER30", "UK100", "JPN225", "HK50",
+    "CHA50", "AUS200", "FRA40", "EUSTX50", "ESP35", "ND25", "SMI", "TWRIC", "SG20",
+))  # fmt: skip
+
+STOCK_NAMES = (
+    "AAPL.US", "700.HK", "NVDA.US", "TSLA.US", "9988.HK", "SPY.US", "600519.SH", "000651.SZ",
+    "BRK.A.US", "1288.HK",
+)  # fmt: skip
+CRYPTO_NAMES = (
+    "BTCUSDT", "ETHUSDT", "EURUSD", "GOLD", "USDJPY", "SOLUSDT", "USOIL", "GBPUSD", "Silver",
+    "US500",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A code of AllTick."""
+
+    code: str
+    symbol: str
+    """Of the market behind it."""
+    levels: int
+    """Most levels of a side of its book."""
+
+    @property
+    def region(self) -> str:
+        return self.symbol.rpartition(".")[2]
+
+
+def code(text: str, market: MarketName) -> Code:
+    """Return what a code names on one of the vendor's two sides.
+
+    Raises
+    ------
+    ValueError
+        It belongs to the other side, or is not written as the vendor writes it.
+    """
+    if market == "stock":
+        found = _STOCK.fullmatch(text)
+        if not found or (found[1] == "HK" and text.startswith("0")) or len(text) > 16:
+            raise ValueError(f"expected a code such as 700.HK or AAPL.US, got {text!r}")
+        return Code(text, text, _LEVELS[found[1]])
+    text = text.removesuffix(".CC")
+    if not _GENERAL.fullmatch(text) or "." in text:
+        raise ValueError(f"expected a code such as BTCUSDT or EURUSD, got {text!r}")
+    region = "FX" if text in _WORDS or _PAIR.fullmatch(text) else "CC"
+    return Code(text, f"{text}.{region}", _LEVELS[region])
+
+
+def names(count: int, market: MarketName) -> tuple[str, ...]:
+    """Return `count` codes: a few well-known ones, then synthetic ones."""
+    known, synthetic = (
+        (STOCK_NAMES, "SIM{:05}.US") if market == "stock" else (CRYPTO_NAMES, "SIM{:05}USDT")
+    )
+    return known[:count] + tuple(synthetic.format(i) for i in range(count - len(known)))
+
+
+# How numbers are written. Every text of a price is exact: it reads back as the number it was.
+
+
+@dataclass(frozen=True, slots=True)
+class Formats:
+    """How the numbers of a code are written."""
+
+    price: Callable[[float], str]
+    volume: Callable[[float], str]
+    turnover: Callable[[float], str]
+
+
+def plain(number: float) -> str:
+    """Return the shortest exact text of a number, without an exponent."""
+    text = repr(number)
+    if "e" in text:
+        text = format(Decimal(text), "f")
+    return text.removesuffix(".0")
+
+
+def _fixed(digits: int) -> Callable[[float], str]:
+    """Return a function that writes numbers with so many digits, where that is exact."""
+
+    def write(number: float) -> str:
+        text = f"{number:.{digits}f}"
+        return text if float(text) == number else plain(number)
+
+    return write
+
+
+def formats(found: Code) -> Formats:
+    """Return how the numbers of a code are written."""
+    if found.region == "CC":
+        return Formats(plain, plain, lambda number: plain(round(number, 8)))
+    if found.region == "FX":
+        digits = len(plain(instrument(found.symbol).spread).partition(".")[2])
+        return Formats(_fixed(digits), _fixed(2), "{:.2f}".format)
+    return Formats(_fixed(6), plain, "{:.6f}".format)
