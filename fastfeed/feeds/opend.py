@@ -26,7 +26,7 @@ from fastfeed.feeds.opend_session import (
     OpendSession,
     refused_push,
 )
-from fastfeed.feeds.session import Link
+from fastfeed.feeds.session import Link, State
 from fastfeed.feeds.transport import Connection, open_connection
 from fastfeed.hub import Hub
 from fastfeed.protocols.opend_codes import (
