@@ -260,13 +260,13 @@ class AllTick(AlltickPulls):
         """Wait until the plan allows another connection."""
         while True:
             now = asyncio.get_running_loop().time()
-            at = max(self._pacer.free_at(), self._attempted_at + self.plan.reconnect_s)
+            at = max(self._pacer.free_at(), self._attempted_at + self.plan.reconnect_gap_s)
             if at <= now:
                 return
             await asyncio.sleep(at - now)
 
     def _pause_s(self, error: FastfeedError | None) -> float:
-        least = self.plan.reconnect_s
+        least = self.plan.reconnect_gap_s
         if isinstance(error, AuthError):
             least = _REFUSED_TOKEN_S
         elif isinstance(error, RateLimitError):
@@ -360,9 +360,7 @@ class AllTick(AlltickPulls):
             parts, crowded = await self._place(symbols, kinds)
             mine = parts.pop(self, [])
             for symbol in mine:
-                self._machine.expect(
-                    symbol, sided=self.market == "stock" or symbol.endswith("USDT")
-                )
+                self._machine.expect(symbol, sided=self._has_sides(symbol))
             asked = [self._subscribe_here(mine, kind) for kind in kinds if mine]
             asked += [line.subscribe(some, *kinds) for line, some in parts.items()]
         outcomes = await asyncio.gather(*asked, return_exceptions=True)

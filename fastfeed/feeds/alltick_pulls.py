@@ -38,7 +38,6 @@ __all__ = ["AlltickPulls"]
 
 _MARGIN_S = 0.1  # of the windows of rate limits: requests do not all travel as fast
 _MOST_BYTES = 16 << 20  # of a reply
-_BATCH = 50  # codes in a request: the address has to hold them
 _MOST_BARS = 500
 _MOST_BARS_OF_MANY = 2
 _REFUSED_TOKEN = (401, 403)
@@ -97,19 +96,14 @@ class AlltickPulls(Feed):
         ssl_context: ssl.SSLContext | None,
     ) -> None:
         """Set up what the pulls need; `base` is the address that the methods' names follow."""
-        calls, window_s = plan.calls
+        calls = dict.fromkeys(("trade-tick", "depth-tick", "kline"), plan.request)
         self._limits = {
-            method: RateLimit(calls, window_s + _MARGIN_S, name=f"AllTick's {method}")
-            for method in ("trade-tick", "depth-tick", "kline")
+            method: RateLimit(number, window_s + _MARGIN_S, name=f"AllTick's {method}")
+            for method, (number, window_s) in (calls | {"batch-kline": plan.batch}).items()
         }
-        self._limits["batch-kline"] = RateLimit(
-            1, plan.batch_s + _MARGIN_S, name="AllTick's batch-kline"
-        )
-        self._all_calls = RateLimit(
-            plan.calls_a_minute, 60.0 + _MARGIN_S, name="AllTick's requests"
-        )
-        self._codes_a_call = min(_BATCH, plan.codes)
-        self._codes_a_batch = plan.batch
+        self._all_calls = RateLimit(plan.per_minute, 60.0 + _MARGIN_S, name="AllTick's requests")
+        self._codes_a_call = plan.http_codes
+        self._codes_a_batch = plan.groups
         self._http_base = base
         self._http_token = token
         self._http_timeout_s = timeout_s
@@ -117,6 +111,11 @@ class AlltickPulls(Feed):
         self._opener = urllib.request.build_opener(
             urllib.request.HTTPSHandler(context=ssl_context), _NoRedirects()
         )
+
+    def _has_sides(self, symbol: str) -> bool:
+        """Return whether a symbol's ticks say who was the aggressor: those of forex, metals and energy always
+        have the same value."""
+        return self.market == "stock" or symbol.endswith("USDT")
 
     async def get_ticks(self, symbols: str | Iterable[str], n: int = 1) -> NDArray[np.void]:
         """Return the latest trade of each symbol, in their order (``trade-tick``).
@@ -278,7 +277,10 @@ class AlltickPulls(Feed):
         place = {self.symbols.intern(name): i for i, name in enumerate(names)}
         places = np.array([place.get(i, -1) for i in rows["symbol"].tolist()], np.intp)
         order = np.argsort(places, kind="stable")
-        return rows[order[places[order] >= 0]]
+        rows = rows[order[places[order] >= 0]]
+        if stream == "ticks":
+            rows["side"][[not self._has_sides(self.symbols[i]) for i in rows["symbol"]]] = 0
+        return rows
 
     async def _call(
         self, method: str, data: dict[str, Any], *, post: bool = False

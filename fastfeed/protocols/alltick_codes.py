@@ -5,6 +5,7 @@ Its codes are the symbols: ``700.HK``, ``AAPL.US``, ``BTCUSDT``, ``GOLD``, ``Sil
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 __all__ = [
@@ -78,23 +79,41 @@ MARKETS = {
 }
 
 
-class Plan(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Plan:
     """What a token may do."""
 
     connections: int
-    codes: int  # in a subscription of one kind on one connection
-    reconnect_s: float  # least time between two attempts to connect
-    calls: tuple[int, float]  # HTTP: of each method, in so many seconds
-    batch_s: float  # between two calls of batch-kline
-    calls_a_minute: int  # of all methods together
-    batch: int  # codes in a call of batch-kline
+    """Over WebSocket, at once."""
+    codes: int
+    """In a subscription; each kind by itself."""
+    reconnect_gap_s: float
+    """Least time between two attempts to connect."""
+    request: tuple[int, float]
+    """So many in so many seconds, for each method over HTTP."""
+    batch: tuple[int, float]
+    """The same for bars of many codes."""
+    per_minute: int
+    """Requests over HTTP, of all methods."""
+    per_day: int
+    groups: int
+    """Codes and kinds of bars in a batch."""
+    http_codes: int = 50
+    """Codes in one request over HTTP."""
+    only: frozenset[str] | None = None
+    """Codes that may be asked for, None: all."""
 
+
+_DEMONSTRATION = frozenset((
+    "USDJPY", "GOLD", "USOIL", "HSI.HK", "BTCUSDT", ".DJI.US", "TSLA.US", "700.HK", "000001.SH",
+    "399001.SZ",
+))  # fmt: skip
 
 PLANS = {
-    "free": Plan(1, 5, 10.0, (1, 10.0), 10.0, 10, 5),
-    "basic": Plan(1, 100, 3.0, (1, 1.0), 3.0, 60, 100),
-    "premium": Plan(3, 200, 3.0, (10, 1.0), 2.0, 600, 200),
-    "professional": Plan(10, 3000, 3.0, (20, 1.0), 1.0, 1200, 500),
+    "free": Plan(1, 5, 10.0, (1, 10.0), (1, 10.0), 10, 1_000, 5, http_codes=5, only=_DEMONSTRATION),
+    "basic": Plan(1, 100, 3.0, (1, 1.0), (1, 3.0), 60, 86_400, 100),
+    "premium": Plan(3, 200, 3.0, (10, 1.0), (1, 2.0), 600, 864_000, 200),
+    "professional": Plan(10, 3000, 3.0, (20, 1.0), (1, 1.0), 1_200, 1_728_000, 500),
 }
 
 

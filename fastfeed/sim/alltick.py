@@ -13,11 +13,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastfeed.errors import ConfigError
+from fastfeed.protocols.alltick_codes import PLANS, Plan
 from fastfeed.sim import alltick_codes
 from fastfeed.sim.alltick_client import Client
 from fastfeed.sim.alltick_codes import Code, MarketName
 from fastfeed.sim.alltick_http import Endpoints
-from fastfeed.sim.alltick_knobs import PLANS, AllTickFaults, AllTickKnobs, Plan
+from fastfeed.sim.alltick_knobs import AllTickFaults, AllTickKnobs
 from fastfeed.sim.alltick_replies import Refused
 from fastfeed.sim.alltick_texts import Integers, Sequences, Texts
 from fastfeed.sim.generator import TickGenerator

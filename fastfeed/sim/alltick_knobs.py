@@ -1,4 +1,4 @@
-"""What AllTick's documents leave open, what may go wrong, and what its plans allow."""
+"""What AllTick's documents leave open, and what may go wrong."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from fastfeed.sim.options import Options, option
 
-__all__ = ["PLANS", "AllTickFaults", "AllTickKnobs", "Plan"]
+__all__ = ["AllTickFaults", "AllTickKnobs"]
 
 _GIVEN = ("present", "absent", "empty", "zero")
 
@@ -136,36 +136,3 @@ class AllTickFaults(Options):
             part.isascii() and part.isdigit() for part in self.error_reply.split(":", 1)
         ):
             raise ValueError(f"expected CMD_ID:RET for error_reply, got {self.error_reply!r}")
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a token may do."""
-
-    connections: int
-    codes: int
-    """In a subscription; each kind by itself."""
-    reconnect_gap_s: float
-    request: tuple[int, float]
-    """So many in so many seconds, for each method over HTTP."""
-    batch: tuple[int, float]
-    per_minute: int
-    per_day: int
-    groups: int
-    """Codes and kinds of bars in a batch."""
-    http_codes: int = 50
-    only: frozenset[str] | None = None
-    """Codes that may be asked for, None: all."""
-
-
-_DEMONSTRATION = frozenset((
-    "USDJPY", "GOLD", "USOIL", "HSI.HK", "BTCUSDT", ".DJI.US", "TSLA.US", "700.HK", "000001.SH",
-    "399001.SZ",
-))  # fmt: skip
-
-PLANS = {
-    "free": Plan(1, 5, 10.0, (1, 10.0), (1, 10.0), 10, 1_000, 5, http_codes=5, only=_DEMONSTRATION),
-    "basic": Plan(1, 100, 3.0, (1, 1.0), (1, 3.0), 60, 86_400, 100),
-    "premium": Plan(3, 200, 3.0, (10, 1.0), (1, 2.0), 600, 864_000, 200),
-    "professional": Plan(10, 3000, 3.0, (20, 1.0), (1, 1.0), 1_200, 1_728_000, 500),
-}
