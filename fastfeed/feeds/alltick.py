@@ -540,12 +540,12 @@ class AllTick(AlltickPulls):
     def stats(self) -> dict[str, Any]:
         """Return counters since the feed was made, of all its connections together.
 
-        As `Feed.stats`, and `returned`: how often AllTick answered with each code. `bytes`; `messages`, and of
-        those `frames`: no pushes; `ticks`, `books`: rows; `duplicates`: ticks that came again after a reconnect;
-        `cut_levels`: levels of books that had no room; `unwanted`: pushes that nobody listens to;
-        `unknown_codes`: rows of symbols that were not subscribed; `unknown_numbers`, `non_json`: messages ignored;
-        `odd_sequences`, `odd_directions`, `unreadable_times`: rows kept without what could not be; `rejected`:
-        messages, by reason.
+        As `Feed.stats`, and `returned`: how often AllTick answered with each code, 0: codes that are not known.
+        `bytes`; `messages`, and of those `frames`: no pushes; `ticks`, `books`: rows; `duplicates`: ticks that came
+        again after a reconnect; `cut_levels`: levels of books that had no room; `unwanted`: pushes that nobody
+        listens to; `unknown_codes`: rows of symbols that were not subscribed; `unknown_numbers`, `non_json`:
+        messages ignored; `odd_sequences`, `odd_directions`, `unreadable_times`: rows kept without what could not
+        be; `rejected`: messages, by reason.
         """
         total = super().stats()
         for line in self._lines:

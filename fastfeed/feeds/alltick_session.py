@@ -24,7 +24,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -39,7 +39,7 @@ from fastfeed.errors import (
     RequestTimeout,
 )
 from fastfeed.feeds.session import State
-from fastfeed.protocols.alltick_codes import HEARTBEAT, reason
+from fastfeed.protocols.alltick_codes import HEARTBEAT, is_known, reason
 from fastfeed.protocols.websocket import Handshake, Opcode, close_payload, close_text
 
 __all__ = ["AlltickSession", "Pacer", "Times"]
@@ -127,7 +127,7 @@ class Pacer:
 
 
 class _Reply(msgspec.Struct):
-    ret: int
+    ret: Annotated[int, msgspec.Meta(ge=-(1 << 31), lt=1 << 31)]
     msg: str | None = ""
     cmd_id: int = 0
     seq_id: int = 0
@@ -175,7 +175,7 @@ class AlltickSession:
         self.state = State.NEW
         self.error: FastfeedError | None = None
         self.unmatched_replies = 0
-        self.returned: dict[int, int] = {}  # how often each return code came
+        self.returned: dict[int, int] = {}  # how often each return code came, 0: others
         self._handshake = Handshake(host, target)
         self._pacer = pacer
         self._connect_timeout_s = connect_timeout_s
@@ -243,7 +243,7 @@ class AlltickSession:
                 self._output.append(frame(Opcode.PONG, payload))
             elif opcode == Opcode.CLOSE:
                 self._output.append(frame(Opcode.CLOSE, payload[:2]))
-                text = self._handshake.redact(close_text(payload))
+                text = self._handshake.shown(close_text(payload))
                 self.close(ConnectError(f"AllTick closed the connection: {text}"))
             elif opcode != Opcode.PONG:
                 self._reply(payload)
@@ -380,7 +380,8 @@ class AlltickSession:
         except (msgspec.ValidationError, msgspec.DecodeError):
             self.unmatched_replies += 1
             return
-        self.returned[reply.ret] = self.returned.get(reply.ret, 0) + 1
+        number = reply.ret if is_known(reply.ret) else 0
+        self.returned[number] = self.returned.get(number, 0) + 1
         if reply.cmd_id == HEARTBEAT + 1:
             self._unanswered = 0
             if reply.ret == 200:
@@ -403,7 +404,7 @@ class AlltickSession:
         pending[1].done(error)
 
     def _refusal(self, reply: _Reply) -> RequestError:
-        text = self._handshake.redact(reply.msg or "")  # it may repeat the token
+        text = self._handshake.shown(reply.msg or "")  # it may repeat the token
         return RequestError(
             f"AllTick refused: {reason(reply.ret)} (code {reply.ret}: {text})",
             code=reply.ret,

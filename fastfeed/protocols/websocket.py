@@ -261,6 +261,11 @@ class Handshake:
         """Return a text of the server's without what the request held and without what looks like a token."""
         return redact(text, self._secrets)
 
+    def shown(self, text: str) -> str:
+        """Return a text of the server's as errors show it: masked, in one line, not too long."""
+        text = _printable(self.redact(text))
+        return text if len(text) <= _TEXT_CHARS else text[:_TEXT_CHARS] + "..."
+
     def _parse(self, head: bytes) -> Message:
         first, *lines = head.decode("latin-1").split("\r\n")
         found = _STATUS_LINE.fullmatch(first)
@@ -305,14 +310,10 @@ class Handshake:
             self.protocol = protocols[0]
 
     def _got(self, values: list[str]) -> str:
-        return f"got {self._shown(', '.join(values))!r}" if values else "it is missing"
-
-    def _shown(self, text: str) -> str:
-        text = _printable(self.redact(text))
-        return text if len(text) <= _TEXT_CHARS else text[:_TEXT_CHARS] + "..."
+        return f"got {self.shown(', '.join(values))!r}" if values else "it is missing"
 
     def _refusal(self, head: Message) -> FastfeedError:
-        text = self._shown(_body(head, bytes(self._buffer)).decode(errors="replace"))
+        text = self.shown(_body(head, bytes(self._buffer)).decode(errors="replace"))
         message = f"{self._host} refused the WebSocket handshake with HTTP status {self._status}"
         message += f": {text}" if text else ""
         if self._status in {401, 403}:
