@@ -109,6 +109,8 @@ class Hub(Streams):
         self.symbols = SymbolTable(max_symbols)
         self.broker_names = SymbolTable(_MOST_BROKERS)
         self._streams: dict[str, Stream] = {}
+        self._has_ended = False
+        self._error: Exception | None = None
 
     def stream(self, name: str) -> Stream:
         """Return a stream by its name; it is made when it is first asked for."""
@@ -118,6 +120,8 @@ class Hub(Streams):
             rows = self.capacity * _ROW_BYTES // dtype.itemsize
             capacity = max(_FEWEST_ROWS, 1 << max(rows, 1).bit_length() - 1)
             stream = self._streams[name] = Stream(name, capacity, self.symbols, self.book_depth)
+            if self._has_ended:
+                stream.end(self._error)
         return stream
 
     @property
@@ -131,5 +135,6 @@ class Hub(Streams):
 
     def end(self, error: Exception | None = None) -> None:
         """End the streams: loops over them finish once they have read what is there."""
+        self._has_ended, self._error = True, error
         for stream in self._streams.values():
             stream.end(error)

@@ -89,6 +89,7 @@ def test_ending_a_hub_ends_its_streams():
     assert not hub.bars.ended
     hub.end()
     assert hub.bars.ended
+    assert hub.ticks.ended  # asked for only now
 
 
 def test_a_stream_of_its_own():
