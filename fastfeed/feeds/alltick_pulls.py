@@ -46,6 +46,7 @@ _MOST_BARS_OF_MANY = 2
 _REFUSED_TOKEN = (401, 403)
 _TOO_FAST = (429, 605, 606)
 _HTTP_OK = 200
+_UNREADABLE = (msgspec.DecodeError, RecursionError)  # of bytes that should be JSON
 _DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,3})?")
 _TIME = re.compile(r"[0-9]{1,14}")
 _FIRST_MILLISECOND = 10**11  # larger times are no seconds
@@ -310,7 +311,7 @@ class AlltickPulls(Feed):
         recv_ns = time.time_ns()
         try:
             verdict = msgspec.json.decode(body, type=_Verdict)
-        except (msgspec.DecodeError, msgspec.ValidationError):
+        except _UNREADABLE:
             verdict = _Verdict(status, body[:100].decode(errors="replace"))
         ret = status if status != _HTTP_OK else verdict.ret
         if ret == _HTTP_OK and verdict.ret == _HTTP_OK:
@@ -395,7 +396,7 @@ def _bars_of(symbol: str, interval: str, n: int) -> dict[str, Any]:
 def _read(body: bytes, kind: type[Any]) -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except _UNREADABLE as error:
         raise RemoteProtocolError(
             f"AllTick's reply cannot be read: {error}", source="alltick", data=body[:16]
         ) from None
