@@ -283,7 +283,12 @@ class AlltickPulls(Feed):
                 ) from None
             return np.frombuffer(found, row)
 
-        rows = _joined(await asyncio.gather(*map(one, parts)), row)
+        tasks = [asyncio.create_task(one(part)) for part in parts]
+        try:
+            rows = _joined(await asyncio.gather(*tasks), row)
+        finally:
+            for task in tasks:  # those that are left when one has failed
+                task.cancel()
         place = {self.symbols.intern(name): i for i, name in enumerate(names)}
         places = np.array([place.get(i, -1) for i in rows["symbol"].tolist()], np.intp)
         order = np.argsort(places, kind="stable")
@@ -345,11 +350,14 @@ class AlltickPulls(Feed):
             else http.client.HTTPConnection(host, port, timeout=self._http_timeout_s)
         )
         sockets: list[socket.socket] = []  # the reply takes it from the connection
+        is_over = False
 
         def exchange() -> tuple[int, bytes]:
             with contextlib.closing(connection):
                 connection.connect()
                 sockets.append(connection.sock)
+                if is_over:
+                    raise ConnectionAbortedError
                 headers = {} if message is None else {"Content-Type": "application/json"}
                 connection.request("GET" if message is None else "POST", target, message, headers)
                 with connection.getresponse() as reply:
@@ -366,6 +374,7 @@ class AlltickPulls(Feed):
             text = redact(getattr(error, "strerror", None) or str(error), self._http_secrets)
             raise ConnectError(f"cannot ask AllTick for {method}: {text}") from None
         finally:
+            is_over = True
             for sock in sockets:  # so that the thread ends in any case
                 with contextlib.suppress(OSError):
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
