@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import dataclasses
 import functools
 import os
@@ -170,7 +171,6 @@ class AllTick(AlltickPulls):
         self.plan = PLANS[plan]
         self._token = token
         self._connect_timeout_s = connect_timeout_s
-        self._ssl_context = ssl_context
         self._machine = AlltickMachine(
             self.hub.symbols,
             limit_bytes=limit_bytes,
@@ -179,6 +179,7 @@ class AllTick(AlltickPulls):
         )
         self._pacers: list[Pacer] = []  # of all connections of the token
         self._pacer = Pacer(self._pacers, self._times)
+        self._turns = asyncio.Lock()  # of the same: whoever waits longest is next
         self._is_line = False  # one of another feed's further connections
         self._link: Link[AlltickSession] | None = None
         self._unmatched_replies = 0
@@ -210,8 +211,6 @@ class AllTick(AlltickPulls):
     async def _connect(self) -> asyncio.Future[Exception | None]:
         loop = asyncio.get_running_loop()
         await self._turn_to_connect()
-        self._attempted_at = loop.time()
-        self._pacer.begin(loop.time())
         address = self._address
         session = AlltickSession(
             address.host_header,
@@ -237,7 +236,7 @@ class AllTick(AlltickPulls):
             address.port,
             self._connect_timeout_s,
             lambda: Connection(self._machine, on_messages, on_lost),
-            tls=(self._ssl_context or ssl.create_default_context()) if address.tls else None,
+            tls=self._tls if address.tls else None,
         )
         if session.error is not None:  # lost as soon as it stood
             raise session.error
@@ -258,15 +257,20 @@ class AllTick(AlltickPulls):
 
     async def _turn_to_connect(self) -> None:
         """Wait until the plan allows another connection."""
-        while True:
-            now = asyncio.get_running_loop().time()
-            at = max(self._pacer.free_at(), self._attempted_at + self.plan.reconnect_gap_s)
-            if at <= now:
-                return
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(at - now):
-                    await self._up.wait()  # that is when it is closed
-            self._check_not_closed()
+        loop = asyncio.get_running_loop()
+
+        async def wait_until(at: Callable[[], float]) -> None:
+            while (left_s := at() - loop.time()) > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(left_s):
+                        await self._up.wait()  # that is when it is closed
+                self._check_not_closed()
+
+        await wait_until(lambda: self._attempted_at + self.plan.reconnect_gap_s)
+        async with self._turns:
+            await wait_until(self._pacer.free_at)
+            self._attempted_at = loop.time()
+            self._pacer.begin(loop.time())
 
     def _pause_s(self, failure: FastfeedError | None) -> float:
         least = self.plan.reconnect_gap_s
@@ -361,12 +365,23 @@ class AllTick(AlltickPulls):
     async def _turn_to_ask(self, link: Link[AlltickSession], pause_s: float) -> None:
         """Wait until a request may be sent, or the connection has ended."""
         loop = asyncio.get_running_loop()
+
+        async def wait_until(at: Callable[[], float]) -> None:
+            while (left_s := at() - loop.time()) > 0:
+                await asyncio.wait([link.lost], timeout=left_s)
+                if link.lost.done():
+                    raise link.session.error or ConnectError(f"{self.url} is not connected")
+
         at = loop.time() + pause_s
-        await asyncio.sleep(0)
-        while (left_s := max(at, self._pacer.free_at()) - loop.time()) > 0:
-            await asyncio.wait([link.lost], timeout=left_s)
-            if link.lost.done():
-                raise link.session.error or ConnectError(f"{self.url} is not connected")
+        await wait_until(lambda: at)
+        async with self._turns:
+            await asyncio.sleep(0)
+            is_free = False
+            while not is_free:
+                await wait_until(self._pacer.free_at)
+                link.session.poll(loop.time(), self._machine.messages)  # a heartbeat goes first
+                link.carry_out()
+                is_free = self._pacer.free_at() <= loop.time()
 
     # subscriptions
 
@@ -465,10 +480,11 @@ class AllTick(AlltickPulls):
         return not self._is_line and len(self._lines) + 1 < self.plan.connections
 
     async def _another_line(self) -> AllTick:
-        line = type(self)(**self._options)
+        line = type(self)(**self._options, backoff=copy.copy(self._backoff))
         line._is_line = True
         line._pacers = self._pacers
         line._pacer = Pacer(self._pacers, self._times)
+        line._turns = self._turns
         line.on_event(self._events)
         self._lines.append(line)
         try:

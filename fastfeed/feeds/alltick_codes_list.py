@@ -123,6 +123,8 @@ class CodeList:
             self._wanted = dict(self._granted)
         try:
             if self._confirmed != good:
+                if self._confirmed is None:
+                    await self._turn(0.0)
                 await self._ask(good)
         except FastfeedError as error:
             if isinstance(error, RequestError):
@@ -147,7 +149,9 @@ class CodeList:
             if error.code not in _BAD_CODES:
                 raise
             half = len(new) // 2
+            await self._turn(0.0)
             good = await self._grown(good, new[:half], refused)
+            await self._turn(0.0)
             return await self._grown(good, new[half:], refused)
         return good + new
 

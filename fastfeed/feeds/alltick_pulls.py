@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import http.client
 import math
 import re
@@ -119,8 +120,12 @@ class AlltickPulls(Feed):
         self._http_query = f"token={quote(token, safe='')}"
         self._http_secrets = secrets_of(f"/?{self._http_query}")
         self._http_timeout_s = timeout_s
-        self._http_tls = ssl_context
+        self._ssl_context = ssl_context
         self._rate_limit_wait_s = rate_limit_wait_s
+
+    @functools.cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return self._ssl_context or ssl.create_default_context()  # which reads files
 
     def _has_sides(self, symbol: str) -> bool:
         """Return whether a symbol's ticks say who was the aggressor: those of forex, metals and energy always
@@ -343,9 +348,7 @@ class AlltickPulls(Feed):
         """Send a GET, or a POST with a message; return the status and the body."""
         host, port = self._http_base.hostname or "", self._http_base.port
         connection = (
-            http.client.HTTPSConnection(
-                host, port, timeout=self._http_timeout_s, context=self._http_tls
-            )
+            http.client.HTTPSConnection(host, port, timeout=self._http_timeout_s, context=self._tls)
             if self._http_base.scheme == "https"
             else http.client.HTTPConnection(host, port, timeout=self._http_timeout_s)
         )
