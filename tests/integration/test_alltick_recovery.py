@@ -495,6 +495,35 @@ def test_further_connections_come_back(run, reports):
     run(main())
 
 
+def test_a_busy_connection_lets_the_others_have_their_turn(run, reports):
+    """Its own requests may follow each other sooner than those of different connections."""
+
+    async def main():
+        listen(reports)
+        times = {"own_gap": 0.01, "others_gap": 0.05}
+        async with Server() as server:
+            async with quick_feed(server.url, plan="premium", times=times) as feed:
+                watcher = Watcher(feed)
+                names = [f"C{i}" for i in range(250)]
+                await feed.subscribe(names, "ticks")
+
+                async def be_busy():
+                    while True:
+                        await feed.unsubscribe("C0")
+                        await feed.subscribe("C0", "ticks")
+
+                busy = asyncio.create_task(be_busy())
+                await asyncio.sleep(0.1)
+                server.peers[1].writer.transport.abort()
+                await watcher.until_events("resubscribed", 1)
+                assert server.peers[2].codes() == names[200:]
+                assert not busy.done()
+                busy.cancel()
+                await asyncio.gather(busy, return_exceptions=True)
+
+    run(main())
+
+
 def test_symbols_can_be_given_up_and_moved(run, reports):
     async def main():
         listen(reports)
