@@ -408,7 +408,10 @@ class AllTick(AlltickPulls):
                         self._subscribe_here(some, kind)
                         if line is self
                         else line.subscribe(some, kind)
-                        for (line, kind), some in parts.items()
+                        # Requests of one connection may follow each other sooner.
+                        for line in (self, *self._lines)
+                        for kind in kinds
+                        if (some := parts.get((line, kind)))
                     ),
                     return_exceptions=True,
                 )
