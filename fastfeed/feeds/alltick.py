@@ -314,6 +314,8 @@ class AllTick(AlltickPulls):
 
     def _poll(self, link: Link[AlltickSession]) -> None:
         loop = asyncio.get_running_loop()
+        if link.poll_timer is not None:
+            link.poll_timer.cancel()
         link.session.poll(loop.time(), self._machine.messages)
         link.carry_out()
         delay = min(max(link.session.due(loop.time()), 0.001), _MAX_POLL_S)
@@ -359,7 +361,7 @@ class AllTick(AlltickPulls):
                 granted.set_result(None)
 
         link.session.request(number, data, loop.time(), done, pushes if is_first else None)
-        link.carry_out()
+        self._poll(link)  # what is due next has changed
         await granted
 
     async def _turn_to_ask(self, link: Link[AlltickSession], pause_s: float) -> None:
