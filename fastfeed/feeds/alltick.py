@@ -33,6 +33,7 @@ from fastfeed.feeds.session import Link
 from fastfeed.feeds.transport import Connection, open_connection
 from fastfeed.hub import Hub
 from fastfeed.protocols.alltick_codes import KINDS, MARKETS, PLANS, Plan, code
+from fastfeed.protocols.websocket import Handshake
 from fastfeed.schema import BOOK_DEPTH
 
 __all__ = ["AllTick"]
@@ -78,7 +79,12 @@ class _Address:
         base = path if path.endswith(_WS_SUFFIX) else usual
         scheme = "https" if tls else "http"
         http = f"{scheme}://{parts.netloc}{base.removesuffix(_WS_SUFFIX)}{_HTTP_SUFFIX}/"
-        return cls(tls, host, port or (443 if tls else 80), path, http)
+        address = cls(tls, host, port or (443 if tls else 80), path, http)
+        try:
+            Handshake(address.host_header, address.path)
+        except ValueError as error:
+            raise ConfigError(f"{error}, in url") from None
+        return address
 
 
 class AllTick(AlltickPulls):
@@ -146,7 +152,10 @@ class AllTick(AlltickPulls):
             if value not in known:
                 raise ValueError(f"expected a {name} ({', '.join(known)}), got {value!r}")
         if token is None:
-            token = os.environ.get("ALLTICK_TOKEN")
+            token = os.environ.get("ALLTICK_TOKEN", "")
+        if not isinstance(token, str):
+            raise TypeError(f"expected a token as str, got {type(token).__name__}")
+        token = token.strip()  # of a file's last line, for example
         if not token:
             raise ConfigError("expected a token: give token=, or ALLTICK_TOKEN in the environment")
         check_options(
