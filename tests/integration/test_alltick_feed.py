@@ -303,6 +303,18 @@ def test_constructing(monkeypatch):
         with pytest.raises(ff.ConfigError) as refused:
             ff.connect(url)
         assert TOKEN not in str(refused.value), url
+    for url in ("http://h/", "ws://", "ws://h:99999/", "ws://h h/", "ws://h/a b", "ws://h/é", 5):
+        with pytest.raises(ff.ConfigError):
+            ff.AllTick(token=TOKEN, url=url)
+    with pytest.raises(TypeError) as wrong:
+        ff.AllTick(token=TOKEN.encode())
+    assert TOKEN not in str(wrong.value)
+    for options in ({"market": "forex"}, {"plan": "gold"}, {"request_timeout_s": -1}):
+        with pytest.raises(ValueError):
+            ff.AllTick(token=TOKEN, **options)
+    monkeypatch.setenv("ALLTICK_TOKEN", " \n")
+    with pytest.raises(ff.ConfigError, match="ALLTICK_TOKEN"):
+        ff.AllTick()
 
 
 # tokens
@@ -378,6 +390,16 @@ def test_a_token_is_percent_encoded_and_shown_nowhere(run, caplog):
     assert "not for ***" in everything
     assert token not in everything
     assert "a%20b" not in everything
+
+
+def test_a_token_with_blanks_around_it(run, monkeypatch):
+    monkeypatch.setenv("ALLTICK_TOKEN", f"{TOKEN}\n")
+
+    async def main():
+        async with Server() as server, quick_feed(server.url, token=None):
+            assert server.peer.target.endswith(f"?token={TOKEN}")
+
+    run(main())
 
 
 def test_a_token_refused_later_is_tried_again_after_a_long_pause(run):
