@@ -20,6 +20,8 @@ __all__ = ["Connection", "Machine", "open_connection"]
 
 _logger = logging.getLogger(__name__)
 
+_MOST_UNSENT_BYTES = 4 << 20
+
 #: What is not rows, as the vendor's machine gives it.
 F = TypeVar("F")
 F_co = TypeVar("F_co", covariant=True)
@@ -86,6 +88,9 @@ class Connection(asyncio.BufferedProtocol, Generic[F]):
         """Send; after the end, do nothing."""
         if self._transport is not None and data:
             self._transport.write(data)
+            unsent = self._transport.get_write_buffer_size()
+            if unsent > _MOST_UNSENT_BYTES:  # answers to pings, for example, could go on for ever
+                self.abort(ConnectError(f"the peer does not read: {unsent} bytes are unsent"))
 
     def abort(self, reason: Exception | None = None) -> None:
         """End the connection at once; unsent bytes are dropped."""
