@@ -16,6 +16,7 @@ from alltick_feeds import (
     Server,
     Watcher,
     book,
+    frame,
     quick_feed,
     tick,
 )
@@ -531,6 +532,31 @@ def test_a_server_that_stops_reading(run):
             with pytest.raises(ff.ConnectError, match="heartbeats"):
                 await feed.subscribe([f"C{i}" for i in range(100)], "ticks")
             await watcher.until_events("connected", 1)
+            await feed.subscribe("A", "ticks")
+
+    server = Server(on_connect=on_connect)
+    run(main())
+
+
+def test_a_server_that_asks_and_does_not_read(run, monkeypatch):
+    """Each ping wants a pong: what cannot be sent must not pile up for ever."""
+    monkeypatch.setattr("fastfeed.feeds.transport._MOST_UNSENT_BYTES", 1 << 16)
+
+    async def on_connect(peer):
+        await peer.shake_hands()
+        if len(server.peers) == 1:
+            peer.writer.transport.pause_reading()
+            pings = frame(b"x" * 125, 9) * 1000
+            while not peer.writer.transport.is_closing():
+                peer.writer.write(pings)
+                await peer.writer.drain()
+                await asyncio.sleep(0)
+
+    async def main():
+        async with server, quick_feed(server.url) as feed:
+            watcher = Watcher(feed)
+            await watcher.until_events("connected", 1)
+            assert "does not read" in watcher.of("disconnected")[0].text
             await feed.subscribe("A", "ticks")
 
     server = Server(on_connect=on_connect)
