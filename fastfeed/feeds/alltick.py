@@ -278,6 +278,7 @@ class AllTick(AlltickPulls):
         await wait_until(lambda: self._attempted_at + self.plan.reconnect_gap_s)
         async with self._turns:
             await wait_until(self._pacer.free_at)
+            self._check_not_closed()
             self._attempted_at = loop.time()
             self._pacer.begin(loop.time())
 
