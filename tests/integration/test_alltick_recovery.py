@@ -52,9 +52,7 @@ def test_a_lost_connection_comes_back_with_a_gap(run, reports):
             await until(lambda: len(watcher.ticks) == 2)
             server.peer.writer.transport.abort()
             await watcher.until_events("gap", 2)
-            assert [r["cmd_id"] for r in server.peer.requests] == [22004, 22004, 22002] or sorted(
-                server.peer.codes()
-            ) == ["A", "B"]
+            assert sorted(server.peer.codes()) == ["A", "B"]
             server.peer.send(tick("A", "1", 1))  # again
             server.peer.send(tick("A", "2", 2))
             server.peer.send(tick("B", "6", 2))
