@@ -15,7 +15,6 @@ import json
 import re
 import socket
 import ssl
-import struct
 import sys
 import time
 
@@ -75,9 +74,10 @@ def paced(peer: socket.socket) -> None:
     print("subscribed", flush=True)
     records = []
     while True:
-        at, length = struct.unpack("<qq", sys.stdin.buffer.read(16).ljust(16, b"\0"))
+        at = int.from_bytes(sys.stdin.buffer.read(8), "little")
         if not at:
             break
+        length = int.from_bytes(sys.stdin.buffer.read(8), "little")
         records.append((at, sys.stdin.buffer.read(length)))
     for at, data in records:
         while (left := at - time.time_ns()) > 0:
