@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import os
 import ssl
+import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
@@ -29,7 +30,7 @@ from fastfeed.feeds.feed import check_options
 from fastfeed.feeds.session import Link
 from fastfeed.feeds.transport import Connection, open_connection
 from fastfeed.hub import Hub
-from fastfeed.protocols.alltick_codes import KINDS, MARKETS, PLANS, Plan, code
+from fastfeed.protocols.alltick_codes import HEARTBEAT, KINDS, MARKETS, PLANS, Plan, code
 from fastfeed.schema import BOOK_DEPTH
 
 __all__ = ["AllTick"]
@@ -338,6 +339,20 @@ class AllTick(AlltickPulls):
         await asyncio.sleep(0)
         while (left_s := self._pacer.free_at() - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(left_s)
+
+    async def round_trip_ns(self) -> int:
+        """Send a heartbeat, and return how long AllTick took to answer; one in 1.1 s at most, this waits for it.
+
+        Raises
+        ------
+        ConnectError
+            Not connected, or no answer.
+        """
+        self._check_open()
+        await self._turn_to_ask()
+        began = time.monotonic_ns()
+        await self._request(HEARTBEAT, {})
+        return time.monotonic_ns() - began
 
     # subscriptions
 

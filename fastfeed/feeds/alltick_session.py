@@ -304,7 +304,7 @@ class AlltickSession:
     def _send(self, request: _Request) -> None:
         seq_id = next(self._ids)
         request.attempts += 1
-        if request.cmd_id != HEARTBEAT:
+        if request.done is not _ignore:
             self._sent[seq_id] = (self._now + _ACK_TIMEOUT_S, request)
         message = {
             "cmd_id": request.cmd_id,
@@ -324,7 +324,8 @@ class AlltickSession:
         self.returned[reply.ret] = self.returned.get(reply.ret, 0) + 1
         if reply.cmd_id == HEARTBEAT + 1 and reply.ret == 200:
             self._unanswered = 0
-            return
+            if reply.seq_id not in self._sent:
+                return
         error = None if reply.ret == 200 else _refusal(reply)
         if reply.ret in _REFUSED_TOKEN:
             assert error is not None
