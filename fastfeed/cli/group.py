@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from fastfeed.connect import masked
 from fastfeed.errors import ConfigError, FastfeedError
 
 __all__ = ["Group", "complain"]
@@ -63,8 +64,8 @@ class Group(click.Group):
 
 
 def complain(message: str, command: str = "fastfeed") -> None:
-    """Print one line on stderr."""
-    click.echo(f"{command}: {' '.join(message.split())}", err=True)
+    """Print one line on stderr, without tokens."""
+    click.echo(f"{command}: {masked(' '.join(message.split()))}", err=True)
 
 
 def _usage(error: click.UsageError) -> int:
