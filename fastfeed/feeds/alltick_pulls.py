@@ -14,7 +14,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any, overload
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 import numpy as np
@@ -218,14 +218,14 @@ class AlltickPulls(Feed):
         if not 1 <= n <= most:
             raise ValueError(f"expected n from 1 to {most}, got {n}")
         if one:
-            body, recv_ns = await self._call("kline", _bars_of(names[0], interval, n))
+            body, recv_ns = await self._call("kline", names, _bars_of(names[0], interval, n))
             reply = _read(body, _OneReply)
             return self._bars(names[0], interval, reply.data.kline_list, recv_ns)
         parts: list[NDArray[np.void]] = []
         for i in range(0, len(names), self._codes_a_batch):
             some = names[i : i + self._codes_a_batch]
             asked = {"data_list": [_bars_of(name, interval, n) for name in some]}
-            body, recv_ns = await self._call("batch-kline", asked, post=True)
+            body, recv_ns = await self._call("batch-kline", some, asked, post=True)
             found = {item.code: item.kline_data for item in _read(body, _ManyReply).data.kline_list}
             parts += [
                 self._bars(name, interval, found[name], recv_ns) for name in some if name in found
@@ -262,7 +262,7 @@ class AlltickPulls(Feed):
 
         async def one(part: list[str]) -> NDArray[np.void]:
             asked = {"symbol_list": [{"code": name} for name in part]}
-            body, recv_ns = await self._call(method, asked)
+            body, recv_ns = await self._call(method, part, asked)
             try:
                 found = decode_reply(stream, body, self.symbols, recv_ns, depth=self.hub.book_depth)
             except ValueError as why:
@@ -283,7 +283,7 @@ class AlltickPulls(Feed):
         return rows
 
     async def _call(
-        self, method: str, data: dict[str, Any], *, post: bool = False
+        self, method: str, symbols: list[str], data: dict[str, Any], *, post: bool = False
     ) -> tuple[bytes, int]:
         """Return the body of a reply whose `ret` is 200, and when it came."""
         await self._all_calls.acquire(self._rate_limit_wait_s)
@@ -312,8 +312,12 @@ class AlltickPulls(Feed):
             if ret in _TOO_FAST
             else RequestError
         )
+        shown = ", ".join(symbols[:5]) + (", ..." if len(symbols) > 5 else "")
+        asked = f", asked for {shown}" if kind is RequestError else ""
         raise kind(
-            f"AllTick refused {method}: {reason(ret)} (code {ret}: {text})", code=ret, text=text
+            f"AllTick refused {method}: {reason(ret)} (code {ret}: {text}){asked}",
+            code=ret,
+            text=text,
         )
 
     def _fetch(self, method: str, request: urllib.request.Request) -> tuple[int, bytes]:
@@ -336,7 +340,8 @@ class AlltickPulls(Feed):
                     f"AllTick did not answer {method} within {self._http_timeout_s:g} s"
                 ) from None
             text = str(getattr(why, "strerror", None) or why).replace(self._http_token, "***")
-            raise ConnectError(f"cannot ask AllTick for {method}: {text}") from None
+            where = urlsplit(self._http_base).netloc
+            raise ConnectError(f"cannot ask AllTick for {method} at {where}: {text}") from None
         if len(body) > _MOST_BYTES:
             raise RemoteProtocolError(
                 f"expected a reply of at most {_MOST_BYTES} bytes to {method}, got more",
