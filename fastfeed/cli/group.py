@@ -75,7 +75,9 @@ def _usage(error: click.UsageError) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2 and later; its message is the help
         click.echo(message, err=True)
         return 2
-    message = message[:1].lower() + message[1:].rstrip(".")
+    if message[1:].partition(" ")[0].islower():  # a word, not a name such as AllTick
+        message = message[:1].lower() + message[1:]
+    message = message.rstrip(".")
     complain(f"{message} (see {path} --help)", path)
     return 2
 

@@ -151,7 +151,7 @@ def test_help_lists_everything(args: list[str]) -> None:
         (["ticks", "700.HK"], "expected a URL before 'ticks'"),
         ([NOBODY], "missing command"),
         ([NOBODY, "tocks"], "no such command 'tocks'"),
-        ([NOBODY, "ticks"], "missing argument 'SYMBOL'"),
+        ([NOBODY, "ticks"], "missing argument 'SYMBOL...'"),
         ([NOBODY, "ticks", "700"], "expected a symbol"),
         ([NOBODY, "ticks", "700.HK", "-n", "0"], "1<=x<=1000"),
         ([NOBODY, "bars", "700.HK", "--interval", "7m"], "expected an interval"),
