@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import msgspec
@@ -53,7 +53,7 @@ def vendor_of(url: str) -> type[OpenD | AllTick] | None:
 def masked(text: str) -> str:
     """Return a text without the credentials of the URLs in it."""
     text = re.sub(r"//[^\s'\"]*@", "//***@", text)
-    return re.sub(r"(?i)(token(?:=|%3d))[^&#\s'\"]*", r"\1***", text)
+    return re.sub(r"(?i)(token(?:=|%3d))[^&#\s'\",][^&#\s'\"]*", r"\1***", text)
 
 
 def connect(url: str, /, **options: Any) -> Feed:
@@ -113,7 +113,9 @@ def _query_options(query: str, known: dict[str, Any]) -> dict[str, Any]:
         try:
             options[name] = msgspec.convert(text, plain[name], strict=False)
         except msgspec.ValidationError as error:
-            raise ConfigError(f"option {name}={text!r} in the URL: {error}") from None
+            kind = plain[name]
+            choices = f": {', '.join(get_args(kind))}" if get_origin(kind) is Literal else ""
+            raise ConfigError(f"option {name}={text!r} in the URL: {error}{choices}") from None
     return options
 
 
