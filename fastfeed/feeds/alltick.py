@@ -396,7 +396,7 @@ class AllTick(AlltickPulls):
         if refused:
             first = reasons[0] if reasons else None
             assert first is None or isinstance(first, SubscriptionError)
-            raise _refusal(tuple(refused), len(symbols), first, self.plan)
+            raise _refusal(tuple(refused), len(symbols), first, self.plan, crowded=bool(crowded))
 
     async def _subscribe_here(self, symbols: list[str], kind: str) -> None:
         """Subscribe on this connection."""
@@ -523,16 +523,19 @@ def _added(one: dict[Any, Any], other: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _refusal(
-    symbols: tuple[str, ...], asked: int, first: SubscriptionError | None, plan: Plan
+    symbols: tuple[str, ...],
+    asked: int,
+    first: SubscriptionError | None,
+    plan: Plan,
+    *,
+    crowded: bool,
 ) -> SubscriptionError:
     shown = ", ".join(symbols[:5]) + (", ..." if len(symbols) > 5 else "")
-    why = (
-        f"the plan has {plan.connections} connections of {plan.codes} symbols"
-        if first is None
-        else str(first)
-    )
+    lines = f"{plan.connections} connection{'s' * (plan.connections > 1)}"
+    why = [f"the plan has {lines} of {plan.codes} symbols"] * crowded
+    why += [] if first is None else [str(first)]
     return SubscriptionError(
-        f"{len(symbols)} of {asked} symbols ({shown}) cannot be subscribed: {why}",
+        f"{len(symbols)} of {asked} symbols ({shown}) cannot be subscribed: {'; '.join(why)}",
         symbols=symbols,
         code=None if first is None else first.code,
         text="" if first is None else first.text,
