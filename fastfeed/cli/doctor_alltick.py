@@ -179,10 +179,10 @@ class AlltickExamination(Examination[AllTick]):
             self._found(name, "problem", str(error), _FREQUENCY)
             return True
         except FastfeedError as error:
-            hint = "Something else than AllTick answers there, or at another path."
-            self._found(
-                name, "problem", str(error), hint if isinstance(error, RemoteProtocolError) else ""
-            )
+            hint = "It accepts connections and does not answer: is it AllTick?"
+            if isinstance(error, RemoteProtocolError):
+                hint = "Something else than AllTick answers there, or at another path."
+            self._found(name, "problem", str(error), hint)
             return False
         took_ns = time.monotonic_ns() - began
         text = f"open in {words.latency(took_ns)}, the token is accepted"

@@ -28,6 +28,7 @@ __all__ = ["console_for_table", "seconds", "watch", "watch_table", "watch_text"]
 _REFRESH_S = 0.11
 _FOR_EVER_S = 1e9
 _SOON_S = 1.0  # connecting for longer than this is worth a word
+_LATER_S = 2.5  # and so is subscribing: AllTick takes a request a second, and a connection in three
 _CHUNK = 1 << 16  # rows taken into the table at once
 
 
@@ -413,18 +414,22 @@ async def _begin(feed: Feed, symbols: Sequence[str], kinds: Sequence[str], stop:
             return False
     finally:
         word.cancel()
-    return await stop.race(feed.subscribe(symbols, *kinds))
+    word = loop.call_later(_LATER_S, complain, f"subscribing to {_counted(len(symbols))}")
+    try:
+        return await stop.race(feed.subscribe(symbols, *kinds))
+    finally:
+        word.cancel()
 
 
 def _tell() -> Any:
     """Return a callback that says on stderr what happens, except that all is well in the beginning."""
-    first = True
+    down = False
 
     def tell(event: Event) -> None:
-        nonlocal first
-        if event.kind == "connected" and first:
-            first = False
-            return
+        nonlocal down
+        if event.kind == "connected" and not down:
+            return  # at first, and further connections when they are needed
+        down = event.kind in ("disconnected", "connect_failed")
         complain(words.event_words(event))
 
     return tell

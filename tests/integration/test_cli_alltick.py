@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import fastfeed as ff
 from fastfeed.cli import doctor_alltick
 from fastfeed.cli.main import cli
+from fastfeed.sim import alltick_codes
 
 TOKEN = "0123456789abcdef-c-app"
 NOBODY = "alltick://crypto?url=ws://127.0.0.1:9"
@@ -182,6 +183,25 @@ def test_refused_symbols_are_named(url: str) -> None:
     result = run("watch", url, "BTCUSDT", "gold")  # case-sensitive
     assert (result.returncode, result.stdout) == (1, "")
     assert "1 of 2 symbols (gold) cannot be subscribed" in result.stderr
+
+
+def test_what_a_plan_has_no_room_for_is_refused(url: str) -> None:
+    where = url.replace("professional", "free")
+    result = run("watch", where, *GENERAL, "A", "B", "C")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "the plan has 1 connection of 5 symbols" in result.stderr
+
+
+def test_a_plan_of_several_connections() -> None:
+    options = ("--symbols", "205", "--plan", "premium", "--rate", "1000", "--token", TOKEN)
+    with alltick("stock", *options) as (where, _):
+        symbols = alltick_codes.names(205, "stock")
+        arguments = ("--format", "csv", "--limit", "2000")
+        result = run("watch", f"{where}&plan=premium", *symbols, *arguments, timeout=40)
+    assert result.returncode == 0
+    assert result.stderr == "fastfeed: subscribing to 205 symbols\n"
+    rows = csv.DictReader(io.StringIO(result.stdout))
+    assert {row["symbol"] for row in rows} >= set(symbols[-5:])
 
 
 # asking
