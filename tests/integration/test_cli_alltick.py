@@ -185,10 +185,12 @@ def test_refused_symbols_are_named(url: str) -> None:
     assert "1 of 2 symbols (gold) cannot be subscribed" in result.stderr
 
 
-def test_what_a_plan_has_no_room_for_is_refused(url: str) -> None:
-    where = url.replace("professional", "free")
-    result = run("watch", where, *GENERAL, "A", "B", "C")
+def test_what_a_plan_has_no_room_for_is_refused() -> None:
+    symbols = alltick_codes.names(6, "crypto")
+    with alltick("crypto", "--symbols", "6", "--token", TOKEN) as (where, _):
+        result = run("watch", f"{where}&plan=free", *symbols)
     assert (result.returncode, result.stdout) == (1, "")
+    assert f"({symbols[5]}) cannot be subscribed" in result.stderr
     assert "the plan has 1 connection of 5 symbols" in result.stderr
 
 
