@@ -36,6 +36,7 @@ _HEAD_BYTES = 1 << 14
 _NOT_SERVED = (600, 604)
 #: What all plans have.
 _KNOWN = {"stock": "700.HK", "crypto": "BTCUSDT"}
+_REFUSED = "The token is wrong or has expired, or its plan is not for this market (stock, crypto)."
 _FREQUENCY = (
     "Connections of the token are in use, or were made too quickly: look for another program with this token, "
     "or wait 15 s."
@@ -75,8 +76,7 @@ class AlltickExamination(Examination[AllTick]):
                 return
             if not await self._encryption() or not self._token_from:
                 return
-            if await self._websocket():
-                await self._http()
+            if await self._http() and await self._websocket():
                 self._plan()
         finally:
             await self._feed.close()
@@ -166,14 +166,13 @@ class AlltickExamination(Examination[AllTick]):
                 self._whole_seconds("server clock", "the server's", told_ns, sent_ns + took // 2)
 
     async def _websocket(self) -> bool:
-        """Return whether the token is good, as far as that is known."""
+        """Return whether it is AllTick, and the token is good, as far as that is known."""
         name = "websocket"
         began = time.monotonic_ns()
         try:
             await self._feed.open()
         except AuthError as error:
-            hint = "The token is wrong or has expired, or its plan is not for this market (stock, crypto)."
-            self._found(name, "problem", str(error), hint)
+            self._found(name, "problem", str(error), _REFUSED)
             return False
         except RateLimitError as error:
             self._found(name, "problem", str(error), _FREQUENCY)
@@ -213,23 +212,27 @@ class AlltickExamination(Examination[AllTick]):
             worst_ns=worst,
         )
 
-    async def _http(self) -> None:
+    async def _http(self) -> bool:
+        """Ask for a trade; return whether the token is good, as far as that is known."""
         name, symbol = "http", _KNOWN[self._feed.market]
         began = time.monotonic_ns()
         try:
             rows = await self._feed.get_ticks(symbol)
+        except AuthError as error:
+            self._found(name, "problem", str(error), _REFUSED)
+            return False
         except RateLimitError as error:
             hint = "Other programs with this token use up its requests by HTTP."
             self._found(name, "warning", str(error), hint)
-            return
+            return True
         except RequestError as error:
             served = error.code not in _NOT_SERVED
             text = str(error) if served else f"answers, and does not serve {symbol}: {error.text}"
             self._found(name, "problem" if served else "ok", text)
-            return
+            return True
         except FastfeedError as error:
             self._found(name, "problem", str(error))
-            return
+            return True
         took_ns = time.monotonic_ns() - began
         text = f"answers in {words.latency(took_ns)}; no trade of {symbol} is known"
         if len(rows):
@@ -238,6 +241,7 @@ class AlltickExamination(Examination[AllTick]):
             shown = words.price(price, max(2, words.decimals(price)))
             text = f"answers in {words.latency(took_ns)}; {symbol} was at {shown}, {words.age(age_s)} ago"
         self._found(name, "ok", text, request_ns=took_ns)
+        return True
 
     def _plan(self) -> None:
         plan = self._feed.plan

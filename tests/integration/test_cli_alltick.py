@@ -347,7 +347,7 @@ def test_doctor(url: str) -> None:
     assert (code, lines[-1]) == (0, "All is well.")
     names = [line[9:24].strip() for line in lines if line.startswith("ok ")]
     assert names == [
-        *("token", "reachable", "encryption", "server clock", "websocket", "round trip", "http"),
+        *("token", "reachable", "encryption", "server clock", "http", "websocket", "round trip"),
         "plan",
     ]
     assert any("worst" in line and "of 3 heartbeats" in line for line in lines)
@@ -388,8 +388,7 @@ def test_doctor_with_a_wrong_token(url: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("ALLTICK_TOKEN", "wrong-c-app")
     code, lines = doctor(url)
     assert code == 1
-    assert lines[4].startswith("problem  websocket")
-    assert "HTTP status 401" in lines[4]
+    assert lines[4].startswith("problem  http           AllTick refused trade-tick: token refused")
     assert "wrong or has expired" in lines[5]
     assert "wrong-c-app" not in "\n".join(lines)
 
@@ -401,10 +400,10 @@ def test_doctor_where_a_connection_is_one_too_many() -> None:
         assert doctor(where)[0] == 0
         code, lines = doctor(where)
     assert code == 1
-    assert lines[4].startswith("problem  websocket")
-    assert "HTTP status 429" in lines[4]
-    assert "another program with this token" in lines[5]
-    assert lines[6].startswith("ok       http           answers, and does not serve BTCUSDT")
+    assert lines[4].startswith("ok       http           answers, and does not serve BTCUSDT")
+    assert lines[5].startswith("problem  websocket")
+    assert "HTTP status 429" in lines[5]
+    assert "another program with this token" in lines[6]
     assert lines[-1] == "1 problem."
 
 
@@ -429,8 +428,8 @@ def test_doctor_where_nothing_listens() -> None:
 def test_doctor_of_the_other_side(url: str) -> None:
     code, lines = doctor(url.replace("crypto", "stock").replace("/quote-b-ws-api", ""))
     assert code == 1
-    assert "HTTP status 404" in lines[4]
-    assert "at another path" in lines[5]
+    assert "HTTP status 404" in lines[5]
+    assert "at another path" in lines[6]
 
 
 @contextlib.contextmanager
