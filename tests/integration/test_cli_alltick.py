@@ -206,6 +206,15 @@ def test_a_plan_of_several_connections() -> None:
     assert {row["symbol"] for row in rows} >= set(symbols[-5:])
 
 
+@pytest.mark.parametrize("token", ["wrong-c-app", TOKEN[:-1]])
+def test_a_wrong_token_is_refused_and_not_shown(url: str, token: str) -> None:
+    result = run("watch", f"{url}&token={token}", "BTCUSDT", "--format", "csv")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "HTTP status 401" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert token not in result.stderr
+
+
 # asking
 
 
