@@ -70,10 +70,10 @@ class CodeList:
         """Return whether a code takes a place, or will."""
         return self._changes.get(code, code in self._wanted)
 
-    async def change(
+    def change(
         self, add: Iterable[str] = (), remove: Iterable[str] = ()
-    ) -> dict[str, RequestError]:
-        """Add codes and remove others; return when AllTick has answered. Of several changes the last one counts.
+    ) -> asyncio.Future[dict[str, RequestError]]:
+        """Add codes and remove others; of several changes the last one counts. To be awaited: AllTick has answered.
 
         Returns
         -------
@@ -92,7 +92,7 @@ class CodeList:
         if self._next is None:
             self._next = asyncio.create_task(self._bring_about())
             self._next.add_done_callback(_ended)
-        return await asyncio.shield(self._next)
+        return asyncio.shield(self._next)
 
     async def _bring_about(self) -> dict[str, RequestError]:
         try:
@@ -165,6 +165,8 @@ class CodeList:
             try:
                 await self._request(number, data, was_empty)
             except RequestError as error:
+                if was_empty:  # then it still is
+                    self._confirmed = []
                 if error.code not in _TOO_FAST or pause_s is None:
                     raise
                 await self._turn(pause_s)

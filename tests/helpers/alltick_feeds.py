@@ -9,6 +9,8 @@ import json
 import random
 import struct
 
+from feeds import until
+
 import fastfeed as ff
 from fastfeed.feeds.alltick_session import Times
 from fastfeed.protocols.alltick_codes import PLANS
@@ -167,6 +169,9 @@ class Server:
         """Of all connections, without heartbeats."""
         return [r for peer in self.peers for r in peer.requests if r["cmd_id"] != HEARTBEAT]
 
+    async def until_peers(self, count):
+        await until(lambda: len(self.peers) >= count)
+
     async def _serve(self, reader, writer):
         self._tasks.add(asyncio.current_task())
         asyncio.current_task().add_done_callback(self._tasks.discard)
@@ -201,3 +206,10 @@ class Watcher:
     def prices(self, symbol=None):
         number = None if symbol is None else self.feed.symbols[symbol]
         return [float(r["price"]) for r in self.ticks if number is None or r["symbol"] == number]
+
+    async def until_price(self, price):
+        """Wait for the next tick to have a price."""
+        await until(lambda: self.prices()[-1:] == [price])
+
+    async def until_events(self, kind, count):
+        await until(lambda: len(self.of(kind)) >= count)

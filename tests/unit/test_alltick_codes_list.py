@@ -128,12 +128,12 @@ def test_changes_while_a_request_is_under_way_make_the_next_one():
     async def main():
         vendor = Vendor()
         vendor.go.clear()
-        first = asyncio.create_task(vendor.codes.change(add=["A"]))
+        first = asyncio.ensure_future(vendor.codes.change(add=["A"]))
         while not vendor.lists:
             await asyncio.sleep(0)
         others = [
-            asyncio.create_task(vendor.codes.change(add=["B"])),
-            asyncio.create_task(vendor.codes.change(remove=["A"])),
+            asyncio.ensure_future(vendor.codes.change(add=["B"])),
+            asyncio.ensure_future(vendor.codes.change(remove=["A"])),
         ]
         await asyncio.sleep(0)
         assert "A" not in vendor.codes
@@ -181,10 +181,10 @@ def test_a_code_that_was_refused_can_be_asked_for_again():
         vendor = Vendor()
         vendor.bad = {"A": 600}
         vendor.go.clear()
-        first = asyncio.create_task(vendor.codes.change(add=["A"]))
+        first = asyncio.ensure_future(vendor.codes.change(add=["A"]))
         while not vendor.lists:
             await asyncio.sleep(0)
-        second = asyncio.create_task(vendor.codes.change(add=["A", "B"]))
+        second = asyncio.ensure_future(vendor.codes.change(add=["A", "B"]))
         await asyncio.sleep(0)
         vendor.go.set()
         assert list(await first) == ["A"]
@@ -263,10 +263,10 @@ def test_the_end_of_the_connection_reaches_all_who_wait():
         vendor = Vendor()
         await vendor.codes.change(add=["OLD"])
         vendor.go.clear()
-        first = asyncio.create_task(vendor.codes.change(add=["A"]))
+        first = asyncio.ensure_future(vendor.codes.change(add=["A"]))
         while len(vendor.lists) < 2:
             await asyncio.sleep(0)
-        second = asyncio.create_task(vendor.codes.change(add=["B"]))
+        second = asyncio.ensure_future(vendor.codes.change(add=["B"]))
         await asyncio.sleep(0)
         vendor.lost = ff.ConnectError("gone")
         vendor.go.set()
@@ -287,10 +287,10 @@ def test_cancelling_those_who_wait_leaves_a_list_that_is_known(failing):
         loop.set_exception_handler(lambda _, context: reports.append(context))
         vendor = Vendor()
         vendor.go.clear()
-        tasks = [asyncio.create_task(vendor.codes.change(add=[name])) for name in "AB"]
+        tasks = [asyncio.ensure_future(vendor.codes.change(add=[name])) for name in "AB"]
         while not vendor.lists:
             await asyncio.sleep(0)
-        tasks += [asyncio.create_task(vendor.codes.change(add=[name])) for name in "CD"]
+        tasks += [asyncio.ensure_future(vendor.codes.change(add=[name])) for name in "CD"]
         await asyncio.sleep(0)
         for task in tasks:
             task.cancel()
