@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import os
 import ssl
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote, urlsplit
 
@@ -19,17 +21,18 @@ from fastfeed.errors import (
     ConnectError,
     FastfeedError,
     RateLimitError,
+    RequestTimeout,
     SubscriptionError,
 )
 from fastfeed.feeds.alltick_codes_list import CodeList
 from fastfeed.feeds.alltick_pulls import AlltickPulls
-from fastfeed.feeds.alltick_session import AlltickSession, Pacer
+from fastfeed.feeds.alltick_session import AlltickSession, Pacer, Times
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.feed import check_options
 from fastfeed.feeds.session import Link
 from fastfeed.feeds.transport import Connection, open_connection
 from fastfeed.hub import Hub
-from fastfeed.protocols.alltick_codes import KINDS, MARKETS, PLANS, Plan, code
+from fastfeed.protocols.alltick_codes import HEARTBEAT, KINDS, MARKETS, PLANS, Plan, code
 from fastfeed.schema import BOOK_DEPTH
 
 __all__ = ["AllTick"]
@@ -38,9 +41,6 @@ Market = Literal["stock", "crypto"]
 PlanName = Literal["free", "basic", "premium", "professional"]
 
 _MAX_POLL_S = 0.5
-_TOO_MANY_CONNECTIONS_S = 15.0  # pause after the upgrade was refused with 429
-_TOO_FAST_S = 10.0  # and after 606
-_REFUSED_TOKEN_S = 300.0
 _WILL_CLOSE = 606
 _WS_SUFFIX, _HTTP_SUFFIX = "-ws-api", "-api"
 
@@ -122,6 +122,7 @@ class AllTick(AlltickPulls):
     """
 
     kinds: ClassVar[tuple[str, ...]] = tuple(KINDS)
+    _times: ClassVar[Times] = Times()
 
     def __init__(
         self,
@@ -178,16 +179,15 @@ class AllTick(AlltickPulls):
             depth=self.hub.book_depth,
         )
         self._pacers: list[Pacer] = []  # of all connections of the token
-        self._pacer = Pacer(self._pacers)
+        self._pacer = Pacer(self._pacers, self._times)
         self._is_line = False  # one of another feed's further connections
         self._link: Link[AlltickSession] | None = None
         self._unmatched_replies = 0
         self._returned: dict[int, int] = {}
         self._attempted_at = float("-inf")
-        self._too_fast = False  # the last connection was closed for it
-        self._lists = {
-            kind: CodeList(kind, self._request, self._turn_to_ask) for kind in self.kinds
-        }
+        self._ended_by: FastfeedError | None = None  # the last connection
+        self._too_fast = False  # it was closed for that
+        self._lists: dict[str, CodeList] = {}  # of the present connection
         self._lines: list[AllTick] = []  # further connections
         self._places: dict[str, dict[str, AllTick]] = {kind: {} for kind in self.kinds}
         self._placing = asyncio.Lock()
@@ -219,6 +219,7 @@ class AllTick(AlltickPulls):
             f"{address.path}?token={quote(self._token, safe='')}",
             self._pacer,
             connect_timeout_s=self._connect_timeout_s,
+            times=self._times,
         )
         link = Link(session)
 
@@ -242,9 +243,9 @@ class AllTick(AlltickPulls):
         if session.error is not None:  # lost as soon as it stood
             raise session.error
         self._link = link
+        self._lists = {kind: self._list(link, kind) for kind in self.kinds}
         try:
-            if self._closed:
-                raise ConnectError(f"the feed {self.url} was closed while it connected")
+            self._check_not_closed()
             session.start(loop.time())
             link.carry_out()
             self._poll(link)
@@ -263,18 +264,21 @@ class AllTick(AlltickPulls):
             at = max(self._pacer.free_at(), self._attempted_at + self.plan.reconnect_gap_s)
             if at <= now:
                 return
-            await asyncio.sleep(at - now)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(at - now):
+                    await self._up.wait()  # that is when it is closed
+            self._check_not_closed()
 
-    def _pause_s(self, error: FastfeedError | None) -> float:
+    def _pause_s(self, failure: FastfeedError | None) -> float:
         least = self.plan.reconnect_gap_s
+        error = failure or self._ended_by
         if isinstance(error, AuthError):
-            least = _REFUSED_TOKEN_S
+            least = self._times.refused_token
         elif isinstance(error, RateLimitError):
-            least = _TOO_MANY_CONNECTIONS_S
+            least = self._times.too_many_connections
         elif self._too_fast:
-            least = _TOO_FAST_S
-        self._too_fast = False
-        return max(least, super()._pause_s(error))
+            least = self._times.will_close
+        return max(least, super()._pause_s(failure))
 
     def _disconnect(self) -> None:
         link = self._link
@@ -299,9 +303,8 @@ class AllTick(AlltickPulls):
             self._unmatched_replies += session.unmatched_replies
             for number, times in session.returned.items():
                 self._returned[number] = self._returned.get(number, 0) + times
+            self._ended_by = session.error
             self._too_fast = _WILL_CLOSE in session.returned
-            for codes in self._lists.values():
-                codes.clear()
             self._granted.clear()
         if not link.lost.done():
             link.lost.set_result(session.error)
@@ -314,10 +317,33 @@ class AllTick(AlltickPulls):
         if link is self._link:
             link.poll_timer = loop.call_later(delay, self._poll, link)
 
-    async def _request(self, number: int, data: dict[str, Any]) -> None:
-        link = self._link
-        if link is None:
-            raise ConnectError(f"{self.url} is not connected")
+    # requests
+
+    def _list(self, link: Link[AlltickSession], kind: str) -> CodeList:
+        def pushes() -> int:
+            stats = self._machine.stats()
+            return int(stats[kind] + (stats["duplicates"] if kind == "ticks" else 0))
+
+        def give_up(error: FastfeedError) -> None:
+            link.session.close(ConnectError(f"what is subscribed is not known any more: {error}"))
+            link.carry_out()
+
+        return CodeList(
+            kind,
+            functools.partial(self._request, link, pushes),
+            functools.partial(self._turn_to_ask, link),
+            give_up,
+            self._times.too_fast,
+        )
+
+    async def _request(
+        self,
+        link: Link[AlltickSession],
+        pushes: Callable[[], int],
+        number: int,
+        data: dict[str, Any],
+        is_first: bool,
+    ) -> None:
         loop = asyncio.get_running_loop()
         granted: asyncio.Future[None] = loop.create_future()
 
@@ -329,15 +355,36 @@ class AllTick(AlltickPulls):
             else:
                 granted.set_result(None)
 
-        link.session.request(number, data, loop.time(), done)
+        link.session.request(number, data, loop.time(), done, pushes if is_first else None)
         link.carry_out()
         await granted
 
-    async def _turn_to_ask(self) -> None:
-        """Wait until a request may be sent."""
+    async def _turn_to_ask(self, link: Link[AlltickSession], pause_s: float) -> None:
+        """Wait until a request may be sent, or the connection has ended."""
+        loop = asyncio.get_running_loop()
+        at = loop.time() + pause_s
         await asyncio.sleep(0)
-        while (left_s := self._pacer.free_at() - asyncio.get_running_loop().time()) > 0:
-            await asyncio.sleep(left_s)
+        while (left_s := max(at, self._pacer.free_at()) - loop.time()) > 0:
+            await asyncio.wait([link.lost], timeout=left_s)
+            if link.lost.done():
+                raise link.session.error or ConnectError(f"{self.url} is not connected")
+
+    async def round_trip_ns(self) -> int:
+        """Send a heartbeat, and return how long AllTick took to answer; one in 1.1 s at most, this waits for it.
+
+        Raises
+        ------
+        ConnectError
+            Not connected, or no answer.
+        """
+        self._check_open()
+        link = self._link
+        if link is None:
+            raise ConnectError(f"{self.url} is not connected")
+        await self._turn_to_ask(link, 0.0)
+        began = time.monotonic_ns()
+        await self._request(link, int, HEARTBEAT, {}, False)
+        return time.monotonic_ns() - began
 
     # subscriptions
 
@@ -356,40 +403,42 @@ class AllTick(AlltickPulls):
         for kind in kinds:
             stream = self.hub.stream(kind)
             self._machine.listen(stream.number, stream.ring, stream.deliver, stream.table)
-        async with self._placing:
-            parts, crowded = await self._place(symbols, kinds)
-            mine = parts.pop(self, [])
-            for symbol in mine:
-                self._machine.expect(symbol, sided=self._has_sides(symbol))
-            asked = [self._subscribe_here(mine, kind) for kind in kinds if mine]
-            asked += [line.subscribe(some, *kinds) for line, some in parts.items()]
-        outcomes = await asyncio.gather(*asked, return_exceptions=True)
-        refused = dict.fromkeys(crowded)
-        reasons: list[BaseException] = []
-        for outcome in outcomes:
-            if isinstance(outcome, SubscriptionError):
-                refused.update(dict.fromkeys(outcome.symbols))
-            if isinstance(outcome, BaseException):
-                reasons.append(outcome)
-        for symbol in refused:
+        try:
+            async with self._placing:  # so changes begin in the order of the calls
+                parts, crowded, why = await self._place(symbols, kinds)
+                outcomes = asyncio.gather(
+                    *(
+                        self._subscribe_here(some, kind)
+                        if line is self
+                        else line.subscribe(some, kind)
+                        for (line, kind), some in parts.items()
+                    ),
+                    return_exceptions=True,
+                )
+            errors = [error for error in await outcomes if isinstance(error, BaseException)]
+        finally:
             for kind in kinds:
-                if (symbol, kind) not in self._granted:
-                    self._places[kind].pop(symbol, None)
-        others = [error for error in reasons if not isinstance(error, SubscriptionError)]
-        if others:
-            raise others[0]
+                self._leave_places(symbols, kind)
+        refused = dict.fromkeys(crowded)
+        for error in errors:
+            if not isinstance(error, SubscriptionError):
+                raise error
+            refused.update(dict.fromkeys(error.symbols))
+            why = why or error
         if refused:
-            first = reasons[0] if reasons else None
-            assert first is None or isinstance(first, SubscriptionError)
-            raise _refusal(tuple(refused), len(symbols), first, self.plan)
+            raise _refusal(tuple(refused), len(symbols), why, self.plan)
 
     async def _subscribe_here(self, symbols: list[str], kind: str) -> None:
         """Subscribe on this connection."""
-        refused = await self._lists[kind].change(add=symbols)
         for symbol in symbols:
-            if symbol not in refused:
+            self._machine.expect(symbol, sided=self._has_sides(symbol))
+        codes = self._lists[kind]
+        refused = await codes.change(add=symbols)
+        for symbol in symbols:
+            if symbol in codes:  # nobody has given it up meanwhile
                 self._wanted.setdefault(kind, {})[symbol] = None
-                self._granted.add((symbol, kind))
+                if self._link is not None and self._lists[kind] is codes:
+                    self._granted.add((symbol, kind))
         mine = [symbol for symbol in symbols if symbol in refused]
         if mine:
             error = refused[mine[0]]
@@ -399,62 +448,98 @@ class AllTick(AlltickPulls):
 
     async def _place(
         self, symbols: list[str], kinds: tuple[str, ...]
-    ) -> tuple[dict[AllTick, list[str]], list[str]]:
-        """Give each symbol a connection; return what each one gets, and the symbols for which there is no room."""
-        parts: dict[AllTick, list[str]] = {}
-        crowded: list[str] = []
-        used = {
-            (kind, line): number
-            for kind in self.kinds
-            for line, number in Counter(self._places[kind].values()).items()
-        }
-        for symbol in symbols:
-            line = next(
-                (self._places[k][symbol] for k in self.kinds if symbol in self._places[k]), None
-            )
-            new = [kind for kind in kinds if symbol not in self._places[kind]]
-            if line is None:
-                line = await self._line_with_room(used, new)
-            if line is None or any(used.get((kind, line), 0) >= self.plan.codes for kind in new):
-                crowded.append(symbol)
-                continue
-            for kind in new:
-                self._places[kind][symbol] = line
-                used[kind, line] = used.get((kind, line), 0) + 1
-            parts.setdefault(line, []).append(symbol)
-        return parts, crowded
+    ) -> tuple[dict[tuple[AllTick, str], list[str]], list[str], FastfeedError | None]:
+        """Give each symbol a connection.
 
-    async def _line_with_room(
-        self, used: dict[tuple[str, AllTick], int], kinds: list[str]
-    ) -> AllTick | None:
-        for line in (self, *self._lines):
-            if all(used.get((kind, line), 0) < self.plan.codes for kind in kinds):
-                return line
-        if self._is_line or len(self._lines) + 1 >= self.plan.connections:
-            return None
-        line = AllTick(**self._options)
+        Returns what each connection gets of each kind; the symbols for which there is no room; and why it could not
+        be made, where the plan would have allowed it.
+        """
+        parts: dict[tuple[AllTick, str], list[str]] = {}
+        crowded: list[str] = []
+        why: FastfeedError | None = None
+        for kind in kinds:
+            places = self._places[kind]
+            used = Counter(places.values())
+            for symbol in symbols:
+                line = places.get(symbol)
+                if line is None:
+                    line = next(
+                        (one for one in (self, *self._lines) if used[one] < self.plan.codes), None
+                    )
+                    if line is None and why is None and self._may_have_another_line():
+                        try:
+                            line = await self._another_line()
+                        except FastfeedError as error:
+                            why = error
+                    if line is None:
+                        crowded.append(symbol)
+                        continue
+                    places[symbol] = line
+                    used[line] += 1
+                parts.setdefault((line, kind), []).append(symbol)
+        return parts, crowded, why
+
+    def _may_have_another_line(self) -> bool:
+        return not self._is_line and len(self._lines) + 1 < self.plan.connections
+
+    async def _another_line(self) -> AllTick:
+        line = type(self)(**self._options)
         line._is_line = True
         line._pacers = self._pacers
-        line._pacer = Pacer(self._pacers)
+        line._pacer = Pacer(self._pacers, self._times)
         line.on_event(self._events)
-        await line.open()
         self._lines.append(line)
+        try:
+            await line.open()
+            self._check_not_closed()
+        except BaseException:
+            await line.close()
+            line._pacer.end()
+            self._lines.remove(line)
+            raise
         return line
+
+    def _leave_places(self, symbols: list[str], kind: str) -> None:
+        """Free the places of symbols that are neither subscribed nor about to be."""
+        places = self._places[kind]
+        for symbol in symbols:
+            if symbol in places and not places[symbol]._needs_place(symbol, kind):
+                del places[symbol]
+
+    def _needs_place(self, symbol: str, kind: str) -> bool:
+        codes = self._lists.get(kind)
+        return symbol in self._wanted.get(kind, ()) or (codes is not None and codes.needs(symbol))
 
     async def unsubscribe(self, symbols: str | Iterable[str], *kinds: str) -> None:
         """Give up symbols; see `Feed.unsubscribe`."""
         names = self._canonical_symbols(symbols)
-        await super().unsubscribe(names, *kinds)
-        for line in self._lines:
-            await line.unsubscribe(names, *kinds)
-        for kind in map(self._canonical_kind, kinds or self.kinds):
-            for name in names:
-                self._places[kind].pop(name, None)
+        kinds = tuple(map(self._canonical_kind, kinds)) or self.kinds
+        async with self._placing:
+            asked = [super().unsubscribe(names, *kinds)]
+            for line in self._lines:
+                some = [
+                    name
+                    for name in names
+                    if any(self._places[kind].get(name) is line for kind in kinds)
+                ]
+                if some:
+                    asked.append(line.unsubscribe(some, *kinds))
+            outcomes = asyncio.gather(*asked, return_exceptions=True)
+        try:
+            errors = [error for error in await outcomes if isinstance(error, BaseException)]
+        finally:
+            for kind in kinds:
+                self._leave_places(names, kind)
+        if errors:
+            raise errors[0]
 
     async def _unsubscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
-        gone = [(symbol, kind) for symbol in symbols for kind in kinds]
-        self._granted.difference_update(gone)
-        await asyncio.gather(*(self._lists[kind].change(remove=symbols) for kind in kinds))
+        self._granted.difference_update((symbol, kind) for symbol in symbols for kind in kinds)
+        if self._link is None:
+            return  # the lists ended with the connection
+        lists = [self._lists[kind] for kind in kinds]
+        with contextlib.suppress(ConnectError, RequestTimeout):  # the same
+            await asyncio.gather(*(codes.change(remove=symbols) for codes in lists))
 
     def subscribed(self, kind: str) -> tuple[str, ...]:
         """Return the symbols subscribed to a kind, also those that wait for the connection to come back."""
@@ -473,16 +558,19 @@ class AllTick(AlltickPulls):
     def stats(self) -> dict[str, Any]:
         """Return counters since the feed was made, of all its connections together.
 
-        As `Feed.stats`, and `returned`: how often AllTick answered with each code. `bytes`; `messages`, and of
-        those `frames`: no pushes; `ticks`, `books`: rows; `duplicates`: ticks that came again after a reconnect;
-        `cut_levels`: levels of books that had no room; `unwanted`: pushes that nobody listens to;
-        `unknown_codes`: rows of symbols that were not subscribed; `unknown_numbers`, `non_json`: messages ignored;
-        `odd_sequences`, `odd_directions`, `unreadable_times`: rows kept without what could not be; `rejected`:
-        messages, by reason.
+        As `Feed.stats`, and `returned`: how often AllTick answered with each code, 0: codes that are not known.
+        `bytes`; `messages`, and of those `frames`: no pushes; `ticks`, `books`: rows; `duplicates`: ticks that came
+        again after a reconnect; `cut_levels`: levels of books that had no room; `unwanted`: pushes that nobody
+        listens to; `unknown_codes`: rows of symbols that were not subscribed; `unknown_numbers`, `non_json`:
+        messages ignored; `odd_sequences`, `odd_directions`, `unreadable_times`: rows kept without what could not
+        be; `rejected`: messages, by reason.
         """
         total = super().stats()
         for line in self._lines:
-            total = _added(total, line.stats())
+            of_line = line.stats()
+            for name in ("callback_errors", "lost_rows"):  # the hub's, which it shares
+                del of_line[name]
+            total = _added(total, of_line)
         return total
 
     def _machine_stats(self) -> dict[str, Any]:
@@ -508,17 +596,14 @@ def _added(one: dict[Any, Any], other: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _refusal(
-    symbols: tuple[str, ...], asked: int, first: SubscriptionError | None, plan: Plan
+    symbols: tuple[str, ...], asked: int, why: FastfeedError | None, plan: Plan
 ) -> SubscriptionError:
     shown = ", ".join(symbols[:5]) + (", ..." if len(symbols) > 5 else "")
-    why = (
-        f"the plan has {plan.connections} connections of {plan.codes} symbols"
-        if first is None
-        else str(first)
-    )
+    lines = f"{plan.connections} connection{'s' * (plan.connections > 1)}"
+    reason = f"the plan has {lines} of {plan.codes} symbols"
     return SubscriptionError(
-        f"{len(symbols)} of {asked} symbols ({shown}) cannot be subscribed: {why}",
+        f"{len(symbols)} of {asked} symbols ({shown}) cannot be subscribed: {why or reason}",
         symbols=symbols,
-        code=None if first is None else first.code,
-        text="" if first is None else first.text,
+        code=None if why is None else why.code,
+        text="" if why is None else why.text,
     )

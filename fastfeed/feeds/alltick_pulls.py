@@ -6,15 +6,17 @@ A plan allows only so many requests: a pull waits for its turn. Requests go out 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
+import math
+import re
+import socket
 import ssl
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any, overload
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 import numpy as np
@@ -32,6 +34,7 @@ from fastfeed.errors import (
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.rate_limit import RateLimit
 from fastfeed.protocols.alltick_codes import INTERVALS, MARKETS, Plan, reason
+from fastfeed.protocols.websocket import redact, secrets_of
 from fastfeed.schema import dtype
 
 __all__ = ["AlltickPulls"]
@@ -42,21 +45,28 @@ _MOST_BARS = 500
 _MOST_BARS_OF_MANY = 2
 _REFUSED_TOKEN = (401, 403)
 _TOO_FAST = (429, 605, 606)
+_HTTP_OK = 200
+_DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,3})?")
+_TIME = re.compile(r"[0-9]{1,14}")
+_FIRST_MILLISECOND = 10**11  # larger times are no seconds
 
 
 class _Verdict(msgspec.Struct):
     ret: int
-    msg: str = ""
+    msg: str | None = ""
+
+
+_Number = str | int | float
 
 
 class _Bar(msgspec.Struct):
-    timestamp: str | int
-    open_price: str
-    close_price: str
-    high_price: str
-    low_price: str
-    volume: str = ""
-    turnover: str = ""
+    timestamp: _Number
+    open_price: _Number
+    close_price: _Number
+    high_price: _Number
+    low_price: _Number
+    volume: _Number | None = ""
+    turnover: _Number | None = ""
 
 
 class _Bars(msgspec.Struct):
@@ -104,13 +114,12 @@ class AlltickPulls(Feed):
         self._all_calls = RateLimit(plan.per_minute, 60.0 + _MARGIN_S, name="AllTick's requests")
         self._codes_a_call = plan.http_codes
         self._codes_a_batch = plan.groups
-        self._http_base = base
-        self._http_token = token
+        self._http_base = urlsplit(base)
+        self._http_query = f"token={quote(token, safe='')}"
+        self._http_secrets = secrets_of(f"/?{self._http_query}")
         self._http_timeout_s = timeout_s
+        self._http_tls = ssl_context
         self._rate_limit_wait_s = rate_limit_wait_s
-        self._opener = urllib.request.build_opener(
-            urllib.request.HTTPSHandler(context=ssl_context), _NoRedirects()
-        )
 
     def _has_sides(self, symbol: str) -> bool:
         """Return whether a symbol's ticks say who was the aggressor: those of forex, metals and energy always
@@ -218,14 +227,14 @@ class AlltickPulls(Feed):
         if not 1 <= n <= most:
             raise ValueError(f"expected n from 1 to {most}, got {n}")
         if one:
-            body, recv_ns = await self._call("kline", _bars_of(names[0], interval, n))
+            body, recv_ns = await self._call("kline", names, _bars_of(names[0], interval, n))
             reply = _read(body, _OneReply)
             return self._bars(names[0], interval, reply.data.kline_list, recv_ns)
         parts: list[NDArray[np.void]] = []
         for i in range(0, len(names), self._codes_a_batch):
             some = names[i : i + self._codes_a_batch]
             asked = {"data_list": [_bars_of(name, interval, n) for name in some]}
-            body, recv_ns = await self._call("batch-kline", asked, post=True)
+            body, recv_ns = await self._call("batch-kline", some, asked, post=True)
             found = {item.code: item.kline_data for item in _read(body, _ManyReply).data.kline_list}
             parts += [
                 self._bars(name, interval, found[name], recv_ns) for name in some if name in found
@@ -236,7 +245,7 @@ class AlltickPulls(Feed):
         self, symbol: str, interval: str, bars: Sequence[_Bar], recv_ns: int
     ) -> NDArray[np.void]:
         """Return rows in the order of their times, each time once: the vendor promises neither."""
-        times = {int(bar.timestamp): bar for bar in bars}
+        times = {_seconds(bar.timestamp): bar for bar in bars}
         rows = np.zeros(len(times), dtype("bars"))
         for name in ("prev_close", "change_rate", "turnover_rate", "pe"):
             rows[name] = np.nan
@@ -247,12 +256,12 @@ class AlltickPulls(Feed):
         rows["interval_s"] = _SECONDS[interval]
         for row, (time_s, bar) in zip(rows, sorted(times.items()), strict=True):
             row["time_ns"] = time_s * 10**9
-            row["open"] = _price(bar.open_price)
-            row["high"] = _price(bar.high_price)
-            row["low"] = _price(bar.low_price)
-            row["close"] = _price(bar.close_price)
-            row["volume"] = _price(bar.volume)
-            row["turnover"] = _price(bar.turnover)
+            row["open"] = _decimal(bar.open_price)
+            row["high"] = _decimal(bar.high_price)
+            row["low"] = _decimal(bar.low_price)
+            row["close"] = _decimal(bar.close_price)
+            row["volume"] = _decimal_if_any(bar.volume)
+            row["turnover"] = _decimal_if_any(bar.turnover)
         return rows
 
     async def _latest(self, method: str, stream: str, names: list[str]) -> NDArray[np.void]:
@@ -262,7 +271,7 @@ class AlltickPulls(Feed):
 
         async def one(part: list[str]) -> NDArray[np.void]:
             asked = {"symbol_list": [{"code": name} for name in part]}
-            body, recv_ns = await self._call(method, asked)
+            body, recv_ns = await self._call(method, part, asked)
             try:
                 found = decode_reply(stream, body, self.symbols, recv_ns, depth=self.hub.book_depth)
             except ValueError as why:
@@ -283,28 +292,30 @@ class AlltickPulls(Feed):
         return rows
 
     async def _call(
-        self, method: str, data: dict[str, Any], *, post: bool = False
+        self, method: str, symbols: list[str], data: dict[str, Any], *, post: bool = False
     ) -> tuple[bytes, int]:
         """Return the body of a reply whose `ret` is 200, and when it came."""
-        await self._all_calls.acquire(self._rate_limit_wait_s)
+        self._check_loop()
+        self._check_not_closed()
+        # The method's first: what has to wait too long for it takes nothing from the others.
         await self._limits[method].acquire(self._rate_limit_wait_s)
+        await self._all_calls.acquire(self._rate_limit_wait_s)
+        self._check_not_closed()
         message = msgspec.json.encode({"trace": uuid.uuid4().hex, "data": data})
-        url = f"{self._http_base}{method}?token={quote(self._http_token, safe='')}"
+        target = f"{self._http_base.path}{method}?{self._http_query}"
         if post:
-            headers = {"Content-Type": "application/json"}
-            request = urllib.request.Request(url, message, headers, method="POST")
+            status, body = await self._fetch(method, target, message)
         else:
-            request = urllib.request.Request(f"{url}&query={quote(message, safe='')}")
-        status, body = await asyncio.to_thread(self._fetch, method, request)
+            status, body = await self._fetch(method, f"{target}&query={quote(message, safe='')}")
         recv_ns = time.time_ns()
         try:
             verdict = msgspec.json.decode(body, type=_Verdict)
         except (msgspec.DecodeError, msgspec.ValidationError):
             verdict = _Verdict(status, body[:100].decode(errors="replace"))
-        ret = status if status != 200 else verdict.ret
-        if ret == 200 and verdict.ret == 200:
+        ret = status if status != _HTTP_OK else verdict.ret
+        if ret == _HTTP_OK and verdict.ret == _HTTP_OK:
             return body, recv_ns
-        text = verdict.msg.replace(self._http_token, "***")
+        text = redact(verdict.msg or "", self._http_secrets)  # it may repeat the token
         kind = (
             AuthError
             if ret in _REFUSED_TOKEN
@@ -312,44 +323,62 @@ class AlltickPulls(Feed):
             if ret in _TOO_FAST
             else RequestError
         )
+        shown = ", ".join(symbols[:5]) + (", ..." if len(symbols) > 5 else "")
+        asked = f", asked for {shown}" if kind is RequestError else ""
         raise kind(
-            f"AllTick refused {method}: {reason(ret)} (code {ret}: {text})", code=ret, text=text
+            f"AllTick refused {method}: {reason(ret)} (code {ret}: {text}){asked}",
+            code=ret,
+            text=text,
         )
 
-    def _fetch(self, method: str, request: urllib.request.Request) -> tuple[int, bytes]:
-        """Send a request, in a thread; return the status and the body."""
+    def _check_not_closed(self) -> None:
+        if self._closed:
+            raise ConnectError(f"the feed {self.url} is closed")
+
+    async def _fetch(
+        self, method: str, target: str, message: bytes | None = None
+    ) -> tuple[int, bytes]:
+        """Send a GET, or a POST with a message; return the status and the body."""
+        host, port = self._http_base.hostname or "", self._http_base.port
+        connection = (
+            http.client.HTTPSConnection(
+                host, port, timeout=self._http_timeout_s, context=self._http_tls
+            )
+            if self._http_base.scheme == "https"
+            else http.client.HTTPConnection(host, port, timeout=self._http_timeout_s)
+        )
+        sockets: list[socket.socket] = []  # the reply takes it from the connection
+
+        def exchange() -> tuple[int, bytes]:
+            with contextlib.closing(connection):
+                connection.connect()
+                sockets.append(connection.sock)
+                headers = {} if message is None else {"Content-Type": "application/json"}
+                connection.request("GET" if message is None else "POST", target, message, headers)
+                with connection.getresponse() as reply:
+                    return reply.status, reply.read(_MOST_BYTES + 1)
+
         try:
-            try:
-                reply = self._opener.open(request, timeout=self._http_timeout_s)
-            except urllib.error.HTTPError as error:
-                reply = error
-            with reply:
-                body = reply.read(_MOST_BYTES + 1)
+            async with asyncio.timeout(self._http_timeout_s):
+                status, body = await asyncio.to_thread(exchange)
         except TimeoutError:
             raise RequestTimeout(
                 f"AllTick did not answer {method} within {self._http_timeout_s:g} s"
             ) from None
         except (OSError, http.client.HTTPException) as error:
-            why = getattr(error, "reason", error)
-            if isinstance(why, TimeoutError):
-                raise RequestTimeout(
-                    f"AllTick did not answer {method} within {self._http_timeout_s:g} s"
-                ) from None
-            text = str(getattr(why, "strerror", None) or why).replace(self._http_token, "***")
-            raise ConnectError(f"cannot ask AllTick for {method}: {text}") from None
+            text = redact(getattr(error, "strerror", None) or str(error), self._http_secrets)
+            where = self._http_base.netloc
+            raise ConnectError(f"cannot ask AllTick for {method} at {where}: {text}") from None
+        finally:
+            for sock in sockets:  # so that the thread ends in any case
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
         if len(body) > _MOST_BYTES:
             raise RemoteProtocolError(
                 f"expected a reply of at most {_MOST_BYTES} bytes to {method}, got more",
                 source="alltick",
             )
-        return reply.status, body
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """The token shall go nowhere else."""
-
-    def redirect_request(self, *args: Any, **options: Any) -> None:
-        return None
+        return status, body
 
 
 _SECONDS = {
@@ -377,15 +406,30 @@ def _read(body: bytes, kind: type[Any]) -> Any:
         ) from None
 
 
-def _price(text: str) -> float:
-    """Return a decimal; NaN for what is not told."""
-    try:
-        value = float(text) if text else np.nan
-    except ValueError:
+def _decimal(number: _Number) -> float:
+    text = str(number)
+    value = float(text) if _DECIMAL.fullmatch(text) else math.inf
+    if not math.isfinite(value):
         raise RemoteProtocolError(
             f"expected a number from AllTick, got {text[:40]!r}", source="alltick"
-        ) from None
+        )
     return value
+
+
+def _decimal_if_any(number: _Number | None) -> float:
+    """Return a decimal; NaN for what is not told."""
+    return math.nan if number in (None, "") else _decimal(number or 0)
+
+
+def _seconds(number: _Number) -> int:
+    """Return a time of seconds or, as in one complaint, milliseconds."""
+    text = str(number)
+    if not _TIME.fullmatch(text):
+        raise RemoteProtocolError(
+            f"expected a time from AllTick, got {text[:40]!r}", source="alltick"
+        )
+    value = int(text)
+    return value if value < _FIRST_MILLISECOND else value // 1000
 
 
 def _joined(parts: Sequence[NDArray[np.void]], row: np.dtype[Any]) -> NDArray[np.void]:

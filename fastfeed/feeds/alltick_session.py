@@ -7,7 +7,8 @@ It is fed with messages and with the time, and gives bytes to send. The table of
     any        -- a bad reply, silence, close() -->    CLOSED      `error` says why; all requests fail
 
 The server refuses requests that follow each other within a second, and may close the connection for it. So
-everything goes through one queue that keeps a distance; heartbeats wait for requests unless they are late.
+everything keeps a distance, and requests wait in a queue for it. A heartbeat that is due goes before them: one
+that is late costs the connection.
 
 Not in it: which symbols are subscribed (the feed's business), and the decoding of pushes (the machine's).
 
@@ -23,7 +24,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -38,50 +39,74 @@ from fastfeed.errors import (
     RequestTimeout,
 )
 from fastfeed.feeds.session import State
-from fastfeed.protocols.alltick_codes import HEARTBEAT, reason
+from fastfeed.protocols.alltick_codes import HEARTBEAT, is_known, reason
 from fastfeed.protocols.websocket import Handshake, Opcode, close_payload, close_text
 
-__all__ = ["AlltickSession", "Pacer"]
+__all__ = ["AlltickSession", "Pacer", "Times"]
 
 _logger = logging.getLogger(__name__)
 
 #: What to do with a request's outcome: None when it was granted, or the error.
 Done = Callable[[FastfeedError | None], None]
 
-_HEARTBEAT_S = 10.0
-_LATE_HEARTBEAT_S = 20.0  # then it goes before requests; the server waits 30
-_ACK_TIMEOUT_S = 5.0
 _ATTEMPTS = 2  # at a request
-_SILENCE_S = 25.0  # without any message, and the peer is given up
 _UNANSWERED = 2  # heartbeats
 _MOST_IDS = 1 << 31
 
 _REFUSED_TOKEN = (401, 403)
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The vendor's times, in seconds."""
+
+    heartbeat: float = 10.0
+    """Between two; the server waits 30."""
+    ack: float = 5.0
+    """For an answer."""
+    silence: float = 25.0
+    """Without any message, and the peer is given up."""
+    own_gap: float = 1.1
+    """Between two requests of one connection."""
+    others_gap: float = 3.1
+    """From a request or the beginning of one connection to those of another with the same token."""
+    too_fast: tuple[float, ...] = (2.0, 5.0, 10.0)
+    """Pauses before a request that came too fast is made again."""
+    will_close: float = 10.0
+    """Least pause before the next connection when the last one was closed for it."""
+    too_many_connections: float = 15.0
+    """The same after a connection was refused because of others."""
+    refused_token: float = 300.0
+    """The same after the token was refused."""
+
+
 class Pacer:
     """The distances that the requests of one connection keep, from each other and from those of its token's others.
+
+    Heartbeats keep a distance from what their own connection sends, and none from other connections: of ten
+    connections with a heartbeat every 10 s, none could.
 
     Parameters
     ----------
     others : list of Pacer
         Those of the token's connections; this one is added.
-    own_s, others_s
-        Between two requests of one connection, and from a request or the beginning of one connection to those of
-        another.
+    times
     """
 
-    def __init__(self, others: list[Pacer], *, own_s: float = 1.1, others_s: float = 3.1) -> None:
+    def __init__(self, others: list[Pacer], times: Times = Times()) -> None:
         self._others = others
-        self._own_s = own_s
-        self._others_s = others_s
+        self._times = times
         self._sent_at = self._active_at = float("-inf")
         others.append(self)
 
     def free_at(self) -> float:
         """Return from when on the connection may send, or begin."""
         others = (one._active_at for one in self._others if one is not self)
-        return max(self._sent_at + self._own_s, max(others, default=-math.inf) + self._others_s)
+        return max(self.beat_at(), max(others, default=-math.inf) + self._times.others_gap)
+
+    def beat_at(self) -> float:
+        """Return from when on the connection may send a heartbeat."""
+        return self._sent_at + self._times.own_gap
 
     def begin(self, now: float) -> None:
         """Take note that the connection begins."""
@@ -92,10 +117,18 @@ class Pacer:
         """Take note that a request is sent."""
         self._active_at = self._sent_at = now
 
+    def beat(self, now: float) -> None:
+        """Take note that a heartbeat is sent."""
+        self._sent_at = now
+
+    def end(self) -> None:
+        """Take the connection out: there will be no other one in its place."""
+        self._others.remove(self)
+
 
 class _Reply(msgspec.Struct):
-    ret: int
-    msg: str = ""
+    ret: Annotated[int, msgspec.Meta(ge=-(1 << 31), lt=1 << 31)]
+    msg: str | None = ""
     cmd_id: int = 0
     seq_id: int = 0
 
@@ -109,8 +142,9 @@ class _Request:
     cmd_id: int
     data: dict[str, Any]
     done: Done
+    pushes: Callable[[], int] | None  # how many there were of what it asks for
+    pushes_before: int = 0  # it was sent first
     attempts: int = 0
-    pushes: int = 0  # received before it was sent
 
 
 class AlltickSession:
@@ -126,8 +160,7 @@ class AlltickSession:
         The connection's.
     connect_timeout_s
         How long the upgrade may take.
-    heartbeat_s
-        Between two heartbeats.
+    times
     """
 
     def __init__(
@@ -137,16 +170,16 @@ class AlltickSession:
         pacer: Pacer,
         *,
         connect_timeout_s: float = 10.0,
-        heartbeat_s: float = _HEARTBEAT_S,
+        times: Times = Times(),
     ) -> None:
         self.state = State.NEW
         self.error: FastfeedError | None = None
         self.unmatched_replies = 0
-        self.returned: dict[int, int] = {}  # how often each return code came
+        self.returned: dict[int, int] = {}  # how often each return code came, 0: others
         self._handshake = Handshake(host, target)
         self._pacer = pacer
         self._connect_timeout_s = connect_timeout_s
-        self._heartbeat_s = heartbeat_s
+        self._times = times
         self._ids = itertools.cycle(range(1, _MOST_IDS))
         self._trace = uuid.uuid4().hex
         self._now = 0.0
@@ -170,12 +203,23 @@ class AlltickSession:
         self._deadline = now + self._connect_timeout_s
         self._output.append(self._handshake.request())
 
-    def request(self, cmd_id: int, data: dict[str, Any], now: float, done: Done) -> None:
-        """Queue a request; `done` is told when it was granted or refused."""
+    def request(
+        self,
+        cmd_id: int,
+        data: dict[str, Any],
+        now: float,
+        done: Done,
+        pushes: Callable[[], int] | None = None,
+    ) -> None:
+        """Queue a request; `done` is told when it was granted or refused.
+
+        With `pushes`, the number of messages that can only come when it was granted: where it has grown, no answer
+        is as good as one.
+        """
         self._now = now
         if self.state is not State.READY:
             raise self.error or ConnectError(f"not connected: the session is {self.state.value}")
-        self._queue.append(_Request(cmd_id, data, done))
+        self._queue.append(_Request(cmd_id, data, done, pushes))
         self._send_due()
 
     def receive(self, messages: list[tuple[int, bytes]], now: float) -> bytes | None:
@@ -199,7 +243,7 @@ class AlltickSession:
                 self._output.append(frame(Opcode.PONG, payload))
             elif opcode == Opcode.CLOSE:
                 self._output.append(frame(Opcode.CLOSE, payload[:2]))
-                text = self._handshake.redact(close_text(payload))
+                text = self._handshake.shown(close_text(payload))
                 self.close(ConnectError(f"AllTick closed the connection: {text}"))
             elif opcode != Opcode.PONG:
                 self._reply(payload)
@@ -219,17 +263,22 @@ class AlltickSession:
             self._messages = messages
             self._heard_at = now
         if self.state is State.HANDSHAKE and now >= self._deadline:
-            self.close(RequestTimeout("AllTick did not answer the WebSocket handshake in time"))
+            self.close(
+                self._refused()
+                or RequestTimeout("AllTick did not answer the WebSocket handshake in time")
+            )
         if self.state is not State.READY:
             return
         silent_s = now - self._heard_at
-        if silent_s >= _SILENCE_S:
+        if silent_s >= self._times.silence:
             self.close(ConnectError(f"AllTick has sent nothing for {silent_s:.0f} s"))
             return
         for seq_id, (deadline, request) in list(self._sent.items()):
             if now >= deadline:
                 del self._sent[seq_id]
-                if request.attempts < _ATTEMPTS:
+                if request.pushes is not None and request.pushes() > request.pushes_before:
+                    request.done(None)
+                elif request.attempts < _ATTEMPTS:
                     self._queue.appendleft(request)
                 else:
                     error = RequestTimeout(f"AllTick did not answer request {request.cmd_id}")
@@ -244,10 +293,12 @@ class AlltickSession:
             return max(0.0, self._deadline - now)
         times = [deadline for deadline, _ in self._sent.values()]
         if self.state is State.READY:
-            free_at = self._pacer.free_at()
-            times += [self._heard_at + _SILENCE_S, max(self._heartbeat_at, free_at)]
+            times += [
+                self._heard_at + self._times.silence,
+                max(self._heartbeat_at, self._pacer.beat_at()),
+            ]
             if self._queue:
-                times.append(free_at)
+                times.append(self._pacer.free_at())
         return max(0.0, min(times, default=now + 1.0) - now)
 
     def close(self, error: FastfeedError) -> None:
@@ -266,7 +317,7 @@ class AlltickSession:
 
     def lost(self, text: str) -> None:
         """End the session: the connection is gone, for a reason of the peer's or the network's."""
-        self.close(ConnectError(text))
+        self.close(self._refused() or ConnectError(text))
 
     def take_output(self) -> bytes:
         """Return the bytes to send, and forget them."""
@@ -283,37 +334,45 @@ class AlltickSession:
         if rest is not None:
             self.state = State.READY
             self._heard_at = self._now
-            self._heartbeat_at = self._now + self._heartbeat_s
+            self._heartbeat_at = self._now + self._times.heartbeat
         return rest
 
+    def _refused(self) -> FastfeedError | None:
+        """Return why the upgrade was refused, where the server had begun to say it."""
+        if self.state is not State.HANDSHAKE:
+            return None
+        error = self._handshake.ended()
+        return None if isinstance(error, ConnectError) else error
+
     def _send_due(self) -> None:
-        """Send what may be sent now: one request, or a heartbeat."""
-        if self._now < self._pacer.free_at():
-            return
-        late = self._now >= self._heartbeat_at + _LATE_HEARTBEAT_S - self._heartbeat_s
-        if self._queue and not late:
-            self._send(self._queue.popleft())
-        elif self._now >= self._heartbeat_at:
+        """Send what may be sent now: a heartbeat, or one request."""
+        if self._now >= max(self._heartbeat_at, self._pacer.beat_at()):
             if self._unanswered >= _UNANSWERED:
                 self.close(ConnectError(f"AllTick did not answer {self._unanswered} heartbeats"))
                 return
             self._unanswered += 1
-            self._heartbeat_at = self._now + self._heartbeat_s
-            self._send(_Request(HEARTBEAT, {}, _ignore, attempts=_ATTEMPTS))
+            self._heartbeat_at = self._now + self._times.heartbeat
+            self._send(HEARTBEAT, {})
+            self._pacer.beat(self._now)
+        elif self._queue and self._now >= self._pacer.free_at():
+            request = self._queue.popleft()
+            if request.pushes is not None and not request.attempts:
+                request.pushes_before = request.pushes()
+            request.attempts += 1
+            seq_id = self._send(request.cmd_id, request.data)
+            self._sent[seq_id] = (self._now + self._times.ack, request)
+            self._pacer.send(self._now)
 
-    def _send(self, request: _Request) -> None:
+    def _send(self, cmd_id: int, data: dict[str, Any]) -> int:
         seq_id = next(self._ids)
-        request.attempts += 1
-        if request.cmd_id != HEARTBEAT:
-            self._sent[seq_id] = (self._now + _ACK_TIMEOUT_S, request)
         message = {
-            "cmd_id": request.cmd_id,
+            "cmd_id": cmd_id,
             "seq_id": seq_id,
             "trace": f"{self._trace}-{seq_id}",
-            "data": request.data,
+            "data": data,
         }
         self._output.append(frame(Opcode.TEXT, _write(message)))
-        self._pacer.send(self._now)
+        return seq_id
 
     def _reply(self, payload: bytes) -> None:
         try:
@@ -321,17 +380,19 @@ class AlltickSession:
         except (msgspec.ValidationError, msgspec.DecodeError):
             self.unmatched_replies += 1
             return
-        self.returned[reply.ret] = self.returned.get(reply.ret, 0) + 1
-        if reply.cmd_id == HEARTBEAT + 1 and reply.ret == 200:
+        number = reply.ret if is_known(reply.ret) else 0
+        self.returned[number] = self.returned.get(number, 0) + 1
+        if reply.cmd_id == HEARTBEAT + 1:
             self._unanswered = 0
-            return
-        error = None if reply.ret == 200 else _refusal(reply)
+            if reply.ret == 200 and reply.seq_id not in self._sent:
+                return
+        error = None if reply.ret == 200 else self._refusal(reply)
         if reply.ret in _REFUSED_TOKEN:
             assert error is not None
-            self.close(AuthError(str(error), code=reply.ret, text=reply.msg))
+            self.close(AuthError(str(error), code=error.code, text=error.text))
             return
         seq_id = reply.seq_id
-        if reply.cmd_id == 0 and self._sent:  # it could not read which: the oldest one
+        if reply.cmd_id == 0 and seq_id == 0 and self._sent:  # it could not read which: the oldest
             seq_id = next(iter(self._sent))
         pending = self._sent.get(seq_id)
         if pending is None or reply.cmd_id not in (0, pending[1].cmd_id + 1):
@@ -342,14 +403,10 @@ class AlltickSession:
         del self._sent[seq_id]
         pending[1].done(error)
 
-
-def _refusal(reply: _Reply) -> RequestError:
-    return RequestError(
-        f"AllTick refused: {reason(reply.ret)} (code {reply.ret}: {reply.msg})",
-        code=reply.ret,
-        text=reply.msg,
-    )
-
-
-def _ignore(error: FastfeedError | None) -> None:
-    pass
+    def _refusal(self, reply: _Reply) -> RequestError:
+        text = self._handshake.shown(reply.msg or "")  # it may repeat the token
+        return RequestError(
+            f"AllTick refused: {reason(reply.ret)} (code {reply.ret}: {text})",
+            code=reply.ret,
+            text=text,
+        )

@@ -20,6 +20,7 @@ __all__ = [
     "Market",
     "Plan",
     "code",
+    "is_known",
     "reason",
 ]
 
@@ -27,7 +28,8 @@ HEARTBEAT = 22000
 UNSUBSCRIBE = 22006  # everything of a kind
 MAX_CODE_BYTES = 16
 
-#: What the vendor's return codes mean; 200 is success.
+_OK = 200
+#: What the vendor's other return codes mean.
 _REASONS = {
     201: "invalid request",
     202: "invalid request",
@@ -127,6 +129,11 @@ def code(symbol: str) -> str:
             f"got {symbol!r}"
         )
     return symbol
+
+
+def is_known(number: int) -> bool:
+    """Return whether the vendor has a return code."""
+    return number == _OK or number in _REASONS
 
 
 def reason(number: int) -> str:

@@ -11,7 +11,7 @@ import hashlib
 import io
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from email.message import Message
 from enum import IntEnum
 from http.client import HTTPException, parse_headers
@@ -27,7 +27,16 @@ from fastfeed.errors import (
     RemoteProtocolError,
 )
 
-__all__ = ["CloseCode", "Handshake", "Opcode", "close_payload", "close_text", "parse_close"]
+__all__ = [
+    "CloseCode",
+    "Handshake",
+    "Opcode",
+    "close_payload",
+    "close_text",
+    "parse_close",
+    "redact",
+    "secrets_of",
+]
 
 
 class Opcode(IntEnum):
@@ -163,7 +172,7 @@ class Handshake:
                 raise ValueError(f"expected printable ASCII as the value of {name}")
         self._host = host
         self._source = source
-        self._secrets = _secrets_of(path, pairs)
+        self._secrets = secrets_of(path, pairs)
         self._asked = {
             item
             for name, value in pairs
@@ -250,15 +259,12 @@ class Handshake:
 
     def redact(self, text: str) -> str:
         """Return a text of the server's without what the request held and without what looks like a token."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        text = _PARAMETER.sub(r"\1***", text)
-        for secret in self._secrets:  # one that was cut off
-            for length in range(min(len(secret) - 1, len(text)), 3, -1):
-                if text.endswith(secret[:length]):
-                    text = text[:-length] + "***"
-                    break
-        return text
+        return redact(text, self._secrets)
+
+    def shown(self, text: str) -> str:
+        """Return a text of the server's as errors show it: masked, in one line, not too long."""
+        text = _printable(self.redact(text))
+        return text if len(text) <= _TEXT_CHARS else text[:_TEXT_CHARS] + "..."
 
     def _parse(self, head: bytes) -> Message:
         first, *lines = head.decode("latin-1").split("\r\n")
@@ -304,14 +310,10 @@ class Handshake:
             self.protocol = protocols[0]
 
     def _got(self, values: list[str]) -> str:
-        return f"got {self._shown(', '.join(values))!r}" if values else "it is missing"
-
-    def _shown(self, text: str) -> str:
-        text = _printable(self.redact(text))
-        return text if len(text) <= _TEXT_CHARS else text[:_TEXT_CHARS] + "..."
+        return f"got {self.shown(', '.join(values))!r}" if values else "it is missing"
 
     def _refusal(self, head: Message) -> FastfeedError:
-        text = self._shown(_body(head, bytes(self._buffer)).decode(errors="replace"))
+        text = self.shown(_body(head, bytes(self._buffer)).decode(errors="replace"))
         message = f"{self._host} refused the WebSocket handshake with HTTP status {self._status}"
         message += f": {text}" if text else ""
         if self._status in {401, 403}:
@@ -347,8 +349,21 @@ def _printable(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _secrets_of(path: str, headers: list[tuple[str, str]]) -> list[str]:
-    """Return what no error may show, longest first."""
+def redact(text: str, secrets: Sequence[str]) -> str:
+    """Return a text without secrets, longest first, and without what looks like a token."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    text = _PARAMETER.sub(r"\1***", text)
+    for secret in secrets:  # one that was cut off
+        for length in range(min(len(secret) - 1, len(text)), 3, -1):
+            if text.endswith(secret[:length]):
+                text = text[:-length] + "***"
+                break
+    return text
+
+
+def secrets_of(path: str, headers: Iterable[tuple[str, str]] = ()) -> list[str]:
+    """Return what no error about a request may show, longest first."""
     plain, _, query = path.partition("?")
     # All values, named as a secret or not: whoever knows the vendor need not tell which it is.
     parts = [parameter.rpartition("=")[2] for parameter in re.split("[&;]", query)]
