@@ -7,21 +7,21 @@ import json
 import random
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-from compiled import HEADERS, LOOP_FLAGS, built
+from compiled import LOOP_FLAGS, built
 
 import fastfeed as ff
+from fastfeed._core.alltick import AlltickMachine
 
 RECV_NS = 1_785_204_916_000_000_000
 DEPTH = 10
 NUMBERS = {"trade": 22998, "book": 22999}
 STREAMS = {"trade": "ticks", "book": "books"}
 ROW_BITS = 13  # of the rings of the two C candidates
-SOURCES = ("alltick_decoder", "decimal", "json", "utf8", "symbols")
+WINDOW_BYTES = 1 << 18
 
 Rows = np.ndarray[Any, np.dtype[np.void]]
 
@@ -66,10 +66,21 @@ def _book(rng: random.Random, places: tuple[int, int, int]) -> dict[str, Any]:
     }
 
 
-class Messages:
-    """Pushes of one kind as documented: compact, with bare integers, codes of four markets in turn."""
+def frame(message: bytes) -> bytes:
+    """Return a message as a server sends it."""
+    n = len(message)
+    if n < 126:
+        return bytes([0x81, n]) + message
+    return bytes([0x81, 126]) + n.to_bytes(2, "big") + message
 
-    def __init__(self, kind: str, symbols: int, count: int) -> None:
+
+class Messages:
+    """Pushes of one kind as documented: compact, with bare integers, codes of four markets in turn.
+
+    Not as documented: their keys in another order.
+    """
+
+    def __init__(self, kind: str, symbols: int, count: int, *, documented: bool = True) -> None:
         rng = random.Random(f"{kind} {symbols}")
         markets = _markets(rng, symbols)
         self.kind = kind
@@ -80,7 +91,10 @@ class Messages:
             code, *places = rng.choice(markets)
             ms = RECV_NS // 10**6 - 20_000 + i % 20_000
             head = {"code": code, "seq": ms + rng.randrange(500), "tick_time": ms}
-            push = {"cmd_id": NUMBERS[kind], "data": head | made(rng, tuple(places))}
+            data = head | made(rng, tuple(places))
+            if not documented:
+                data = dict(reversed(data.items()))
+            push = {"cmd_id": NUMBERS[kind], "data": data}
             self.messages.append(json.dumps(push, separators=(",", ":")).encode())
         self.data = b"".join(self.messages) + bytes(64)
         self.ends = np.cumsum([len(message) for message in self.messages], dtype=np.uint64)
@@ -97,26 +111,6 @@ def _loop_library() -> Any:
         ("loop_rows", pointer, (pointer,)),
         ("loop_head", ctypes.c_uint64, (pointer,)),
         ("alltick_decode", i64, (pointer, ctypes.c_char_p, pointer, size, i64)),
-    ):
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    return library
-
-
-@cache
-def _decoder_library() -> Any:
-    sources = Path(HEADERS).parent / "src"
-    flags = ("-std=gnu11", "-D_GNU_SOURCE", "-ffp-contract=off")
-    files = (str(sources / f"{name}.c") for name in SOURCES)
-    library = ctypes.CDLL(str(built("alltick_decoder", *LOOP_FLAGS, *flags, *files)))
-    pointer, size, i64 = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64
-    for name, result, arguments in (
-        ("ours_new", pointer, (ctypes.c_uint, size, size)),
-        ("ours_free", None, (pointer,)),
-        ("ours_add", None, (pointer, ctypes.c_char_p, size)),
-        ("ours_rows", pointer, (pointer,)),
-        ("ours_head", ctypes.c_uint64, (pointer,)),
-        ("ours_decode", i64, (pointer, ctypes.c_char_p, pointer, size, i64, ctypes.c_int)),
     ):
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
@@ -160,43 +154,36 @@ class Loop:
         return self._rows[np.arange(head - count, head) % len(self._rows)]
 
 
-class Decoder:
-    """fastfeed's decoder, compiled for itself: no machine, no ring, no counters of those."""
+class Fastfeed:
+    """fastfeed's machine, which gets the messages in WebSocket frames, as from a socket: a window at a time."""
 
-    def __init__(self, sample: Messages, *, generic: bool = False) -> None:
+    def __init__(self, sample: Messages) -> None:
         self._sample = sample
-        self._generic = generic
-        self._library = _decoder_library()
-        dtype = ff.dtype(STREAMS[sample.kind])
-        self._ours = self._library.ours_new(ROW_BITS, dtype.itemsize, DEPTH)
-        if not self._ours:
-            raise MemoryError
+        self._frames = b"".join(map(frame, sample.messages))
+        self._hub = ff.Hub()
+        self._stream = self._hub.stream(STREAMS[sample.kind])
+        self._machine = AlltickMachine(self._hub.symbols, window_bytes=WINDOW_BYTES)
+        self._machine.listen(
+            self._stream.number, self._stream.ring, self._stream.deliver, self._stream.table
+        )
         for code in sample.codes:
-            self._library.ours_add(self._ours, code.encode(), len(code))
-        self._rows = _view(self._library.ours_rows(self._ours), dtype)
-
-    def __del__(self) -> None:
-        if getattr(self, "_ours", None):
-            self._library.ours_free(self._ours)
+            self._machine.expect(code)
+        self._machine.upgraded(b"")
 
     def run(self) -> None:
-        sample = self._sample
-        n = self._library.ours_decode(
-            self._ours,
-            sample.data,
-            sample.ends.ctypes.data,
-            len(sample.ends),
-            RECV_NS,
-            self._generic,
-        )
-        if n != len(sample.ends):
-            raise AssertionError(f"expected {len(sample.ends)} rows, got {n}")
+        machine, before, left = self._machine, self._machine.rows, memoryview(self._frames)
+        while left:
+            place = machine.space()
+            n = min(len(place), len(left))
+            place[:n] = left[:n]
+            left = left[n:]
+            machine.received(n)
+        if machine.rows - before != len(self._sample.messages):
+            raise AssertionError(f"expected all rows, got {machine.stats()}")
 
     def rows(self) -> Rows:
-        """Return the rows of the last run, as many as there is room for."""
-        head = self._library.ours_head(self._ours)
-        count = min(len(self._sample.ends), len(self._rows))
-        return self._rows[np.arange(head - count, head) % len(self._rows)]
+        """Return the rows of the last run."""
+        return self._stream.latest(len(self._sample.messages))
 
 
 class _Tick(msgspec.Struct):

@@ -25,6 +25,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import alltick_client
+
 CODES = 100  # that are subscribed
 Result = dict[str, Any]
 
@@ -484,7 +486,7 @@ def main(name: str, port: int, packets: int, *options: str) -> None:
         import futu
 
         futu.SysConfig.set_all_thread_daemon(True)
-    run = CLIENTS[name]
+    run = CLIENTS[name] if name in CLIENTS else on_uvloop(alltick_client.CANDIDATES[name])
     print("ready", file=answers, flush=True)
     for _ in sys.stdin:
         gc.collect()

@@ -105,6 +105,36 @@ BARS: tuple[tuple[str, str, str, str, str | None, str, float], ...] = (
         "at most",
         1.8,
     ),
+    (
+        "AllTick's pushes a second",
+        "AllTick wire",
+        "pushes/s",
+        "fastfeed",
+        None,
+        "at least",
+        6_500_000,
+    ),
+    *(
+        (
+            f"{table}, times picows with msgspec",
+            table,
+            "x picows, msgspec",
+            "fastfeed",
+            None,
+            "at least",
+            limit,
+        )
+        for table, limit in (("AllTick wire", 6), ("AllTick wire, encrypted", 2))
+    ),
+    (
+        "AllTick's median latency / picows with msgspec",
+        "AllTick latency 2000/s",
+        "x picows, msgspec",
+        "fastfeed",
+        None,
+        "at most",
+        1,
+    ),
     ("1000 symbols / 1 symbol", "symbols", "ns/tick", "1000", "1", "at most", 1.15),
     ("10000 symbols / 1 symbol", "symbols", "ns/tick", "10000", "1", "at most", 1.6),
     (

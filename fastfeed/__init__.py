@@ -50,7 +50,7 @@ from fastfeed.hub import Hub
 from fastfeed.schema import Flags, Session, dtype
 from fastfeed.stream import Reader, Stream
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "AllTick",

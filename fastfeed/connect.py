@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import msgspec
@@ -15,7 +15,7 @@ from fastfeed.feeds.alltick import AllTick
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.opend import OpenD
 
-__all__ = ["connect", "run"]
+__all__ = ["connect", "masked", "run", "vendor_of"]
 
 T = TypeVar("T")
 
@@ -42,6 +42,20 @@ _FEEDS: dict[str, tuple[type[OpenD | AllTick], Callable[[SplitResult], dict[str,
 _NOT_IN_URL = ("hub", "backoff", "ssl_context")
 
 
+def vendor_of(url: str) -> type[OpenD | AllTick] | None:
+    """Return the class of a URL's vendor, None where the URL has none."""
+    try:
+        return _FEEDS[urlsplit(url).scheme][0]
+    except (ValueError, AttributeError, TypeError, KeyError):
+        return None
+
+
+def masked(text: str) -> str:
+    """Return a text without the credentials of the URLs in it."""
+    text = re.sub(r"//[^\s'\"]*@", "//***@", text)
+    return re.sub(r"(?i)(token(?:=|%3d))[^&#\s'\",][^&#\s'\"]*", r"\1***", text)
+
+
 def connect(url: str, /, **options: Any) -> Feed:
     """Return the feed of a URL, to be entered with ``async with``.
 
@@ -65,7 +79,7 @@ def connect(url: str, /, **options: Any) -> Feed:
     ...     async for ticks in feed.ticks:
     ...         print(feed.symbols[ticks["symbol"][-1]], ticks["price"][-1])
     """
-    shown = _masked(url) if isinstance(url, str) else repr(url)
+    shown = masked(url) if isinstance(url, str) else repr(url)
     try:
         parts = urlsplit(url)
         vendor, address_of = _FEEDS[parts.scheme]
@@ -89,11 +103,6 @@ def connect(url: str, /, **options: Any) -> Feed:
         raise ConfigError(f"{error}, in {shown!r}") from error
 
 
-def _masked(url: str) -> str:
-    """Return a URL without credentials."""
-    return re.sub(r"(?i)(token=)[^&#]*", r"\1***", re.sub(r"//.*@", "//***@", url))
-
-
 def _query_options(query: str, known: dict[str, Any]) -> dict[str, Any]:
     """Read the options of a query by the types that the constructor declares."""
     plain = {name: kind for name, kind in known.items() if name not in _NOT_IN_URL}
@@ -104,7 +113,9 @@ def _query_options(query: str, known: dict[str, Any]) -> dict[str, Any]:
         try:
             options[name] = msgspec.convert(text, plain[name], strict=False)
         except msgspec.ValidationError as error:
-            raise ConfigError(f"option {name}={text!r} in the URL: {error}") from None
+            kind = plain[name]
+            choices = f": {', '.join(get_args(kind))}" if get_origin(kind) is Literal else ""
+            raise ConfigError(f"option {name}={text!r} in the URL: {error}{choices}") from None
     return options
 
 

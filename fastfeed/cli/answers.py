@@ -10,7 +10,7 @@ import msgspec
 from fastfeed.cli.grid import Column, column, grid, terminal_width, times
 from fastfeed.cli.output import Csv, Format, JsonLines
 from fastfeed.cli.records import csv_lines, flat, json_lines, value_at
-from fastfeed.feeds.opend import OpenD
+from fastfeed.feeds.feed import Feed
 from fastfeed.stream import Rows
 
 __all__ = ["Answer", "fields", "listed", "of_records", "of_rows", "single"]
@@ -27,7 +27,7 @@ class Answer:
 
 
 def of_rows(
-    feed: OpenD, stream: str, rows: Rows, table: Callable[[], Sequence[str]], depth: int = 1
+    feed: Feed, stream: str, rows: Rows, table: Callable[[], Sequence[str]], depth: int = 1
 ) -> Answer:
     """Return rows of a stream, with their table."""
 

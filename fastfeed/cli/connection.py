@@ -1,4 +1,4 @@
-"""The options that say how to reach a gateway, common to all commands that connect to one."""
+"""How commands get a feed: the options about connections, and which vendor has them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from fastfeed.connect import connect
-from fastfeed.feeds.opend import OpenD
+from fastfeed.connect import connect, vendor_of
+from fastfeed.errors import ConfigError
+from fastfeed.feeds.alltick import AllTick
+from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.opend_session import Encryption
 
 __all__ = ["connection_options", "feed_of"]
@@ -21,19 +23,23 @@ def connection_options(command: Command) -> Command:
     key = click.option(
         "--rsa-key",
         metavar="FILE",
-        help="The gateway's RSA key (PEM), if it has one.  [env: FUTU_OPEND_RSA_KEY]",
+        help="OpenD's RSA key (PEM), if it has one.  [env: FUTU_OPEND_RSA_KEY]",
     )
     cipher = click.option(
         "--encryption",
         type=click.Choice(get_args(Encryption)),
-        help="What follows the handshake; aes-cbc if there is a key.",
+        help="Of OpenD, what follows the handshake; aes-cbc if there is a key.",
     )
     return key(cipher(command))
 
 
-def feed_of(url: str, rsa_key: str | None, encryption: str | None, **options: Any) -> OpenD:
+def feed_of(url: str, rsa_key: str | None, encryption: str | None, **options: Any) -> Feed:
     """Return the feed of a URL; options that are None are left to the URL and the defaults."""
-    given = {"rsa_key": rsa_key, "encryption": encryption, **options}
-    feed = connect(url, **{name: value for name, value in given.items() if value is not None})
-    assert isinstance(feed, OpenD)
-    return feed
+    opend_only = {"rsa_key": rsa_key, "encryption": encryption}
+    if vendor_of(url) is AllTick:
+        for name, value in opend_only.items():
+            if value is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigError(f"AllTick has no {option}: it is about OpenD; wss:// encrypts")
+    given = opend_only | options
+    return connect(url, **{name: value for name, value in given.items() if value is not None})

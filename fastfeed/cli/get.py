@@ -1,14 +1,15 @@
-"""`fastfeed get`: one request to a gateway, and its answer as a table or as text."""
+"""`fastfeed get`: one request to a server, and its answer as a table or as text."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import functools
 import math
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Literal
 
 import click
@@ -23,10 +24,14 @@ from fastfeed.cli.grid import Column, column, dates, grid, say, terminal_width, 
 from fastfeed.cli.group import complain
 from fastfeed.cli.output import Csv, Format, JsonLines
 from fastfeed.cli.records import value_at
-from fastfeed.connect import run
+from fastfeed.connect import run, vendor_of
+from fastfeed.errors import ConnectError
 from fastfeed.feeds import opend_records as records
+from fastfeed.feeds.alltick import AllTick
+from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.opend import OpenD
 from fastfeed.feeds.opend_pulls import HistoryBars
+from fastfeed.protocols.alltick_codes import code
 from fastfeed.protocols.opend_codes import (
     ADJUSTMENTS,
     INTERVALS,
@@ -36,6 +41,7 @@ from fastfeed.protocols.opend_codes import (
     interval,
     security,
 )
+from fastfeed.schema import dtype
 from fastfeed.stream import Rows
 
 __all__ = ["get"]
@@ -44,6 +50,8 @@ Form = Literal["table", "csv", "jsonl"]
 
 _DAY_S = 86400
 _COMMON = ("form", "wait", "rsa_key", "encryption")
+_MOST_BARS_OF_MANY = 2  # in one request of AllTick's
+_TICKS = 20
 _FILL_S = 2.0  # how long a gateway may take to fill its cache
 _ASK_AGAIN_S = 0.2
 _HELP = ("-h", "--help")
@@ -55,6 +63,17 @@ class _GetGroup(click.Group):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.sections: dict[str, list[str]] = {}
+        self.alltick: list[str] = []  # what AllTick has as well
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in self.alltick or vendor_of(ctx.params["url"]) is not AllTick:
+            return name, command, rest
+        if not any(word in rest for word in _HELP):
+            raise click.UsageError(f"AllTick has no {name}: expected {_or(self.alltick)}", ctx)
+        return name, command, rest
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] in self.commands:
@@ -76,17 +95,22 @@ class _GetGroup(click.Group):
                 )
 
 
+def _or(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
 @click.group(
     cls=_GetGroup,
     subcommand_metavar="WHAT [ARGS]...",
-    short_help="Ask a gateway once: ticks, bars, a book, a watchlist and more.",
+    short_help="Ask a server once: ticks, bars, a book, a watchlist and more.",
 )
 @click.argument("url")
 def get(url: str) -> None:
-    """Ask a gateway for something and print the answer.
+    """Ask a server for something and print the answer.
 
-    URL is where it listens, such as opend://127.0.0.1:11111. Each WHAT has a help of its own:
-    fastfeed get ticks --help.
+    URL is where it listens: opend://127.0.0.1:11111, alltick://stock or alltick://crypto. Each WHAT has a
+    help of its own: fastfeed get ticks --help. AllTick has ticks, bars and book; it is asked by HTTP, which
+    takes none of the plan's connections.
 
     \b
     Formats (--format, after WHAT):
@@ -102,6 +126,7 @@ def get(url: str) -> None:
       fastfeed get opend://127.0.0.1:11111 ticks 700.HK -n 100
       fastfeed get opend://127.0.0.1:11111 bars 700.HK --interval 5m
       fastfeed get opend://127.0.0.1:11111 watchlist All --format csv >all.csv
+      fastfeed get alltick://crypto ticks BTCUSDT EURUSD
     """
 
 
@@ -120,7 +145,7 @@ def _change(values: Rows) -> Column:
     return Column("Change", [words.percent(value / 100) for value in values.tolist()])
 
 
-def _symbols_of(feed: OpenD, rows: Rows) -> Column:
+def _symbols_of(feed: Feed, rows: Rows) -> Column:
     return column("Symbol", [feed.symbols[i] for i in rows["symbol"].tolist()])
 
 
@@ -136,13 +161,26 @@ async def _filled(ask: Callable[[], Awaitable[Rows]]) -> Rows:
     return rows
 
 
+async def _each(
+    symbols: Sequence[str], ask: Callable[[str], Awaitable[Rows]], row: np.dtype[Any]
+) -> Rows:
+    """Ask for each symbol, and return all rows."""
+    parts = await asyncio.gather(*map(ask, symbols))
+    return np.concatenate(parts, dtype=row)
+
+
 # what all commands have in common
 
 Pull = Callable[..., Awaitable[Any]]
 
 
-def _what(section: str, name: str | None = None) -> Callable[[Pull], click.Command]:
-    """Make a command of a coroutine function that gets the feed and the arguments and gives an answer."""
+def _what(
+    section: str, name: str | None = None, *, alltick: bool = False
+) -> Callable[[Pull], click.Command]:
+    """Make a command of a coroutine function that gets the feed and the arguments and gives an answer.
+
+    The feed is an `OpenD`; or, where AllTick has that as well, an `AllTick`.
+    """
 
     def decorate(pull: Pull) -> click.Command:
         @functools.wraps(pull)
@@ -157,7 +195,7 @@ def _what(section: str, name: str | None = None) -> Callable[[Pull], click.Comma
             ctx = click.get_current_context()
             assert ctx.parent is not None
             feed = feed_of(ctx.parent.params["url"], rsa_key, encryption, wait_s=wait)
-            run(_pull(feed, pull, arguments, form))
+            run(_pull(feed, pull, arguments, form, wait or 0.0))
 
         command = connection_options(callback)
         command = click.option(
@@ -178,21 +216,48 @@ def _what(section: str, name: str | None = None) -> Callable[[Pull], click.Comma
         made.params.sort(key=lambda param: param.name in _COMMON)  # these come last in the help
         assert isinstance(get, _GetGroup)
         get.sections.setdefault(section, []).append(made.name or "")
+        if alltick:
+            get.alltick.append(made.name or "")
         return made
 
     return decorate
 
 
-async def _pull(feed: OpenD, pull: Pull, arguments: dict[str, Any], form: Form) -> None:
-    async with feed:
+async def _pull(
+    feed: Feed, pull: Pull, arguments: dict[str, Any], form: Form, wait_s: float
+) -> None:
+    async with _ready(feed):
         try:
-            answer = await pull(feed, **arguments)
+            answer = await _patiently(feed, functools.partial(pull, feed, **arguments), wait_s)
         except ValueError as error:
             raise click.UsageError(str(error)) from None
         if isinstance(answer, HistoryBars):
             await _print_pages(feed, answer, form)
         else:
             _print(answer, form)
+
+
+@contextlib.asynccontextmanager
+async def _ready(feed: Feed) -> AsyncIterator[None]:
+    """Connect where pulls need it: those of AllTick have connections of their own, by HTTP."""
+    try:
+        if not isinstance(feed, AllTick):
+            await feed.open()
+        yield
+    finally:
+        await feed.close()
+
+
+async def _patiently(feed: Feed, ask: Callable[[], Awaitable[Any]], wait_s: float) -> Any:
+    """Ask; of AllTick again while it cannot be reached, which is what opening a feed does otherwise."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return await ask()
+        except ConnectError:
+            if not isinstance(feed, AllTick) or time.monotonic() >= deadline:
+                raise
+        await asyncio.sleep(_ASK_AGAIN_S)
 
 
 def _print(answer: Answer, form: Form) -> None:
@@ -210,10 +275,10 @@ def _write(text: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-async def _print_pages(feed: OpenD, bars: HistoryBars, form: Form) -> None:
+async def _print_pages(feed: Feed, bars: HistoryBars, form: Form) -> None:
     """Print a table of all, or text page by page: there may be more than fits into memory."""
     if form == "table":
-        _print(_bars_answer(feed, await bars), form)
+        _print(_bars_answer(feed, await bars, 1), form)
         return
     text: Format = Csv(feed.symbols, "bars") if form == "csv" else JsonLines(feed.symbols, "bars")
     _write(text.header)
@@ -224,16 +289,26 @@ async def _print_pages(feed: OpenD, bars: HistoryBars, form: Form) -> None:
 # arguments
 
 
+def _vendor(ctx: click.Context) -> type[Feed] | None:
+    assert ctx.parent is not None
+    return vendor_of(ctx.parent.params["url"])
+
+
 def _symbol(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    def one(symbol: str) -> str:
+        return code(symbol) if _vendor(ctx) is AllTick else canonical(*security(symbol))
+
     try:
         if isinstance(value, tuple):
-            return tuple(canonical(*security(symbol)) for symbol in value)
-        return None if value is None else canonical(*security(value))
+            return tuple(dict.fromkeys(map(one, value)))
+        return None if value is None else one(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
 
 def _interval(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if _vendor(ctx) is AllTick:
+        return value  # which there are depends on the market: the feed knows
     try:
         return interval(value).name
     except ValueError as error:
@@ -261,22 +336,8 @@ interval_option = functools.partial(
 adjust_option = click.option(
     "--adjust",
     type=click.Choice(list(ADJUSTMENTS)),
-    default="forward",
-    show_default=True,
-    help="For splits and dividends.",
+    help="For splits and dividends.  [default: forward; AllTick has none]",
 )
-
-
-def count_option(what: str, default: int) -> Callable[[Any], Any]:
-    return click.option(
-        "-n",
-        "n",
-        type=click.IntRange(1, 1000),
-        default=default,
-        show_default=True,
-        metavar="N",
-        help=f"How many {what} at most.",
-    )
 
 
 def day_option(name: str, text: str, *, required: bool = False) -> Callable[[Any], Any]:
@@ -317,20 +378,35 @@ async def quotes(feed: OpenD, symbols: tuple[str, ...]) -> Answer:
     return answers.of_rows(feed, "quotes", rows, table)
 
 
-@_what(_MARKET_DATA)
-@one_symbol
-@count_option("ticks", 20)
-async def ticks(feed: OpenD, symbol: str, n: int) -> Answer:
-    """Print the latest trades of a SYMBOL.
+@_what(_MARKET_DATA, alltick=True)
+@symbols
+@click.option(
+    "-n",
+    "n",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help=f"How many ticks of each at most.  [default: {_TICKS}; AllTick has only the latest]",
+)
+async def ticks(feed: OpenD | AllTick, symbols: tuple[str, ...], n: int | None) -> Answer:
+    """Print the latest trades of SYMBOLs.
 
     \b
-    Example:
+    Examples:
       fastfeed get opend://127.0.0.1:11111 ticks 700.HK -n 1000 --format csv >ticks.csv
+      fastfeed get alltick://crypto ticks BTCUSDT EURUSD
     """
-    rows = await _filled(lambda: feed.get_ticks(symbol, n, subscribe=True))
+    if isinstance(feed, AllTick):
+        rows: Rows = await feed.get_ticks(symbols, n or 1)
+    else:
+        rows = await _each(
+            symbols,
+            lambda symbol: _filled(lambda: feed.get_ticks(symbol, n or _TICKS, subscribe=True)),
+            dtype("ticks"),
+        )
 
     def table() -> Sequence[str]:
         columns = [
+            *([_symbols_of(feed, rows)] if len(symbols) > 1 else []),
             times("Time", rows["time_ns"].tolist()),
             _field(rows, "price"),
             _field(rows, "volume"),
@@ -343,14 +419,15 @@ async def ticks(feed: OpenD, symbol: str, n: int) -> Answer:
     return answers.of_rows(feed, "ticks", rows, table)
 
 
-def _bars_answer(feed: OpenD, rows: Rows) -> Answer:
+def _bars_answer(feed: Feed, rows: Rows, symbols: int) -> Answer:
     def table() -> Sequence[str]:
         when = rows["time_ns"].tolist()
         daily = len(rows) > 0 and rows["interval_s"][0] >= _DAY_S
         columns = [
+            *([_symbols_of(feed, rows)] if symbols > 1 else []),
             dates("Day", when) if daily else times("Start", when),
             *(_field(rows, name) for name in ("open", "high", "low", "close", "volume")),
-            _change(rows["change_rate"]),
+            *([] if np.isnan(rows["change_rate"]).all() else [_change(rows["change_rate"])]),
             _field(rows, "turnover"),
         ]
         return grid(columns, terminal_width())
@@ -358,22 +435,48 @@ def _bars_answer(feed: OpenD, rows: Rows) -> Answer:
     return answers.of_rows(feed, "bars", rows, table)
 
 
-@_what(_MARKET_DATA)
-@one_symbol
+@_what(_MARKET_DATA, alltick=True)
+@symbols
 @interval_option(default="1m")
-@count_option("bars", 20)
+@click.option(
+    "-n",
+    "n",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="How many bars of each at most; AllTick has 500.",
+)
 @adjust_option
-async def bars(feed: OpenD, symbol: str, length: str, n: int, adjust: Any) -> Answer:
-    """Print the latest bars of a SYMBOL.
+async def bars(
+    feed: OpenD | AllTick, symbols: tuple[str, ...], length: str, n: int, adjust: Any
+) -> Answer:
+    """Print the latest bars of SYMBOLs.
 
-    The oldest comes first, the last one is still running. Times are starts of bars. Older bars: history.
+    The oldest comes first, the last one is still running. Times are starts of bars. OpenD has older bars:
+    history. AllTick has lengths of 1m 5m 15m 30m 1h 1d 1w 1M, of all but stocks also 2h 4h; and up to 500
+    bars of a symbol, for which each symbol takes a request of its own.
 
     \b
-    Example:
+    Examples:
       fastfeed get opend://127.0.0.1:11111 bars 700.HK --interval 5m -n 50
+      fastfeed get alltick://crypto bars GOLD --interval 4h
     """
-    rows = await _filled(lambda: feed.get_bars(symbol, length, n, adjust=adjust, subscribe=True))
-    return _bars_answer(feed, rows)
+    if not isinstance(feed, AllTick):
+        rows = await _each(
+            symbols,
+            lambda symbol: _filled(
+                lambda: feed.get_bars(symbol, length, n, adjust=adjust or "forward", subscribe=True)
+            ),
+            dtype("bars"),
+        )
+    elif adjust is not None:
+        raise ValueError("AllTick has no --adjust: its bars are as traded")
+    elif len(symbols) > 1 and n <= _MOST_BARS_OF_MANY:
+        rows = await feed.get_bars(symbols, length, n)
+    else:
+        rows = await _each(symbols, lambda symbol: feed.get_bars(symbol, length, n), dtype("bars"))
+    return _bars_answer(feed, rows, len(symbols))
 
 
 @_what(_MARKET_DATA)
@@ -405,7 +508,7 @@ async def history(
       fastfeed get opend://127.0.0.1:11111 history AAPL.US --start 2024-01-01 --end 2024-12-31
     """
     return feed.get_history_bars(
-        symbol, length, start, end, adjust=adjust, session=session, limit=limit
+        symbol, length, start, end, adjust=adjust or "forward", session=session, limit=limit
     )
 
 
@@ -425,28 +528,57 @@ async def timeshare(feed: OpenD, symbol: str) -> Answer:
     return answers.of_rows(feed, "timeshare", rows, table)
 
 
-@_what(_MARKET_DATA)
-@one_symbol
+@_what(_MARKET_DATA, alltick=True)
+@symbols
 @click.option(
     "--depth",
     type=click.IntRange(1, 1000),
     default=10,
     show_default=True,
     metavar="N",
-    help="Levels of a side.",
+    help="Levels of a side; AllTick has at most 10.",
 )
-@click.option("--odd-lots", is_flag=True, help="The book of odd lots instead.")
-async def book(feed: OpenD, symbol: str, depth: int, odd_lots: bool) -> Answer:
-    """Print the order book of a SYMBOL.
+@click.option("--odd-lots", is_flag=True, help="The books of odd lots instead; AllTick has none.")
+async def book(
+    feed: OpenD | AllTick, symbols: tuple[str, ...], depth: int, odd_lots: bool
+) -> Answer:
+    """Print the order books of SYMBOLs.
 
     \b
-    Example:
+    Examples:
       fastfeed get opend://127.0.0.1:11111 book 700.HK --depth 5
+      fastfeed get alltick://crypto book BTCUSDT
     """
-    row = await feed.get_book(symbol, depth, odd_lots=odd_lots, subscribe=True)
-    rows = _array_of(row)
-    stream = "odd_books" if odd_lots else "books"
-    return answers.of_rows(feed, stream, rows, lambda: ladder.plain(row, terminal_width()), depth)
+    if not isinstance(feed, AllTick):
+
+        async def one(symbol: str) -> Rows:
+            return _array_of(await feed.get_book(symbol, depth, odd_lots=odd_lots, subscribe=True))
+
+        rows = await _each(symbols, one, dtype("books", depth))
+    elif odd_lots:
+        raise ValueError("AllTick has no --odd-lots")
+    else:
+        depth = min(depth, feed.hub.book_depth)
+        rows = _cut(await feed.get_book(symbols), depth)
+
+    def table() -> Sequence[str]:
+        lines: list[str] = []
+        for row, symbol in zip(rows, rows["symbol"].tolist(), strict=True):
+            head = ["", feed.symbols[symbol]] if len(symbols) > 1 else []
+            lines += [*head, *ladder.plain(row, terminal_width())]
+        return lines[len(symbols) > 1 :]
+
+    return answers.of_rows(feed, "odd_books" if odd_lots else "books", rows, table, depth)
+
+
+def _cut(books: Rows, depth: int) -> Rows:
+    """Return the best levels of books."""
+    rows = np.zeros(len(books), dtype("books", depth))
+    for name in rows.dtype.names or ():
+        rows[name] = books[name][:, :depth] if rows.dtype[name].shape else books[name]
+    for side in ("bids", "asks"):
+        rows[side] = np.minimum(books[side], depth)
+    return rows
 
 
 @_what(_MARKET_DATA)

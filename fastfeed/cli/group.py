@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from fastfeed.connect import masked
 from fastfeed.errors import ConfigError, FastfeedError
 
 __all__ = ["Group", "complain"]
@@ -63,8 +64,8 @@ class Group(click.Group):
 
 
 def complain(message: str, command: str = "fastfeed") -> None:
-    """Print one line on stderr."""
-    click.echo(f"{command}: {' '.join(message.split())}", err=True)
+    """Print one line on stderr, without tokens."""
+    click.echo(f"{command}: {masked(' '.join(message.split()))}", err=True)
 
 
 def _usage(error: click.UsageError) -> int:
@@ -74,7 +75,9 @@ def _usage(error: click.UsageError) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2 and later; its message is the help
         click.echo(message, err=True)
         return 2
-    message = message[:1].lower() + message[1:].rstrip(".")
+    if message[1:].partition(" ")[0].islower():  # a word, not a name such as AllTick
+        message = message[:1].lower() + message[1:]
+    message = message.rstrip(".")
     complain(f"{message} (see {path} --help)", path)
     return 2
 

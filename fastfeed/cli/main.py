@@ -30,6 +30,9 @@ def cli() -> None:
     A running OpenD (Futu's or moomoo's gateway):
       fastfeed doctor opend://127.0.0.1:11111
       fastfeed watch opend://127.0.0.1:11111 700.HK AAPL.US
+    AllTick, with its token in ALLTICK_TOKEN:
+      fastfeed doctor alltick://crypto
+      fastfeed watch alltick://crypto BTCUSDT EURUSD
     """
     # Commands tell what happens in their own words; what the library logs is for programs.
     logging.getLogger("fastfeed").addHandler(logging.NullHandler())

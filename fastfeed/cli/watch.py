@@ -28,6 +28,7 @@ __all__ = ["console_for_table", "seconds", "watch", "watch_table", "watch_text"]
 _REFRESH_S = 0.11
 _FOR_EVER_S = 1e9
 _SOON_S = 1.0  # connecting for longer than this is worth a word
+_LATER_S = 2.5  # and so is subscribing: AllTick takes a request a second, and a connection in three
 _CHUNK = 1 << 16  # rows taken into the table at once
 
 
@@ -101,14 +102,15 @@ def watch(
 ) -> None:
     """Show the live data of SYMBOLs from a server.
 
-    URL is where the server listens, such as opend://127.0.0.1:11111; a SYMBOL is written 700.HK,
-    AAPL.US, BTCUSDT.CC, or the way OpenD does, HK.00700. It ends with Ctrl-C, --limit or --duration,
-    and comes back by itself when the connection is lost.
+    URL is where the server listens: opend://127.0.0.1:11111 with SYMBOLs such as 700.HK, AAPL.US,
+    BTCUSDT.CC, or written OpenD's way, HK.00700; alltick://stock with 700.HK, AAPL.US, or alltick://crypto
+    with BTCUSDT, EURUSD, GOLD, Silver, the token in ALLTICK_TOKEN. It ends with Ctrl-C, --limit or
+    --duration, and comes back by itself when the connection is lost.
 
     \b
     Kinds:
-      ticks, quotes, books, odd_books, timeshare, brokers (Hong Kong), and
-      bars:LENGTH, with 1m 3m 5m 10m 15m 30m 1h 2h 3h 4h 1d 1w 1M 3M 1y
+      ticks, books: of both; of OpenD also quotes, odd_books, timeshare, brokers (Hong Kong)
+      and bars:LENGTH, with 1m 3m 5m 10m 15m 30m 1h 2h 3h 4h 1d 1w 1M 3M 1y
 
     \b
     Formats:
@@ -137,6 +139,8 @@ def watch(
       fastfeed watch opend://127.0.0.1:11111 700.HK AAPL.US
       fastfeed watch opend://127.0.0.1:11111 700.HK --kinds quotes,books
       fastfeed watch opend://127.0.0.1:11111 700.HK --format csv --duration 60 >ticks.csv
+      fastfeed watch alltick://crypto BTCUSDT EURUSD --kinds ticks,books
+      fastfeed watch "alltick://stock?plan=premium" 700.HK AAPL.US
     """
     if limit is not None and limit < 1:
         raise click.BadParameter(f"expected 1 or more ticks, got {limit}", param_hint="'--limit'")
@@ -410,18 +414,22 @@ async def _begin(feed: Feed, symbols: Sequence[str], kinds: Sequence[str], stop:
             return False
     finally:
         word.cancel()
-    return await stop.race(feed.subscribe(symbols, *kinds))
+    word = loop.call_later(_LATER_S, complain, f"subscribing to {_counted(len(symbols))}")
+    try:
+        return await stop.race(feed.subscribe(symbols, *kinds))
+    finally:
+        word.cancel()
 
 
 def _tell() -> Any:
     """Return a callback that says on stderr what happens, except that all is well in the beginning."""
-    first = True
+    down = False
 
     def tell(event: Event) -> None:
-        nonlocal first
-        if event.kind == "connected" and first:
-            first = False
-            return
+        nonlocal down
+        if event.kind == "connected" and not down:
+            return  # at first, and further connections when they are needed
+        down = event.kind in ("disconnected", "connect_failed")
         complain(words.event_words(event))
 
     return tell

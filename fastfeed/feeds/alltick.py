@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import os
 import ssl
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Literal
@@ -32,7 +33,7 @@ from fastfeed.feeds.feed import check_options
 from fastfeed.feeds.session import Link
 from fastfeed.feeds.transport import Connection, open_connection
 from fastfeed.hub import Hub
-from fastfeed.protocols.alltick_codes import KINDS, MARKETS, PLANS, Plan, code
+from fastfeed.protocols.alltick_codes import HEARTBEAT, KINDS, MARKETS, PLANS, Plan, code
 from fastfeed.protocols.websocket import Handshake
 from fastfeed.schema import BOOK_DEPTH
 
@@ -395,6 +396,23 @@ class AllTick(AlltickPulls):
                 link.carry_out()
                 is_free = self._pacer.free_at() <= loop.time()
 
+    async def round_trip_ns(self) -> int:
+        """Send a heartbeat, and return how long AllTick took to answer; one in 1.1 s at most, this waits for it.
+
+        Raises
+        ------
+        ConnectError
+            Not connected, or no answer.
+        """
+        self._check_open()
+        link = self._link
+        if link is None:
+            raise ConnectError(f"{self.url} is not connected")
+        await self._turn_to_ask(link, 0.0)
+        began = time.monotonic_ns()
+        await self._request(link, int, HEARTBEAT, {}, False)
+        return time.monotonic_ns() - began
+
     # subscriptions
 
     def _canonical(self, symbol: str) -> str:
@@ -612,7 +630,8 @@ def _refusal(
     symbols: tuple[str, ...], asked: int, why: FastfeedError | None, plan: Plan
 ) -> SubscriptionError:
     shown = ", ".join(symbols[:5]) + (", ..." if len(symbols) > 5 else "")
-    reason = f"the plan has {plan.connections} connections of {plan.codes} symbols"
+    lines = f"{plan.connections} connection{'s' * (plan.connections > 1)}"
+    reason = f"the plan has {lines} of {plan.codes} symbols"
     return SubscriptionError(
         f"{len(symbols)} of {asked} symbols ({shown}) cannot be subscribed: {why or reason}",
         symbols=symbols,

@@ -233,14 +233,14 @@ class AlltickPulls(Feed):
         if not 1 <= n <= most:
             raise ValueError(f"expected n from 1 to {most}, got {n}")
         if one:
-            body, recv_ns = await self._call("kline", _bars_of(names[0], interval, n))
+            body, recv_ns = await self._call("kline", names, _bars_of(names[0], interval, n))
             reply = _read(body, _OneReply)
             return self._bars(names[0], interval, reply.data.kline_list, recv_ns)
         parts: list[NDArray[np.void]] = []
         for i in range(0, len(names), self._codes_a_batch):
             some = names[i : i + self._codes_a_batch]
             asked = {"data_list": [_bars_of(name, interval, n) for name in some]}
-            body, recv_ns = await self._call("batch-kline", asked, post=True)
+            body, recv_ns = await self._call("batch-kline", some, asked, post=True)
             found = {item.code: item.kline_data for item in _read(body, _ManyReply).data.kline_list}
             parts += [
                 self._bars(name, interval, found[name], recv_ns) for name in some if name in found
@@ -277,7 +277,7 @@ class AlltickPulls(Feed):
 
         async def one(part: list[str]) -> NDArray[np.void]:
             asked = {"symbol_list": [{"code": name} for name in part]}
-            body, recv_ns = await self._call(method, asked)
+            body, recv_ns = await self._call(method, part, asked)
             try:
                 found = decode_reply(stream, body, self.symbols, recv_ns, depth=self.hub.book_depth)
             except ValueError as why:
@@ -303,7 +303,7 @@ class AlltickPulls(Feed):
         return rows
 
     async def _call(
-        self, method: str, data: dict[str, Any], *, post: bool = False
+        self, method: str, symbols: list[str], data: dict[str, Any], *, post: bool = False
     ) -> tuple[bytes, int]:
         """Return the body of a reply whose `ret` is 200, and when it came."""
         self._check_loop()
@@ -334,8 +334,12 @@ class AlltickPulls(Feed):
             if ret in _TOO_FAST
             else RequestError
         )
+        shown = ", ".join(symbols[:5]) + (", ..." if len(symbols) > 5 else "")
+        asked = f", asked for {shown}" if kind is RequestError else ""
         raise kind(
-            f"AllTick refused {method}: {reason(ret)} (code {ret}: {text})", code=ret, text=text
+            f"AllTick refused {method}: {reason(ret)} (code {ret}: {text}){asked}",
+            code=ret,
+            text=text,
         )
 
     def _check_not_closed(self) -> None:
@@ -375,7 +379,8 @@ class AlltickPulls(Feed):
             ) from None
         except (OSError, http.client.HTTPException) as error:
             text = redact(getattr(error, "strerror", None) or str(error), self._http_secrets)
-            raise ConnectError(f"cannot ask AllTick for {method}: {text}") from None
+            where = self._http_base.netloc
+            raise ConnectError(f"cannot ask AllTick for {method} at {where}: {text}") from None
         finally:
             is_over = True
             for sock in sockets:  # so that the thread ends in any case

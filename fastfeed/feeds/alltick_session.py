@@ -384,7 +384,7 @@ class AlltickSession:
         self.returned[number] = self.returned.get(number, 0) + 1
         if reply.cmd_id == HEARTBEAT + 1:
             self._unanswered = 0
-            if reply.ret == 200:
+            if reply.ret == 200 and reply.seq_id not in self._sent:
                 return
         error = None if reply.ret == 200 else self._refusal(reply)
         if reply.ret in _REFUSED_TOKEN:

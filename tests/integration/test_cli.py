@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import fcntl
 import importlib.util
 import json
 import os
-import pty
 import re
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from commands import FASTFEED, process, run, simulator
+from commands import process, run, simulator, terminal, until
 
 import fastfeed
 from fastfeed.cli.main import cli
@@ -309,49 +304,6 @@ def test_table_without_a_terminal_is_plain_and_comes_at_the_end(url: str) -> Non
     assert lines[3].startswith("AAPL.US")
     assert lines[-1].startswith("200 ticks of 2 symbols in ")
     assert sum(int(line.split()[5]) for line in lines[2:4]) == 200
-
-
-@contextlib.contextmanager
-def terminal(
-    *args: str, width: int = 80, height: int = 24
-) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Start the command with a terminal as its standard input, output and error."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
-    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
-    child = subprocess.Popen(
-        [*FASTFEED, *args], stdin=theirs, stdout=theirs, stderr=theirs,
-        env=environment | {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}, start_new_session=True,
-    )  # fmt: skip
-    os.close(theirs)
-    try:
-        yield child, ours
-    finally:
-        if child.poll() is None:
-            child.kill()
-        child.wait()
-        os.close(ours)
-
-
-def until(fd: int, words: str, seconds: float = 10) -> str:
-    """Read a terminal until something stands there; with no words, until its end.
-
-    A read may end, and the next one begin, within a character.
-    """
-    text = b""
-    deadline = time.monotonic() + seconds
-    while not words or words.encode() not in text:
-        if not select.select([fd], [], [], max(0, deadline - time.monotonic()))[0]:
-            raise AssertionError(f"expected {words!r}, got {text!r}")
-        try:
-            part = os.read(fd, 1 << 16)
-        except OSError:  # Linux tells so that the other side has gone
-            part = b""
-        if not part:
-            assert not words, f"expected {words!r}, got {text!r}"
-            break
-        text += part
-    return text.decode(errors="replace")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -121,6 +121,19 @@ def test_book_is_as_deep_as_asked(url: str) -> None:
     assert found["bid_price"][0] < found["ask_price"][0]
 
 
+@pytest.mark.parametrize(
+    ("what", "args", "rows"), [("ticks", ["-n", "5"], 5), ("bars", ["-n", "3"], 3), ("book", [], 1)]
+)
+def test_of_several_symbols_each_has_its_rows(
+    url: str, what: str, args: list[str], rows: int
+) -> None:
+    symbols = ["AAPL.US", "HK.00700"]
+    found = csv.DictReader(io.StringIO(ask(url, what, *symbols, *args, "--format", "csv")))
+    assert [row["symbol"] for row in found] == ["AAPL.US"] * rows + ["700.HK"] * rows
+    table = ask(url, what, *symbols, *args).splitlines()
+    assert sum(line.startswith(("AAPL.US", "700.HK")) for line in table) == 2 * rows
+
+
 def test_a_single_snapshot_is_told_in_full(url: str) -> None:
     lines = ask(url, "snapshot", "700.HK").splitlines()
     assert lines[0].split() == ["symbol", "700.HK"]
@@ -151,7 +164,7 @@ def test_help_lists_everything(args: list[str]) -> None:
         (["ticks", "700.HK"], "expected a URL before 'ticks'"),
         ([NOBODY], "missing command"),
         ([NOBODY, "tocks"], "no such command 'tocks'"),
-        ([NOBODY, "ticks"], "missing argument 'SYMBOL'"),
+        ([NOBODY, "ticks"], "missing argument 'SYMBOL...'"),
         ([NOBODY, "ticks", "700"], "expected a symbol"),
         ([NOBODY, "ticks", "700.HK", "-n", "0"], "1<=x<=1000"),
         ([NOBODY, "bars", "700.HK", "--interval", "7m"], "expected an interval"),

@@ -43,6 +43,13 @@ async def use() -> None:
                 assert_type(snapshot.option.delta, float)
         assert_type(await opend.get_watchlist("All"), list[ff.StaticInfo])
         assert_type((await opend.get_global_state()).market_hk, str)
+    async with ff.AllTick(token="t", market="crypto", plan="premium") as alltick:
+        assert_type(alltick, ff.AllTick)
+        assert_type(await alltick.get_ticks(["BTCUSDT", "GOLD"]), NDArray[np.void])
+        assert_type(await alltick.get_book("BTCUSDT"), np.void)
+        assert_type(await alltick.get_book(["BTCUSDT"]), NDArray[np.void])
+        assert_type(await alltick.get_bars("BTCUSDT", "4h", 10), NDArray[np.void])
+        assert_type(await alltick.round_trip_ns(), int)
 
 
 def decode(data: bytes) -> None:
@@ -58,3 +65,4 @@ async def _answer() -> int:
 
 ff.connect("opend://h").subscribe(700, "ticks")  # type: ignore[arg-type, unused-coroutine]
 ff.OpenD(session="NIGHT")  # type: ignore[arg-type]
+ff.AllTick(market="forex")  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 import pytest
 
 import fastfeed as ff
+from fastfeed.connect import masked, vendor_of
 
 
 def test_url_names_host_and_port():
@@ -74,3 +75,23 @@ def test_run_uses_uvloop():
         return type(asyncio.get_running_loop()).__module__
 
     assert ff.run(main()).startswith("uvloop")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("wss://h/p?token=abc&x=1", "wss://h/p?token=***&x=1"),
+        ("'alltick://crypto?Token=abc', got", "'alltick://crypto?Token=***', got"),
+        ("?url=wss%3A%2F%2Fh%3Ftoken%3Dabc", "?url=wss%3A%2F%2Fh%3Ftoken%3D***"),
+        ("opend://a:b@h and wss://c@h", "opend://***@h and wss://***@h"),
+        ("give token=, or", "give token=, or"),
+    ],
+)
+def test_masked(text, shown):
+    assert masked(text) == shown
+
+
+def test_vendor_of_a_url():
+    assert vendor_of("opend://h") is ff.OpenD
+    assert vendor_of("alltick://x?token=a") is ff.AllTick
+    assert vendor_of("http://h") is vendor_of("opend://[") is vendor_of("URL") is None
