@@ -33,6 +33,7 @@ from fastfeed.errors import (
 )
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.rate_limit import RateLimit
+from fastfeed.feeds.rows import joined
 from fastfeed.protocols.alltick_codes import INTERVALS, MARKETS, Plan, reason
 from fastfeed.protocols.websocket import redact, secrets_of
 from fastfeed.schema import dtype
@@ -239,7 +240,7 @@ class AlltickPulls(Feed):
             parts += [
                 self._bars(name, interval, found[name], recv_ns) for name in some if name in found
             ]
-        return _joined(parts, dtype("bars"))
+        return joined(parts, dtype("bars"))
 
     def _bars(
         self, symbol: str, interval: str, bars: Sequence[_Bar], recv_ns: int
@@ -282,7 +283,7 @@ class AlltickPulls(Feed):
                 ) from None
             return np.frombuffer(found, row)
 
-        rows = _joined(await asyncio.gather(*map(one, parts)), row)
+        rows = joined(await asyncio.gather(*map(one, parts)), row)
         place = {self.symbols.intern(name): i for i, name in enumerate(names)}
         places = np.array([place.get(i, -1) for i in rows["symbol"].tolist()], np.intp)
         order = np.argsort(places, kind="stable")
@@ -430,12 +431,3 @@ def _seconds(number: _Number) -> int:
         )
     value = int(text)
     return value if value < _FIRST_MILLISECOND else value // 1000
-
-
-def _joined(parts: Sequence[NDArray[np.void]], row: np.dtype[Any]) -> NDArray[np.void]:
-    rows: NDArray[np.void] = np.empty(sum(map(len, parts)), row)
-    end = 0
-    for part in parts:
-        begin, end = end, end + len(part)
-        rows[begin:end] = part
-    return rows
