@@ -35,7 +35,7 @@ from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.rate_limit import RateLimit
 from fastfeed.feeds.rows import joined
 from fastfeed.protocols.alltick_codes import INTERVALS, MARKETS, Plan, reason
-from fastfeed.protocols.websocket import redact, secrets_of
+from fastfeed.protocols.websocket import secrets_of, shown
 from fastfeed.schema import dtype
 
 __all__ = ["AlltickPulls"]
@@ -49,6 +49,8 @@ _TOO_FAST = (429, 605, 606)
 _HTTP_OK = 200
 _DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,3})?")
 _TIME = re.compile(r"[0-9]{1,14}")
+#: JSON of another shape or none, text that is no UTF-8, arrays in arrays without end.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _FIRST_MILLISECOND = 10**11  # larger times are no seconds
 
 
@@ -311,12 +313,12 @@ class AlltickPulls(Feed):
         recv_ns = time.time_ns()
         try:
             verdict = msgspec.json.decode(body, type=_Verdict)
-        except (msgspec.DecodeError, msgspec.ValidationError):
+        except _UNREADABLE:
             verdict = _Verdict(status, body[:100].decode(errors="replace"))
         ret = status if status != _HTTP_OK else verdict.ret
         if ret == _HTTP_OK and verdict.ret == _HTTP_OK:
             return body, recv_ns
-        text = redact(verdict.msg or "", self._http_secrets)  # it may repeat the token
+        text = shown(verdict.msg or "", self._http_secrets)  # it may repeat the token
         kind = (
             AuthError
             if ret in _REFUSED_TOKEN
@@ -324,8 +326,8 @@ class AlltickPulls(Feed):
             if ret in _TOO_FAST
             else RequestError
         )
-        shown = ", ".join(symbols[:5]) + (", ..." if len(symbols) > 5 else "")
-        asked = f", asked for {shown}" if kind is RequestError else ""
+        names = ", ".join(symbols[:5]) + (", ..." if len(symbols) > 5 else "")
+        asked = f", asked for {names}" if kind is RequestError else ""
         raise kind(
             f"AllTick refused {method}: {reason(ret)} (code {ret}: {text}){asked}",
             code=ret,
@@ -367,7 +369,7 @@ class AlltickPulls(Feed):
                 f"AllTick did not answer {method} within {self._http_timeout_s:g} s"
             ) from None
         except (OSError, http.client.HTTPException) as error:
-            text = redact(getattr(error, "strerror", None) or str(error), self._http_secrets)
+            text = shown(getattr(error, "strerror", None) or str(error), self._http_secrets)
             where = self._http_base.netloc
             raise ConnectError(f"cannot ask AllTick for {method} at {where}: {text}") from None
         finally:
@@ -401,7 +403,7 @@ def _bars_of(symbol: str, interval: str, n: int) -> dict[str, Any]:
 def _read(body: bytes, kind: type[Any]) -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except _UNREADABLE as error:
         raise RemoteProtocolError(
             f"AllTick's reply cannot be read: {error}", source="alltick", data=body[:16]
         ) from None

@@ -624,12 +624,12 @@ def test_nothing_shows_what_was_asked():
                         assert form[:12] not in told, (echo[:end], told)
 
 
-def test_redact():
+def test_shown():
     handshake = Handshake("x", PATH)
-    assert handshake.redact(f"bad {TOKEN}!") == "bad ***!"
-    assert handshake.redact("see ?token=other&x=1") == "see ?token=***&x=1"
-    assert handshake.redact(f"cut {TOKEN[:9]}") == "cut ***"
-    assert handshake.redact("nothing here") == "nothing here"
+    assert handshake.shown(f"bad {TOKEN}!") == "bad ***!"
+    assert handshake.shown("see ?token=other&x=1") == "see ?token=***&x=1"
+    assert handshake.shown(f"cut {TOKEN[:9]}") == "cut ***"
+    assert handshake.shown("nothing here") == "nothing here"
     assert repr(handshake) == "<Handshake with x>"
 
 

@@ -1,0 +1,55 @@
+"""Replies of AllTick by HTTP that are none, or that say too much."""
+
+import asyncio
+
+import pytest
+
+import fastfeed as ff
+
+TOKEN = "0123456789abcdef-c-app"
+
+
+def pull(body, status=200):
+    """Ask for something that is answered by this."""
+
+    async def main():
+        feed = ff.AllTick(token=TOKEN)
+
+        async def fetch(*_):
+            return status, body
+
+        feed._fetch = fetch
+        await feed.get_bars("700.HK")
+
+    asyncio.run(main())
+
+
+NESTED = b"[" * 200_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b'{"ret":200,"msg":"\xff"}',
+        b'{"ret":200,"x":' + NESTED,
+        b'{"ret":200}',
+        b'{"ret":200,"data":{"kline_list":[{"timestamp":"\xff"}]}}',
+    ],
+)
+def test_replies_that_cannot_be_read(body):
+    with pytest.raises(ff.RemoteProtocolError, match="AllTick's reply cannot be read"):
+        pull(body)
+    with pytest.raises(ff.RequestError, match="code 502"):
+        pull(body, 502)
+
+
+def test_what_a_refusal_says_is_masked_in_one_line_and_not_too_long():
+    words = f"bad token={TOKEN} \\u001b[31m\\n" + "x" * 10_000
+    with pytest.raises(ff.AuthError) as refused:
+        pull(f'{{"ret":401,"msg":"{words}"}}'.encode())
+    text = str(refused.value)
+    assert TOKEN not in text
+    assert text.isprintable()
+    assert len(text) < 400
+    assert refused.value.text in text
