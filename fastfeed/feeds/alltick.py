@@ -32,7 +32,7 @@ from fastfeed.feeds.feed import check_options
 from fastfeed.feeds.session import Link
 from fastfeed.feeds.transport import Connection, open_connection
 from fastfeed.hub import Hub
-from fastfeed.protocols.alltick_codes import HEARTBEAT, KINDS, MARKETS, PLANS, Plan, code
+from fastfeed.protocols.alltick_codes import HEARTBEAT, KINDS, MARKETS, PLANS, Plan, code, http_path
 from fastfeed.schema import BOOK_DEPTH
 
 __all__ = ["AllTick"]
@@ -42,7 +42,6 @@ PlanName = Literal["free", "basic", "premium", "professional"]
 
 _MAX_POLL_S = 0.5
 _WILL_CLOSE = 606
-_WS_SUFFIX, _HTTP_SUFFIX = "-ws-api", "-api"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,11 +72,10 @@ class _Address:
         if parts.query or parts.fragment:
             raise ConfigError("expected url without a query: the token is an option of its own")
         tls = parts.scheme == "wss"
-        usual = urlsplit(MARKETS[market].url).path
+        usual = MARKETS[market].path
         path = parts.path if parts.path.strip("/") else usual
-        base = path if path.endswith(_WS_SUFFIX) else usual
         scheme = "https" if tls else "http"
-        http = f"{scheme}://{parts.netloc}{base.removesuffix(_WS_SUFFIX)}{_HTTP_SUFFIX}/"
+        http = f"{scheme}://{parts.netloc}{http_path(path) or http_path(usual)}"
         return cls(tls, host, port or (443 if tls else 80), path, http)
 
 

@@ -34,7 +34,15 @@ from fastfeed.errors import (
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.rate_limit import RateLimit
 from fastfeed.feeds.rows import joined
-from fastfeed.protocols.alltick_codes import INTERVALS, MARKETS, Plan, reason
+from fastfeed.protocols.alltick_codes import (
+    INTERVALS,
+    MARKETS,
+    MOST_BARS,
+    MOST_BARS_OF_MANY,
+    REFUSED_TOKEN,
+    Plan,
+    reason,
+)
 from fastfeed.protocols.websocket import secrets_of, shown
 from fastfeed.schema import dtype
 
@@ -42,9 +50,6 @@ __all__ = ["AlltickPulls"]
 
 _MARGIN_S = 0.1  # of the windows of rate limits: requests do not all travel as fast
 _MOST_BYTES = 16 << 20  # of a reply
-_MOST_BARS = 500
-_MOST_BARS_OF_MANY = 2
-_REFUSED_TOKEN = (401, 403)
 _TOO_FAST = (429, 605, 606)
 _HTTP_OK = 200
 _DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,3})?")
@@ -223,7 +228,7 @@ class AlltickPulls(Feed):
             raise ValueError(f"expected an interval ({', '.join(intervals)}), got {interval!r}")
         names = self._canonical_symbols(symbols)
         one = isinstance(symbols, str)
-        most = _MOST_BARS if one else _MOST_BARS_OF_MANY
+        most = MOST_BARS if one else MOST_BARS_OF_MANY
         n = most if n is None else n
         if isinstance(n, bool) or not isinstance(n, int):
             raise TypeError(f"expected n as int, got {n!r}")
@@ -321,7 +326,7 @@ class AlltickPulls(Feed):
         text = shown(verdict.msg or "", self._http_secrets)  # it may repeat the token
         kind = (
             AuthError
-            if ret in _REFUSED_TOKEN
+            if ret in REFUSED_TOKEN
             else RateLimitError
             if ret in _TOO_FAST
             else RequestError

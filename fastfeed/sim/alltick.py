@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastfeed.errors import ConfigError
-from fastfeed.protocols.alltick_codes import PLANS, Plan
+from fastfeed.protocols.alltick_codes import MARKETS, PLANS, Plan, http_path
 from fastfeed.sim import alltick_codes
 from fastfeed.sim.alltick_client import Client
 from fastfeed.sim.alltick_codes import Code, MarketName
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AllTickSimulator"]
 
-_PATHS = {
-    "stock": ("/quote-stock-b-ws-api", "/quote-stock-b-api/"),
-    "crypto": ("/quote-b-ws-api", "/quote-b-api/"),
-}
 _FLUSH_S = 1.0  # how long the end waits for clients to take what was written
 _DELAY_MS = 12  # how long the vendor takes to number a trade
 
@@ -117,7 +113,7 @@ class AllTickSimulator:
             raise ConfigError(
                 "the simulated AllTick needs the package aiohttp: pip install 'fastfeed[sim]'"
             )
-        if market not in _PATHS:
+        if market not in MARKETS:
             raise ConfigError(f"expected market stock or crypto, got {market!r}")
         if not token:
             raise ConfigError("expected a token, got an empty one")
@@ -167,7 +163,8 @@ class AllTickSimulator:
         self._seed = seed
         self._address: tuple[str, int] = (host, port)
         self._host = host
-        self._paths = _PATHS[market]
+        path = MARKETS[market].path
+        self._paths = (path, http_path(path))
         self._server: asyncio.Server | None = None
         self._web: web.Server | None = None
         self._clients: dict[Client, asyncio.Task[Any]] = {}
