@@ -26,7 +26,7 @@ from fastfeed.errors import (
 )
 from fastfeed.feeds.alltick_codes_list import CodeList
 from fastfeed.feeds.alltick_pulls import AlltickPulls
-from fastfeed.feeds.alltick_session import AlltickSession, Pacer, Times
+from fastfeed.feeds.alltick_session import AlltickSession, Done, Pacer, Times
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.feed import check_options
 from fastfeed.feeds.session import Link
@@ -40,7 +40,6 @@ __all__ = ["AllTick"]
 Market = Literal["stock", "crypto"]
 PlanName = Literal["free", "basic", "premium", "professional"]
 
-_MAX_POLL_S = 0.5
 _WILL_CLOSE = 606
 
 
@@ -219,7 +218,7 @@ class AllTick(AlltickPulls):
             connect_timeout_s=self._connect_timeout_s,
             times=self._times,
         )
-        link = Link(session)
+        link = Link(session, self.url)
 
         def on_messages(messages: list[tuple[int, bytes]] | None) -> None:
             while messages is not None:
@@ -244,12 +243,7 @@ class AllTick(AlltickPulls):
         self._lists = {kind: self._list(link, kind) for kind in self.kinds}
         try:
             self._check_not_closed()
-            session.start(loop.time())
-            link.carry_out()
-            self._poll(link)
-            await link.ready
-            if session.error is not None:
-                raise session.error
+            await link.start(lambda: self._machine.messages)
         except BaseException:
             self._disconnect()
             raise
@@ -287,16 +281,9 @@ class AllTick(AlltickPulls):
 
     def _forget(self, link: Link[AlltickSession], why: Exception | None) -> None:
         """Take leave of a connection; with it end its session and AllTick's lists."""
-        session = link.session
-        if isinstance(why, FastfeedError):
-            session.close(why)
-        else:
-            text = str(why) if why else "closed by the peer"
-            session.lost(f"connection to {self.url} lost: {text}")
-        link.carry_out()
-        if link.poll_timer is not None:
-            link.poll_timer.cancel()
+        link.end(why)
         if self._link is link:
+            session = link.session
             self._link = None
             self._unmatched_replies += session.unmatched_replies
             for number, times in session.returned.items():
@@ -304,16 +291,6 @@ class AllTick(AlltickPulls):
             self._ended_by = session.error
             self._too_fast = _WILL_CLOSE in session.returned
             self._granted.clear()
-        if not link.lost.done():
-            link.lost.set_result(session.error)
-
-    def _poll(self, link: Link[AlltickSession]) -> None:
-        loop = asyncio.get_running_loop()
-        link.session.poll(loop.time(), self._machine.messages)
-        link.carry_out()
-        delay = min(max(link.session.due(loop.time()), 0.001), _MAX_POLL_S)
-        if link is self._link:
-            link.poll_timer = loop.call_later(delay, self._poll, link)
 
     # requests
 
@@ -342,20 +319,12 @@ class AllTick(AlltickPulls):
         data: dict[str, Any],
         is_first: bool,
     ) -> None:
-        loop = asyncio.get_running_loop()
-        granted: asyncio.Future[None] = loop.create_future()
+        now = asyncio.get_running_loop().time()
 
-        def done(error: FastfeedError | None) -> None:
-            if granted.done():
-                return
-            if error is not None:
-                granted.set_exception(error)
-            else:
-                granted.set_result(None)
+        def ask(done: Done) -> None:
+            link.session.request(number, data, now, done, pushes if is_first else None)
 
-        link.session.request(number, data, loop.time(), done, pushes if is_first else None)
-        link.carry_out()
-        await granted
+        await link.outcome(ask)
 
     async def _turn_to_ask(self, link: Link[AlltickSession], pause_s: float) -> None:
         """Wait until a request may be sent, or the connection has ended."""

@@ -42,7 +42,7 @@ from fastfeed.feeds.session import State
 from fastfeed.protocols.alltick_codes import HEARTBEAT, REFUSED_TOKEN, is_known, reason
 from fastfeed.protocols.websocket import Handshake, Opcode, close_payload, close_text
 
-__all__ = ["AlltickSession", "Pacer", "Times"]
+__all__ = ["AlltickSession", "Done", "Pacer", "Times"]
 
 _logger = logging.getLogger(__name__)
 
