@@ -20,6 +20,8 @@ __all__ = ["Connection", "Machine", "open_connection"]
 
 _logger = logging.getLogger(__name__)
 
+_MOST_UNSENT_BYTES = 1 << 23  # a peer that makes us answer and does not read must not fill memory
+
 #: What is not rows, as the vendor's machine gives it.
 F = TypeVar("F")
 F_co = TypeVar("F_co", covariant=True)
@@ -83,9 +85,11 @@ class Connection(asyncio.BufferedProtocol, Generic[F]):
         self._on_lost(self._reason or exc)
 
     def write(self, data: bytes) -> None:
-        """Send; after the end, do nothing."""
+        """Send; after the end, do nothing. A peer that does not read what is sent is given up."""
         if self._transport is not None and data:
             self._transport.write(data)
+            if self._transport.get_write_buffer_size() > _MOST_UNSENT_BYTES:
+                self.abort(ConnectError("the peer does not read what it is sent"))
 
     def abort(self, reason: Exception | None = None) -> None:
         """End the connection at once; unsent bytes are dropped."""

@@ -18,6 +18,7 @@ from alltick_feeds import (
     Server,
     Watcher,
     book,
+    frame,
     quick_feed,
     tick,
 )
@@ -516,6 +517,24 @@ def test_a_server_that_stops_reading(run):
             await feed.subscribe("A", "ticks")
 
     server = Server(on_connect=on_connect)
+    run(main())
+
+
+def test_a_server_that_pings_and_stops_reading(run):
+    """The pongs that it does not take are bounded."""
+
+    async def main():
+        async with Server() as server, quick_feed(server.url) as feed:
+            watcher = Watcher(feed)
+            await feed.subscribe("BTCUSDT", "ticks")
+            server.peer.writer.transport.pause_reading()
+            pings = frame(b"x" * 125, 9) * 2000
+            async with asyncio.timeout(10):
+                while not watcher.of("disconnected"):
+                    server.peer.writer.write(pings)
+                    await asyncio.sleep(0.001)
+            assert "does not read" in watcher.of("disconnected")[0].text
+
     run(main())
 
 
