@@ -57,6 +57,7 @@ _TIME = re.compile(r"[0-9]{1,14}")
 #: JSON of another shape or none, text that is no UTF-8, arrays in arrays without end.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _FIRST_MILLISECOND = 10**11  # larger times are no seconds
+_LAST_SECOND = (2**63 - 1) // 10**9  # of what rows can hold
 
 
 class _Verdict(msgspec.Struct):
@@ -432,9 +433,10 @@ def _decimal_if_any(number: _Number | None) -> float:
 def _seconds(number: _Number) -> int:
     """Return a time of seconds or, as in one complaint, milliseconds."""
     text = str(number)
-    if not _TIME.fullmatch(text):
+    value = int(text) if _TIME.fullmatch(text) else _FIRST_MILLISECOND * 1000
+    seconds = value if value < _FIRST_MILLISECOND else value // 1000
+    if seconds > _LAST_SECOND:
         raise RemoteProtocolError(
             f"expected a time from AllTick, got {text[:40]!r}", source="alltick"
         )
-    value = int(text)
-    return value if value < _FIRST_MILLISECOND else value // 1000
+    return seconds

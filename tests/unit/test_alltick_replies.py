@@ -44,6 +44,14 @@ def test_replies_that_cannot_be_read(body):
         pull(body, 502)
 
 
+@pytest.mark.parametrize("time", ["99999999999", "99999999999999", "9223372037", "-1", "1e9", ""])
+def test_times_that_cannot_be(time):
+    numbers = "".join(f',"{name}_price":"1"' for name in ("open", "high", "low", "close"))
+    bar = f'{{"timestamp":"{time}"{numbers}}}'
+    with pytest.raises(ff.RemoteProtocolError, match="expected a time from AllTick"):
+        pull(f'{{"ret":200,"data":{{"kline_list":[{bar}]}}}}'.encode())
+
+
 def test_what_a_refusal_says_is_masked_in_one_line_and_not_too_long():
     words = f"bad token={TOKEN} \\u001b[31m\\n" + "x" * 10_000
     with pytest.raises(ff.AuthError) as refused:
