@@ -277,12 +277,15 @@ class AlltickPulls(Feed):
         row = dtype(stream, self.hub.book_depth)
         size = self._codes_a_call
         parts = [names[i : i + size] for i in range(0, len(names), size)]
+        place = {self.symbols.intern(name): i for i, name in enumerate(names)}
 
         async def one(part: list[str]) -> NDArray[np.void]:
             asked = {"symbol_list": [{"code": name} for name in part]}
             body, recv_ns = await self._call(method, part, asked)
             try:
-                found = decode_reply(stream, body, self.symbols, recv_ns, depth=self.hub.book_depth)
+                found = decode_reply(
+                    stream, body, self.symbols, recv_ns, self.hub.book_depth, learn=False
+                )
             except ValueError as why:
                 raise RemoteProtocolError(
                     f"AllTick's reply to {method} cannot be read: {why}",
@@ -292,7 +295,6 @@ class AlltickPulls(Feed):
             return np.frombuffer(found, row)
 
         rows = joined(await asyncio.gather(*map(one, parts)), row)
-        place = {self.symbols.intern(name): i for i, name in enumerate(names)}
         places = np.array([place.get(i, -1) for i in rows["symbol"].tolist()], np.intp)
         order = np.argsort(places, kind="stable")
         rows = rows[order[places[order] >= 0]]

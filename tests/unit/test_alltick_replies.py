@@ -9,7 +9,7 @@ import fastfeed as ff
 TOKEN = "0123456789abcdef-c-app"
 
 
-def pull(body, status=200):
+def pull(body, status=200, ask=None):
     """Ask for something that is answered by this."""
 
     async def main():
@@ -19,9 +19,11 @@ def pull(body, status=200):
             return status, body
 
         feed._fetch = fetch
-        await feed.get_bars("700.HK")
+        if ask is not None:
+            return await ask(feed)
+        return await feed.get_bars("700.HK")
 
-    asyncio.run(main())
+    return asyncio.run(main())
 
 
 NESTED = b"[" * 200_000
@@ -61,3 +63,14 @@ def test_what_a_refusal_says_is_masked_in_one_line_and_not_too_long():
     assert text.isprintable()
     assert len(text) < 400
     assert refused.value.text in text
+
+
+def test_codes_that_nobody_asked_for_take_no_place_in_the_symbols():
+    items = ",".join(f'{{"code":"{name}","price":"1"}}' for name in ("700.HK", "OTHER.HK"))
+    body = f'{{"ret":200,"data":{{"tick_list":[{items}]}}}}'.encode()
+
+    async def ask(feed):
+        rows = await feed.get_ticks("700.HK")
+        return [feed.symbols[i] for i in rows["symbol"]], len(feed.symbols)
+
+    assert pull(body, ask=ask) == (["700.HK"], 1)
