@@ -63,7 +63,7 @@ class _Address:
         """Read a ``ws://`` or ``wss://`` URL; ConfigError."""
         try:
             parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
+            host, port = (parts.hostname or "").encode("idna").decode(), parts.port
         except (ValueError, AttributeError):
             raise ConfigError("expected url to be a ws:// or wss:// address") from None
         if parts.scheme not in ("ws", "wss") or not host or "@" in parts.netloc:
