@@ -38,5 +38,11 @@ def decode_message(
     learn: bool = True,
 ) -> tuple[Kind, bytearray]: ...
 def decode_reply(
-    stream: str, data: Buffer, symbols: SymbolTable, recv_ns: int, depth: int = 10
+    stream: str,
+    data: Buffer,
+    symbols: SymbolTable,
+    recv_ns: int,
+    depth: int = 10,
+    *,
+    learn: bool = True,
 ) -> bytearray: ...

@@ -300,7 +300,8 @@ def decode_message(data, SymbolTable symbols not None, int64_t recv_ns, *, Py_ss
     return KINDS[kind], rows
 
 
-def decode_reply(str stream not None, data, SymbolTable symbols not None, int64_t recv_ns, Py_ssize_t depth=10):
+def decode_reply(str stream not None, data, SymbolTable symbols not None, int64_t recv_ns, Py_ssize_t depth=10, *,
+                 bint learn=True):
     """Return the rows in the reply to an HTTP request.
 
     Parameters
@@ -310,11 +311,12 @@ def decode_reply(str stream not None, data, SymbolTable symbols not None, int64_
     data : bytes-like
         The body. Whether it says that it is an error is not looked at: such a body has no rows and is rejected.
     symbols : SymbolTable
-        A code that is new gets its id there.
     recv_ns : int
         The time of reception for the rows.
     depth : int
         Of books: the levels of the rows, 1 to 1000.
+    learn : bool
+        Codes that are not in `symbols` get an id there; otherwise their rows are left out.
 
     Returns
     -------
@@ -335,6 +337,7 @@ def decode_reply(str stream not None, data, SymbolTable symbols not None, int64_
     if not books and stream != "ticks":
         raise ValueError(f"expected a stream (ticks, books), got {stream!r}")
     set_up(&decoder, symbols, recv_ns, depth)
+    decoder.learn = learn
     row_size = ff_book_size(depth) if books else sizeof(ff_tick)
     PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE)
     try:

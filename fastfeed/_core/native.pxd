@@ -7,59 +7,24 @@ cdef extern from "fastfeed/status.h" nogil:
     int FF_REASONS
     int FF_EMAGIC
     int FF_EROWS
-    int FF_ECLOSE
-    int FF_EFRAGMENT
-    int FF_EFRAME
-    int FF_ELENGTH
-    int FF_ENOMEM
-    int FF_EUTF8
     int FF_ETIME
     const char *ff_reason_name(int reason)
 
 
-cdef extern from "fastfeed/utf8.h" nogil:
-    bint ff_utf8_valid(const uint8_t *data, size_t length)
-
-
 cdef extern from "fastfeed/websocket.h" nogil:
     enum:
-        FF_WS_CONTINUATION
         FF_WS_TEXT
         FF_WS_BINARY
         FF_WS_CLOSE
-        FF_WS_PING
         FF_WS_PONG
         FF_WS_MAX_CONTROL
         FF_WS_MASK
-
-    ctypedef enum ff_ws_state:
-        FF_WS_READY
-        FF_WS_FRAGMENTS
-        FF_WS_GIVEN
-        FF_WS_CLOSED
-        FF_WS_FAILED
 
     ctypedef struct ff_ws_message:
         unsigned opcode
         const uint8_t *data
         size_t length
 
-    ctypedef struct ff_ws_counters:
-        uint64_t bytes
-        uint64_t frames
-        uint64_t messages
-
-    ctypedef struct ff_ws:
-        size_t max_message
-        ff_ws_state state
-        ff_ws_counters counters
-
-    void ff_ws_init(ff_ws *ws, size_t max_message)
-    void ff_ws_free(ff_ws *ws)
-    void ff_ws_reset(ff_ws *ws)
-    int ff_ws_next(ff_ws *ws, const uint8_t *data, size_t length, size_t *used, ff_ws_message *out)
-    size_t ff_ws_missing(const ff_ws *ws, const uint8_t *data, size_t length)
-    void ff_ws_fail(ff_ws *ws, int reason)
     unsigned ff_ws_close_code(int reason)
     size_t ff_ws_frame_size(size_t length)
     size_t ff_ws_frame(uint8_t *out, unsigned opcode, const uint8_t *payload, size_t length, const uint8_t *mask)

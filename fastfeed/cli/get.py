@@ -31,7 +31,7 @@ from fastfeed.feeds.alltick import AllTick
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.opend import OpenD
 from fastfeed.feeds.opend_pulls import HistoryBars
-from fastfeed.protocols.alltick_codes import code
+from fastfeed.protocols.alltick_codes import MOST_BARS_OF_MANY, code
 from fastfeed.protocols.opend_codes import (
     ADJUSTMENTS,
     INTERVALS,
@@ -50,7 +50,6 @@ Form = Literal["table", "csv", "jsonl"]
 
 _DAY_S = 86400
 _COMMON = ("form", "wait", "rsa_key", "encryption")
-_MOST_BARS_OF_MANY = 2  # in one request of AllTick's
 _TICKS = 20
 _FILL_S = 2.0  # how long a gateway may take to fill its cache
 _ASK_AGAIN_S = 0.2
@@ -472,7 +471,7 @@ async def bars(
         )
     elif adjust is not None:
         raise ValueError("AllTick has no --adjust: its bars are as traded")
-    elif len(symbols) > 1 and n <= _MOST_BARS_OF_MANY:
+    elif len(symbols) > 1 and n <= MOST_BARS_OF_MANY:
         rows = await feed.get_bars(symbols, length, n)
     else:
         rows = await _each(symbols, lambda symbol: feed.get_bars(symbol, length, n), dtype("bars"))

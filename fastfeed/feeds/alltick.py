@@ -27,13 +27,13 @@ from fastfeed.errors import (
 )
 from fastfeed.feeds.alltick_codes_list import CodeList
 from fastfeed.feeds.alltick_pulls import AlltickPulls
-from fastfeed.feeds.alltick_session import AlltickSession, Pacer, Times
+from fastfeed.feeds.alltick_session import AlltickSession, Done, Pacer, Times
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.feed import check_options
 from fastfeed.feeds.session import Link
 from fastfeed.feeds.transport import Connection, open_connection
 from fastfeed.hub import Hub
-from fastfeed.protocols.alltick_codes import HEARTBEAT, KINDS, MARKETS, PLANS, Plan, code
+from fastfeed.protocols.alltick_codes import HEARTBEAT, KINDS, MARKETS, PLANS, Plan, code, http_path
 from fastfeed.protocols.websocket import Handshake
 from fastfeed.schema import BOOK_DEPTH
 
@@ -42,9 +42,7 @@ __all__ = ["AllTick"]
 Market = Literal["stock", "crypto"]
 PlanName = Literal["free", "basic", "premium", "professional"]
 
-_MAX_POLL_S = 0.5
 _WILL_CLOSE = 606
-_WS_SUFFIX, _HTTP_SUFFIX = "-ws-api", "-api"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +65,7 @@ class _Address:
         """Read a ``ws://`` or ``wss://`` URL; ConfigError."""
         try:
             parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
+            host, port = (parts.hostname or "").encode("idna").decode(), parts.port
         except (ValueError, AttributeError):
             raise ConfigError("expected url to be a ws:// or wss:// address") from None
         if parts.scheme not in ("ws", "wss") or not host or "@" in parts.netloc:
@@ -75,11 +73,10 @@ class _Address:
         if parts.query or parts.fragment:
             raise ConfigError("expected url without a query: the token is an option of its own")
         tls = parts.scheme == "wss"
-        usual = urlsplit(MARKETS[market].url).path
+        usual = MARKETS[market].path
         path = parts.path if parts.path.strip("/") else usual
-        base = path if path.endswith(_WS_SUFFIX) else usual
         scheme = "https" if tls else "http"
-        http = f"{scheme}://{parts.netloc}{base.removesuffix(_WS_SUFFIX)}{_HTTP_SUFFIX}/"
+        http = f"{scheme}://{parts.netloc}{http_path(path) or http_path(usual)}"
         address = cls(tls, host, port or (443 if tls else 80), path, http)
         try:
             Handshake(address.host_header, address.path)
@@ -229,7 +226,7 @@ class AllTick(AlltickPulls):
             connect_timeout_s=self._connect_timeout_s,
             times=self._times,
         )
-        link = Link(session)
+        link = Link(session, self.url)
 
         def on_messages(messages: list[tuple[int, bytes]] | None) -> None:
             while messages is not None:
@@ -254,12 +251,7 @@ class AllTick(AlltickPulls):
         self._lists = {kind: self._list(link, kind) for kind in self.kinds}
         try:
             self._check_not_closed()
-            session.start(loop.time())
-            link.carry_out()
-            self._poll(link)
-            await link.ready
-            if session.error is not None:
-                raise session.error
+            await link.start(lambda: self._machine.messages)
         except BaseException:
             self._disconnect()
             raise
@@ -303,16 +295,9 @@ class AllTick(AlltickPulls):
 
     def _forget(self, link: Link[AlltickSession], why: Exception | None) -> None:
         """Take leave of a connection; with it end its session and AllTick's lists."""
-        session = link.session
-        if isinstance(why, FastfeedError):
-            session.close(why)
-        else:
-            text = str(why) if why else "closed by the peer"
-            session.lost(f"connection to {self.url} lost: {text}")
-        link.carry_out()
-        if link.poll_timer is not None:
-            link.poll_timer.cancel()
+        link.end(why)
         if self._link is link:
+            session = link.session
             self._link = None
             self._unmatched_replies += session.unmatched_replies
             for number, times in session.returned.items():
@@ -320,18 +305,6 @@ class AllTick(AlltickPulls):
             self._ended_by = session.error
             self._too_fast = _WILL_CLOSE in session.returned
             self._granted.clear()
-        if not link.lost.done():
-            link.lost.set_result(session.error)
-
-    def _poll(self, link: Link[AlltickSession]) -> None:
-        loop = asyncio.get_running_loop()
-        if link.poll_timer is not None:
-            link.poll_timer.cancel()
-        link.session.poll(loop.time(), self._machine.messages)
-        link.carry_out()
-        delay = min(max(link.session.due(loop.time()), 0.001), _MAX_POLL_S)
-        if link is self._link:
-            link.poll_timer = loop.call_later(delay, self._poll, link)
 
     # requests
 
@@ -360,20 +333,13 @@ class AllTick(AlltickPulls):
         data: dict[str, Any],
         is_first: bool,
     ) -> None:
-        loop = asyncio.get_running_loop()
-        granted: asyncio.Future[None] = loop.create_future()
+        now = asyncio.get_running_loop().time()
 
-        def done(error: FastfeedError | None) -> None:
-            if granted.done():
-                return
-            if error is not None:
-                granted.set_exception(error)
-            else:
-                granted.set_result(None)
+        def ask(done: Done) -> None:
+            link.session.request(number, data, now, done, pushes if is_first else None)
+            link.poll()  # what is due next has changed
 
-        link.session.request(number, data, loop.time(), done, pushes if is_first else None)
-        self._poll(link)  # what is due next has changed
-        await granted
+        await link.outcome(ask)
 
     async def _turn_to_ask(self, link: Link[AlltickSession], pause_s: float) -> None:
         """Wait until a request may be sent, or the connection has ended."""

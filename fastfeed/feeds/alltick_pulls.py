@@ -34,23 +34,31 @@ from fastfeed.errors import (
 )
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.rate_limit import RateLimit
-from fastfeed.protocols.alltick_codes import INTERVALS, MARKETS, Plan, reason
-from fastfeed.protocols.websocket import redact, secrets_of
+from fastfeed.feeds.rows import joined
+from fastfeed.protocols.alltick_codes import (
+    INTERVALS,
+    MARKETS,
+    MOST_BARS,
+    MOST_BARS_OF_MANY,
+    REFUSED_TOKEN,
+    Plan,
+    reason,
+)
+from fastfeed.protocols.websocket import secrets_of, shown
 from fastfeed.schema import dtype
 
 __all__ = ["AlltickPulls"]
 
 _MARGIN_S = 0.1  # of the windows of rate limits: requests do not all travel as fast
 _MOST_BYTES = 16 << 20  # of a reply
-_MOST_BARS = 500
-_MOST_BARS_OF_MANY = 2
-_REFUSED_TOKEN = (401, 403)
 _TOO_FAST = (429, 605, 606)
 _HTTP_OK = 200
-_UNREADABLE = (msgspec.DecodeError, RecursionError)  # of bytes that should be JSON
 _DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,3})?")
 _TIME = re.compile(r"[0-9]{1,14}")
+#: JSON of another shape or none, text that is no UTF-8, arrays in arrays without end.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _FIRST_MILLISECOND = 10**11  # larger times are no seconds
+_LAST_SECOND = (2**63 - 1) // 10**9  # of what rows can hold
 
 
 class _Verdict(msgspec.Struct):
@@ -226,7 +234,7 @@ class AlltickPulls(Feed):
             raise ValueError(f"expected an interval ({', '.join(intervals)}), got {interval!r}")
         names = self._canonical_symbols(symbols)
         one = isinstance(symbols, str)
-        most = _MOST_BARS if one else _MOST_BARS_OF_MANY
+        most = MOST_BARS if one else MOST_BARS_OF_MANY
         n = most if n is None else n
         if isinstance(n, bool) or not isinstance(n, int):
             raise TypeError(f"expected n as int, got {n!r}")
@@ -245,7 +253,7 @@ class AlltickPulls(Feed):
             parts += [
                 self._bars(name, interval, found[name], recv_ns) for name in some if name in found
             ]
-        return _joined(parts, dtype("bars"))
+        return joined(parts, dtype("bars"))
 
     def _bars(
         self, symbol: str, interval: str, bars: Sequence[_Bar], recv_ns: int
@@ -274,12 +282,15 @@ class AlltickPulls(Feed):
         row = dtype(stream, self.hub.book_depth)
         size = self._codes_a_call
         parts = [names[i : i + size] for i in range(0, len(names), size)]
+        place = {self.symbols.intern(name): i for i, name in enumerate(names)}
 
         async def one(part: list[str]) -> NDArray[np.void]:
             asked = {"symbol_list": [{"code": name} for name in part]}
             body, recv_ns = await self._call(method, part, asked)
             try:
-                found = decode_reply(stream, body, self.symbols, recv_ns, depth=self.hub.book_depth)
+                found = decode_reply(
+                    stream, body, self.symbols, recv_ns, self.hub.book_depth, learn=False
+                )
             except ValueError as why:
                 raise RemoteProtocolError(
                     f"AllTick's reply to {method} cannot be read: {why}",
@@ -290,11 +301,10 @@ class AlltickPulls(Feed):
 
         tasks = [asyncio.create_task(one(part)) for part in parts]
         try:
-            rows = _joined(await asyncio.gather(*tasks), row)
+            rows = joined(await asyncio.gather(*tasks), row)
         finally:
             for task in tasks:  # those that are left when one has failed
                 task.cancel()
-        place = {self.symbols.intern(name): i for i, name in enumerate(names)}
         places = np.array([place.get(i, -1) for i in rows["symbol"].tolist()], np.intp)
         order = np.argsort(places, kind="stable")
         rows = rows[order[places[order] >= 0]]
@@ -326,16 +336,16 @@ class AlltickPulls(Feed):
         ret = status if status != _HTTP_OK else verdict.ret
         if ret == _HTTP_OK and verdict.ret == _HTTP_OK:
             return body, recv_ns
-        text = redact(verdict.msg or "", self._http_secrets)  # it may repeat the token
+        text = shown(verdict.msg or "", self._http_secrets)  # it may repeat the token
         kind = (
             AuthError
-            if ret in _REFUSED_TOKEN
+            if ret in REFUSED_TOKEN
             else RateLimitError
             if ret in _TOO_FAST
             else RequestError
         )
-        shown = ", ".join(symbols[:5]) + (", ..." if len(symbols) > 5 else "")
-        asked = f", asked for {shown}" if kind is RequestError else ""
+        names = ", ".join(symbols[:5]) + (", ..." if len(symbols) > 5 else "")
+        asked = f", asked for {names}" if kind is RequestError else ""
         raise kind(
             f"AllTick refused {method}: {reason(ret)} (code {ret}: {text}){asked}",
             code=ret,
@@ -378,7 +388,7 @@ class AlltickPulls(Feed):
                 f"AllTick did not answer {method} within {self._http_timeout_s:g} s"
             ) from None
         except (OSError, http.client.HTTPException) as error:
-            text = redact(getattr(error, "strerror", None) or str(error), self._http_secrets)
+            text = shown(getattr(error, "strerror", None) or str(error), self._http_secrets)
             where = self._http_base.netloc
             raise ConnectError(f"cannot ask AllTick for {method} at {where}: {text}") from None
         finally:
@@ -437,18 +447,10 @@ def _decimal_if_any(number: _Number | None) -> float:
 def _seconds(number: _Number) -> int:
     """Return a time of seconds or, as in one complaint, milliseconds."""
     text = str(number)
-    if not _TIME.fullmatch(text):
+    value = int(text) if _TIME.fullmatch(text) else _FIRST_MILLISECOND * 1000
+    seconds = value if value < _FIRST_MILLISECOND else value // 1000
+    if seconds > _LAST_SECOND:
         raise RemoteProtocolError(
             f"expected a time from AllTick, got {text[:40]!r}", source="alltick"
         )
-    value = int(text)
-    return value if value < _FIRST_MILLISECOND else value // 1000
-
-
-def _joined(parts: Sequence[NDArray[np.void]], row: np.dtype[Any]) -> NDArray[np.void]:
-    rows: NDArray[np.void] = np.empty(sum(map(len, parts)), row)
-    end = 0
-    for part in parts:
-        begin, end = end, end + len(part)
-        rows[begin:end] = part
-    return rows
+    return seconds

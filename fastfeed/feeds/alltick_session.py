@@ -39,10 +39,10 @@ from fastfeed.errors import (
     RequestTimeout,
 )
 from fastfeed.feeds.session import State
-from fastfeed.protocols.alltick_codes import HEARTBEAT, is_known, reason
+from fastfeed.protocols.alltick_codes import HEARTBEAT, REFUSED_TOKEN, is_known, reason
 from fastfeed.protocols.websocket import Handshake, Opcode, close_payload, close_text
 
-__all__ = ["AlltickSession", "Pacer", "Times"]
+__all__ = ["AlltickSession", "Done", "Pacer", "Times"]
 
 _logger = logging.getLogger(__name__)
 
@@ -52,8 +52,6 @@ Done = Callable[[FastfeedError | None], None]
 _ATTEMPTS = 2  # at a request
 _UNANSWERED = 2  # heartbeats
 _MOST_IDS = 1 << 31
-
-_REFUSED_TOKEN = (401, 403)
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,7 +385,7 @@ class AlltickSession:
             if reply.ret == 200 and reply.seq_id not in self._sent:
                 return
         error = None if reply.ret == 200 else self._refusal(reply)
-        if reply.ret in _REFUSED_TOKEN:
+        if reply.ret in REFUSED_TOKEN:
             assert error is not None
             self.close(AuthError(str(error), code=error.code, text=error.text))
             return

@@ -51,7 +51,6 @@ __all__ = ["OpenD"]
 
 _MINIMUM_AGE_S = 60.0  # of a subscription, before OpenD lets go of it
 _AGE_MARGIN_S = 0.5
-_MAX_POLL_S = 0.5
 _COMPLAINT_PAUSE_S = 1.0  # between two events about bad pushes
 _REFRESH_PAUSE_S = 0.25  # from one recovery after an outage to the next: OpenD may come and go
 
@@ -208,7 +207,7 @@ class OpenD(OpendPulls):
             rsa_key=self._rsa_key,
             encryption=self.encryption,
         )
-        link = Link(session)
+        link = Link(session, self.url)
 
         def on_frames(frames: Frames | None) -> None:
             while frames is not None:
@@ -239,12 +238,7 @@ class OpenD(OpendPulls):
                 raise ConnectError(f"the feed {self.url} was closed while it connected")
             check = self._check_sha1
             self._machine.check_sha1 = not connection.is_loopback if check is None else check
-            session.start(loop.time())
-            link.carry_out()
-            self._poll(link)
-            await link.ready
-            if session.error is not None:
-                raise session.error
+            await link.start(self._look)
         except BaseException:
             self._disconnect()
             raise
@@ -260,14 +254,7 @@ class OpenD(OpendPulls):
 
     def _forget(self, link: Link[OpendSession], reason: Exception | None) -> None:
         """Take leave of a connection: with it end its session and OpenD's record of subscriptions."""
-        if isinstance(reason, FastfeedError):
-            link.session.close(reason)
-        else:
-            text = str(reason) if reason else "closed by the peer"
-            link.session.lost(f"connection to {self.url} lost: {text}")
-        link.carry_out()
-        if link.poll_timer is not None:
-            link.poll_timer.cancel()
+        link.end(reason)
         if self._link is link:
             self._link = None
             if self._unsubscribe_timer is not None:
@@ -280,18 +267,12 @@ class OpenD(OpendPulls):
             self._granted.clear()
             self._subscribed_at.clear()
             self._unsubscribe_at.clear()
-        if not link.lost.done():
-            link.lost.set_result(link.session.error)
 
-    def _poll(self, link: Link[OpendSession]) -> None:
-        loop = asyncio.get_running_loop()
-        link.session.poll(loop.time(), self._machine.packets)
-        link.carry_out()
+    def _look(self) -> int:
+        """Look whether OpenD has its source again, and return how many packets came."""
         if self._in_outage and self._machine.held_live > self._held_before_outage:
             self._upstream_is_back()  # it sends: it only did not say so
-        delay = min(max(link.session.due(loop.time()), 0.001), _MAX_POLL_S)
-        if link is self._link:
-            link.poll_timer = loop.call_later(delay, self._poll, link)
+        return self._machine.packets
 
     def _on_push(self, proto_id: int, body: bytes) -> None:
         """Turn OpenD's notices, price reminders and refused pushes into events."""
@@ -378,20 +359,8 @@ class OpenD(OpendPulls):
         link = self._link
         if link is None:
             raise ConnectError(f"{self.url} is not connected")
-        loop = asyncio.get_running_loop()
-        reply: asyncio.Future[bytes] = loop.create_future()
-
-        def done(outcome: bytes | FastfeedError) -> None:
-            if reply.done():
-                return
-            if isinstance(outcome, FastfeedError):
-                reply.set_exception(outcome)
-            else:
-                reply.set_result(outcome)
-
-        link.session.request(proto_id, message, loop.time(), done)
-        link.carry_out()
-        return await reply
+        now = asyncio.get_running_loop().time()
+        return await link.outcome(lambda done: link.session.request(proto_id, message, now, done))
 
     # subscriptions
 

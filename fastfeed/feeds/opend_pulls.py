@@ -39,6 +39,7 @@ from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.opend_batches import BATCH, in_batches, shown
 from fastfeed.feeds.opend_records import record, symbol_of
 from fastfeed.feeds.rate_limit import RateLimit
+from fastfeed.feeds.rows import joined
 from fastfeed.protocols import opend_codes as codes
 from fastfeed.protocols import opend_enums as enums
 from fastfeed.protocols.opend_codes import (
@@ -184,7 +185,7 @@ class HistoryBars:
                     f"expected at most {_MOST_BARS:,} bars in one array, got more: "
                     "take them page by page with `async for`, or give a limit"
                 )
-        return _joined("bars", pages)
+        return joined(pages, dtype("bars"))
 
     async def _pages(self) -> AsyncIterator[NDArray[np.void]]:
         left = self._limit
@@ -300,7 +301,7 @@ class OpendPulls(Feed):
         async def part(some: list[str]) -> list[NDArray[np.void]]:
             return [await self._cached_rows(_QUOTES, some, subscribe)]
 
-        rows = _joined("quotes", await self._in_parts(names, BATCH, part))
+        rows = joined(await self._in_parts(names, BATCH, part), dtype("quotes"))
         place = {self.symbols.intern(name): i for i, name in enumerate(names)}
         order = np.argsort([place[i] for i in rows["symbol"].tolist()], kind="stable")
         return rows[order.astype(np.intp)]
@@ -1315,16 +1316,6 @@ def _content(proto_id: int, body: bytes) -> Any:
     if not message.s2c.IsInitialized():
         raise _unreadable(proto_id, "it has no content", body)
     return message.s2c
-
-
-def _joined(stream: str, parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
-    """Return parts as one array. (`np.concatenate` would leave out the reserved bytes of the rows.)"""
-    rows: NDArray[np.void] = np.empty(sum(map(len, parts)), dtype(stream))
-    end = 0
-    for part in parts:
-        begin, end = end, end + len(part)
-        rows[begin:end] = part
-    return rows
 
 
 def _unreadable(proto_id: int, why: str, body: bytes = b"") -> RemoteProtocolError:

@@ -20,6 +20,7 @@ __all__ = ["Connection", "Machine", "open_connection"]
 
 _logger = logging.getLogger(__name__)
 
+#: A peer that makes us answer and does not read must not fill memory.
 _MOST_UNSENT_BYTES = 4 << 20
 
 #: What is not rows, as the vendor's machine gives it.
@@ -85,7 +86,7 @@ class Connection(asyncio.BufferedProtocol, Generic[F]):
         self._on_lost(self._reason or exc)
 
     def write(self, data: bytes) -> None:
-        """Send; after the end, do nothing."""
+        """Send; after the end, do nothing. A peer that does not read what is sent is given up."""
         if self._transport is not None and data:
             self._transport.write(data)
             unsent = self._transport.get_write_buffer_size()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 __all__ = [
     "HEARTBEAT",
@@ -14,21 +15,34 @@ __all__ = [
     "KINDS",
     "MARKETS",
     "MAX_CODE_BYTES",
+    "MOST_BARS",
+    "MOST_BARS_OF_MANY",
     "PLANS",
+    "REFUSED_TOKEN",
+    "SUBSCRIBE_BOOKS",
+    "SUBSCRIBE_TICKS",
     "UNSUBSCRIBE",
     "Kind",
     "Market",
     "Plan",
     "code",
+    "http_path",
     "is_known",
     "reason",
 ]
 
+#: Values of cmd_id; answers have the number that follows. Those of pushes are the machine's.
 HEARTBEAT = 22000
+SUBSCRIBE_BOOKS = 22002
+SUBSCRIBE_TICKS = 22004
 UNSUBSCRIBE = 22006  # everything of a kind
+
 MAX_CODE_BYTES = 16
+MOST_BARS = 500  # of one symbol, by HTTP
+MOST_BARS_OF_MANY = 2  # of each of several symbols in one request
 
 _OK = 200
+REFUSED_TOKEN = (401, 403)
 #: What the vendor's other return codes mean.
 _REASONS = {
     201: "invalid request",
@@ -56,7 +70,10 @@ class Kind(NamedTuple):
 
 
 #: Of books as many levels are asked for as any market has: the vendor gives what there is.
-KINDS = {"ticks": Kind(22004, 2, {}), "books": Kind(22002, 1, {"depth_level": 10})}
+KINDS = {
+    "ticks": Kind(SUBSCRIBE_TICKS, 2, {}),
+    "books": Kind(SUBSCRIBE_BOOKS, 1, {"depth_level": 10}),
+}
 
 
 class Market(NamedTuple):
@@ -64,6 +81,11 @@ class Market(NamedTuple):
 
     url: str
     intervals: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        """The WebSocket's."""
+        return urlsplit(self.url).path
 
 
 #: Bars by the name of their length: kline_type.
@@ -79,6 +101,12 @@ MARKETS = {
     ),
     "crypto": Market("wss://quote.alltick.co/quote-b-ws-api", tuple(INTERVALS)),
 }
+
+
+def http_path(path: str) -> str:
+    """Return what the names of HTTP methods follow, beside a WebSocket's path; empty if that is not the vendor's."""
+    suffix = "-ws-api"
+    return path.removesuffix(suffix) + "-api/" if path.endswith(suffix) else ""
 
 
 @dataclass(frozen=True, slots=True)

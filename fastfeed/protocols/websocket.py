@@ -34,8 +34,8 @@ __all__ = [
     "close_payload",
     "close_text",
     "parse_close",
-    "redact",
     "secrets_of",
+    "shown",
 ]
 
 
@@ -90,7 +90,7 @@ def parse_close(payload: bytes) -> tuple[int, str]:
 def close_text(payload: bytes) -> str:
     """Return what a close frame's payload says, for people: `1001 (going away): the server restarts`.
 
-    The reason is the server's, which may repeat what it was sent: see `Handshake.redact`.
+    The reason is the server's, which may repeat what it was sent: see `Handshake.shown`.
     """
     code, reason = parse_close(payload)
     try:
@@ -228,7 +228,7 @@ class Handshake:
         if self._head is None:
             beginning = bytes(self._buffer[: len(_BEGINNING)])
             if not _BEGINNING.startswith(beginning):
-                self._fail("expected an HTTP response", shown=bytes(self._buffer[:_BODY_BYTES]))
+                self._fail("expected an HTTP response", got=bytes(self._buffer[:_BODY_BYTES]))
             end = self._buffer.find(b"\r\n\r\n", searched, _HEAD_BYTES)
             if end < 0:
                 if len(self._buffer) >= _HEAD_BYTES:
@@ -257,20 +257,15 @@ class Handshake:
             + (", in the middle of its response" if self._buffer else "")
         )
 
-    def redact(self, text: str) -> str:
-        """Return a text of the server's without what the request held and without what looks like a token."""
-        return redact(text, self._secrets)
-
     def shown(self, text: str) -> str:
-        """Return a text of the server's as errors show it: masked, in one line, not too long."""
-        text = _printable(self.redact(text))
-        return text if len(text) <= _TEXT_CHARS else text[:_TEXT_CHARS] + "..."
+        """Return a text of the server's as errors show it; see `shown`."""
+        return shown(text, self._secrets)
 
     def _parse(self, head: bytes) -> Message:
         first, *lines = head.decode("latin-1").split("\r\n")
         found = _STATUS_LINE.fullmatch(first)
         if found is None:
-            self._fail("expected an HTTP/1.1 status line", shown=first.encode("latin-1"))
+            self._fail("expected an HTTP/1.1 status line", got=first.encode("latin-1"))
         if not all(map(_FIELD_LINE.fullmatch, lines)):
             self._fail("expected HTTP headers, one in a line, got something else")
         self._status = int(found[2])
@@ -324,11 +319,11 @@ class Handshake:
         error.code, error.text = self._status, text
         return error
 
-    def _fail(self, why: str, shown: bytes | None = None) -> NoReturn:
+    def _fail(self, why: str, got: bytes | None = None) -> NoReturn:
         self._done = True
         data = b""
-        if shown is not None:
-            data = self.redact(shown.decode("latin-1"))[:80].encode("latin-1")
+        if got is not None:
+            data = _redacted(got.decode("latin-1"), self._secrets)[:80].encode("latin-1")
             why += f", got {data!r}"
         raise RemoteProtocolError(
             f"WebSocket handshake with {self._host}: {why}", source=self._source, data=data
@@ -349,7 +344,20 @@ def _printable(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def redact(text: str, secrets: Sequence[str]) -> str:
+def shown(text: str, secrets: Sequence[str]) -> str:
+    """Return a text of a server's as errors show it: without what looks like a token, in one line, not too long.
+
+    Parameters
+    ----------
+    text
+    secrets
+        What the request held, as `secrets_of` gives it.
+    """
+    text = _printable(_redacted(text, secrets))
+    return text if len(text) <= _TEXT_CHARS else text[:_TEXT_CHARS] + "..."
+
+
+def _redacted(text: str, secrets: Sequence[str]) -> str:
     """Return a text without secrets, longest first, and without what looks like a token."""
     for secret in secrets:
         text = text.replace(secret, "***")

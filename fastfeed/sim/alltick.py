@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastfeed.errors import ConfigError
-from fastfeed.protocols.alltick_codes import PLANS, Plan
+from fastfeed.protocols.alltick_codes import MARKETS, PLANS, Plan, http_path
 from fastfeed.sim import alltick_codes
 from fastfeed.sim.alltick_client import Client
 from fastfeed.sim.alltick_codes import Code, MarketName
@@ -24,6 +24,7 @@ from fastfeed.sim.alltick_texts import Integers, Sequences, Texts
 from fastfeed.sim.generator import TickGenerator
 from fastfeed.sim.market import Market
 from fastfeed.sim.playback import GeneratorSource, Playback, Rows, Source, TapeSource
+from fastfeed.sim.server import FLUSH_S, Server
 from fastfeed.sim.tape import Tape
 
 if TYPE_CHECKING:
@@ -31,15 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = ["AllTickSimulator"]
 
-_PATHS = {
-    "stock": ("/quote-stock-b-ws-api", "/quote-stock-b-api/"),
-    "crypto": ("/quote-b-ws-api", "/quote-b-api/"),
-}
-_FLUSH_S = 1.0  # how long the end waits for clients to take what was written
 _DELAY_MS = 12  # how long the vendor takes to number a trade
 
 
-class AllTickSimulator:
+class AllTickSimulator(Server[Client]):
     """Serve quotes as one side of AllTick does, from a tape or a seeded generator.
 
     An async context manager: it listens inside the ``async with`` block. A tape begins with the
@@ -117,7 +113,7 @@ class AllTickSimulator:
             raise ConfigError(
                 "the simulated AllTick needs the package aiohttp: pip install 'fastfeed[sim]'"
             )
-        if market not in _PATHS:
+        if market not in MARKETS:
             raise ConfigError(f"expected market stock or crypto, got {market!r}")
         if not token:
             raise ConfigError("expected a token, got an empty one")
@@ -127,7 +123,6 @@ class AllTickSimulator:
         self.faults = faults or AllTickFaults()
         self.rate_limits = rate_limits
         self.strikes: Counter[str] = Counter()
-        self.counts: Counter[str] = Counter()
         self.last_request: tuple[Client | None, float] = (None, 0.0)
         source: Source
         if tape is None:
@@ -156,7 +151,7 @@ class AllTickSimulator:
         self.market = Market(
             [found.symbol for found in self.codes], source, span_s, seed=seed, clock_ns=clock_ns
         )
-        self.playback = Playback(source, held=hold)
+        super().__init__(host, port, Playback(source, held=hold), {}, Counter())
         self.texts = Texts(self.codes, self.knobs, self.sequences)
         self._limits = tuple(
             frozenset(filter(None, text.split(",")))
@@ -165,18 +160,11 @@ class AllTickSimulator:
         self._endpoints = Endpoints(self)
         self._token = token
         self._seed = seed
-        self._address: tuple[str, int] = (host, port)
-        self._host = host
-        self._paths = _PATHS[market]
-        self._server: asyncio.Server | None = None
+        path = MARKETS[market].path
+        self._paths = (path, http_path(path))
         self._web: web.Server | None = None
-        self._clients: dict[Client, asyncio.Task[Any]] = {}
         self._upgrading = 0
         self._connected_s = float("-inf")
-
-    async def __aenter__(self) -> AllTickSimulator:
-        await self.resume_listening()
-        return self
 
     async def __aexit__(
         self,
@@ -184,21 +172,9 @@ class AllTickSimulator:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.pause_listening()
-        await self.playback.close()
-        tasks = list(self._clients.values())
-        for client in list(self._clients):
-            client.close()
-        if tasks:
-            await asyncio.wait(tasks, timeout=_FLUSH_S)
-        await self.disconnect_all()
+        await super().__aexit__(exc_type, exc, traceback)
         if self._web is not None:
-            await self._web.shutdown(_FLUSH_S)
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return self._address[1]
+            await self._web.shutdown(FLUSH_S)
 
     @property
     def url(self) -> str:
@@ -209,16 +185,6 @@ class AllTickSimulator:
     def http_url(self) -> str:
         """What the methods over HTTP begin with."""
         return f"http://{self._authority}{self._paths[1]}"
-
-    @property
-    def _authority(self) -> str:
-        host, port = self._address
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-    @property
-    def sent(self) -> int:
-        """Trades sent so far, to all clients together."""
-        return self.counts["sent"]
 
     def stats(self) -> dict[str, int]:
         """Return the counters.
@@ -238,52 +204,14 @@ class AllTickSimulator:
         )  # fmt: skip
         return {name: self.counts[name] for name in names} | {"clients": len(self._clients)}
 
-    def begin(self) -> None:
-        """Let the trades begin, where they were told to wait."""
-        self.playback.begin()
+    # Connections.
 
-    async def finished(self) -> None:
-        """Wait until the tape was played out to every client that subscribes to it.
-
-        Raises
-        ------
-        RuntimeError
-            It plays without end: there is no tape, or it repeats.
-        """
-        await self.playback.finished()
-
-    async def disconnect_all(self) -> None:
-        """Drop every client."""
-        tasks = list(self._clients.values())
-        for client in list(self._clients):
-            client.abort()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def pause_listening(self) -> None:
-        """Refuse new connections; those that are there stay."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-            await asyncio.sleep(0)  # the loop closes the socket
-
-    async def resume_listening(self) -> None:
-        """Accept connections again, at the same port."""
+    async def _listen(self, host: str, port: int) -> asyncio.Server:
         from aiohttp import web
 
-        if self._server is not None:
-            return
         if self._web is None:
             self._web = web.Server(self._handle, access_log=None)
-        host, port = self._host, self._address[1]
-        loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(self._web, host, port)
-        except OSError as error:
-            reason = str(error.strerror or error)
-            raise ConfigError(f"cannot listen on {host}:{port}: {reason}") from error
-        self._address = self._server.sockets[0].getsockname()[:2]
-
-    # Connections.
+        return await asyncio.get_running_loop().create_server(self._web, host, port)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         from aiohttp import web
@@ -314,7 +242,7 @@ class AllTickSimulator:
             self.counts["refused_connections"] += 1
             return _json(429, '{"msg":"Too Many Requests","ret":429}')
         response = web.WebSocketResponse(
-            timeout=_FLUSH_S, autoclose=False, autoping=False, compress=self.faults.deflate
+            timeout=FLUSH_S, autoclose=False, autoping=False, compress=self.faults.deflate
         )
         self._upgrading += 1
         try:

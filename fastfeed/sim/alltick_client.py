@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastfeed.protocols.alltick_codes import (
+    HEARTBEAT,
+    SUBSCRIBE_BOOKS,
+    SUBSCRIBE_TICKS,
+    UNSUBSCRIBE,
+)
 from fastfeed.sim.alltick_knobs import AllTickFaults
 from fastfeed.sim.alltick_replies import BAD_DATA, BAD_HEADER, Refused, wanted_codes
 from fastfeed.sim.alltick_texts import Shape
@@ -28,7 +34,6 @@ __all__ = ["Client"]
 
 _logger = logging.getLogger(__name__)
 
-HEARTBEAT, SUBSCRIBE_BOOKS, SUBSCRIBE_TICKS, CANCEL = 22000, 22002, 22004, 22006
 _CANCELLED = {
     0: (SUBSCRIBE_BOOKS, SUBSCRIBE_TICKS),
     1: (SUBSCRIBE_BOOKS,),
@@ -383,7 +388,7 @@ class Client:
         if number == HEARTBEAT:
             self._beat()
             return []
-        if number == CANCEL:
+        if number == UNSUBSCRIBE:
             kind = data.get("cancel_type")
             if type(kind) is not int or kind not in _CANCELLED:
                 raise Refused(400, BAD_DATA)
@@ -417,7 +422,7 @@ def _parsed(raw: str | bytes) -> dict[str, Any]:
     number, seq_id, trace = (request.get(key) for key in ("cmd_id", "seq_id", "trace"))
     if (
         type(number) is not int
-        or number not in {HEARTBEAT, SUBSCRIBE_BOOKS, SUBSCRIBE_TICKS, CANCEL}
+        or number not in {HEARTBEAT, SUBSCRIBE_BOOKS, SUBSCRIBE_TICKS, UNSUBSCRIBE}
         or type(seq_id) is not int
         or not 0 <= seq_id < _UINT32
         or not isinstance(trace, str)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastfeed.protocols.alltick_codes import INTERVALS, MARKETS, MOST_BARS, MOST_BARS_OF_MANY
 from fastfeed.sim.alltick_replies import BAD_DATA, BAD_HEADER, Refused, wanted_codes
 from fastfeed.sim.alltick_texts import Texts, data_of, field_writer
 from fastfeed.sim.instruments import instrument
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Endpoints"]
 
-_INTERVALS = {
-    1: "1m", 2: "5m", 3: "15m", 4: "30m", 5: "1h", 6: "2h", 7: "4h", 8: "1d", 9: "1w", 10: "1M",
-}  # fmt: skip
-_NOT_FOR_STOCKS = {6, 7}
-_BARS = 500
-_BATCH_BARS = 2
 _MILLISECONDS = 100_000_000_000  # larger times are taken for milliseconds
 _CURRENCIES = {"HK": "HKD", "US": "USD", "SH": "CNY", "SZ": "CNY"}
 _EXCHANGES = {"HK": "SEHK", "US": "NASD", "SH": "SH", "SZ": "SZ"}
@@ -51,6 +46,7 @@ class Endpoints:
         }
         if simulator.side == "stock":
             self._methods["static_info"] = ("GET", self._static)
+        self._intervals = {INTERVALS[name]: name for name in MARKETS[simulator.side].intervals}
         plan = simulator.plan
         self._windows = {
             name: Window(*(plan.batch if name == "batch-kline" else plan.request))
@@ -117,7 +113,7 @@ class Endpoints:
         return f'"tick_list":[{",".join(items)}]'
 
     def _bars(self, data: dict[str, Any]) -> str:
-        code, kind, bars = self._bars_of(data, _BARS)
+        code, kind, bars = self._bars_of(data, MOST_BARS)
         return f'"code":{json.dumps(code)},"kline_type":{kind},"kline_list":[{bars}]'
 
     def _batch(self, data: dict[str, Any]) -> str:
@@ -130,7 +126,7 @@ class Endpoints:
         for item in listed:
             if not isinstance(item, dict):
                 raise Refused(400, BAD_DATA)
-            code, kind, bars = self._bars_of(item, _BATCH_BARS)
+            code, kind, bars = self._bars_of(item, MOST_BARS_OF_MANY)
             groups.append(
                 f'{{"code":{json.dumps(code)},"kline_type":{kind},"kline_data":[{bars}]}}'
             )
@@ -145,12 +141,10 @@ class Endpoints:
         )
         if not isinstance(code, str):
             raise Refused(400, BAD_DATA)
-        stock = sim.side == "stock"
-        # Without an end only: stocks cannot be paged.
         if (
-            kind not in _INTERVALS
+            kind not in self._intervals
             or count == 0
-            or (stock and (kind in _NOT_FOR_STOCKS or end))
+            or (sim.side == "stock" and end)  # they cannot be paged
             or end >= _MILLISECONDS * 1000
         ):
             raise Refused(400, BAD_DATA)
@@ -160,7 +154,7 @@ class Endpoints:
         wrong_unit = end >= _MILLISECONDS
         until_s = end // 1000 if wrong_unit else end
         bars = sim.market.bars(sim.codes[number].symbol).last(
-            _INTERVALS[kind], min(count, most), until_s or None
+            self._intervals[kind], min(count, most), until_s or None
         )
         knobs, fx = sim.knobs, sim.codes[number].region == "FX"
         write = self._texts.formats(number)

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fastfeed.protocols.websocket import Opcode
 from fastfeed.sim.alltick_knobs import AllTickFaults
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Wire", "frames"]
 
-_TEXT, _BINARY, _CLOSE, _PING = 1, 2, 8, 9
 _FIN, _COMPRESSED = 0x80, 0x40
 _WRITE_BUFFER_BYTES = 1 << 18
 _CLOSE_S = 1.0
@@ -32,7 +32,7 @@ def _head(first: int, length: int) -> bytes:
 
 
 # By length; text in latin-1, so that a batch is joined and encoded once.
-_HEADS = [_head(_FIN | _TEXT, length).decode("latin-1") for length in range(4096)]
+_HEADS = [_head(_FIN | Opcode.TEXT, length).decode("latin-1") for length in range(4096)]
 
 
 def frames(texts: Sequence[str]) -> bytes:
@@ -41,7 +41,7 @@ def frames(texts: Sequence[str]) -> bytes:
     try:
         return "".join([heads[len(text)] + text for text in texts]).encode("latin-1")
     except IndexError:
-        return b"".join(_head(_FIN | _TEXT, len(text)) + text.encode() for text in texts)
+        return b"".join(_head(_FIN | Opcode.TEXT, len(text)) + text.encode() for text in texts)
 
 
 class Wire:
@@ -104,7 +104,7 @@ class Wire:
             raise ConnectionResetError("the connection is closed")
 
     def _message(self, text: str) -> bytes:
-        first = _BINARY if self._faults.binary else _TEXT
+        first: int = Opcode.BINARY if self._faults.binary else Opcode.TEXT
         body = text.encode()
         if self._deflate is not None:
             first |= _COMPRESSED
@@ -117,7 +117,7 @@ class Wire:
         pieces = [body[start : start + size] for start in range(0, len(body), size)]
         out = [_head(first, size) + pieces[0]]
         if self._faults.ping:
-            out.append(_head(_FIN | _PING, 0))
+            out.append(_head(_FIN | Opcode.PING, 0))
         out += [_head(0, size) + piece for piece in pieces[1:-1]]
         out.append(_head(_FIN, len(pieces[-1])) + pieces[-1])
         return b"".join(out)
@@ -125,14 +125,14 @@ class Wire:
     def ping(self) -> None:
         """Ask for a sign of life."""
         if not self.silent and not self._transport.is_closing():
-            self._transport.write(_head(_FIN | _PING, 3) + b"sim")
+            self._transport.write(_head(_FIN | Opcode.PING, 3) + b"sim")
 
     def close(self, *, frame: bool) -> None:
         """End it when what was written is sent, with a close frame or without a word."""
         if self._transport.is_closing():
             return
         if frame and not self.silent:
-            self._transport.write(_head(_FIN | _CLOSE, 2) + struct.pack("!H", 1000))
+            self._transport.write(_head(_FIN | Opcode.CLOSE, 2) + struct.pack("!H", 1000))
         else:
             self._transport.close()
         # The client has a moment to answer, and to take what was written.

@@ -7,7 +7,6 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from types import TracebackType
 from typing import Any, Literal
 
 from fastfeed._core.opend_encode import MAX_ROWS_PER_PACKET, MAX_ROWS_PER_PUSH, TickEncoder
@@ -30,17 +29,17 @@ from fastfeed.sim.opend_client import Client
 from fastfeed.sim.opend_gateway import MISSED, Gateway, Outage
 from fastfeed.sim.opend_limits import HistoryQuota, RateLimits, SubscriptionQuota
 from fastfeed.sim.playback import GeneratorSource, Playback, Source, TapeSource
+from fastfeed.sim.server import Server
 from fastfeed.sim.tape import Tape
 from fastfeed.sim.watchlists import Watchlists
 
 __all__ = ["OpenDSimulator"]
 
-_FLUSH_S = 1.0  # how long the end waits for clients to take what was written
 _WATCHED = 200  # symbols of the watch-list group All
 _CONN_STATUS = 3  # NotifyType
 
 
-class OpenDSimulator:
+class OpenDSimulator(Server[Client]):
     """Serve quotes as an OpenD does, from a tape or a seeded generator.
 
     An async context manager: it listens inside the ``async with`` block. A tape begins with the
@@ -187,50 +186,18 @@ class OpenDSimulator:
             keep_alive_interval=keep_alive_interval,
             idle_timeout_s=idle_timeout_s,
         )
-        self._host = host
-        self._port = port
-        self._server: asyncio.Server | None = None
-        self._address: tuple[str, int] = (host, port)
-
-    async def __aenter__(self) -> OpenDSimulator:
-        await self.resume_listening()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.pause_listening()
-        await self._gateway.playback.close()
-        tasks = list(self._gateway.clients.values())
-        for client in list(self._gateway.clients):
-            client.close()
-        if tasks:
-            await asyncio.wait(tasks, timeout=_FLUSH_S)
-        await self.disconnect_all()
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return self._address[1]
+        gateway = self._gateway
+        super().__init__(host, port, gateway.playback, gateway.clients, gateway.counts)
 
     @property
     def url(self) -> str:
         """Where clients connect to: ``opend://host:port``."""
-        host, port = self._address
-        return f"opend://[{host}]:{port}" if ":" in host else f"opend://{host}:{port}"
+        return f"opend://{self._authority}"
 
     @property
     def market(self) -> Market:
         """The market behind it."""
         return self._gateway.market
-
-    @property
-    def sent(self) -> int:
-        """Ticks sent so far, to all clients together."""
-        return self._gateway.counts["sent"]
 
     @property
     def quota(self) -> int:
@@ -262,41 +229,8 @@ class OpenDSimulator:
         }
         return {name: self._gateway.counts[name] for name in names} | now
 
-    async def finished(self) -> None:
-        """Wait until the tape was played out to every client that subscribes to it.
-
-        Raises
-        ------
-        RuntimeError
-            It plays without end: there is no tape, or it repeats.
-        """
-        await self._gateway.playback.finished()
-
-    async def disconnect_all(self) -> None:
-        """Drop every client."""
-        tasks = list(self._gateway.clients.values())
-        for client in list(self._gateway.clients):
-            client.abort()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def pause_listening(self) -> None:
-        """Refuse new connections; those that are there stay."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-            await asyncio.sleep(0)  # the loop closes the socket
-
-    async def resume_listening(self) -> None:
-        """Accept connections again, at the same port."""
-        if self._server is not None:
-            return
-        host, port = self._host, self._address[1]
-        try:
-            self._server = await asyncio.start_server(self._serve, host, port)
-        except OSError as error:
-            reason = str(error.strerror or error)
-            raise ConfigError(f"cannot listen on {host}:{port}: {reason}") from error
-        self._address = self._server.sockets[0].getsockname()[:2]
+    async def _listen(self, host: str, port: int) -> asyncio.Server:
+        return await asyncio.start_server(self._serve, host, port)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -311,10 +245,6 @@ class OpenDSimulator:
             self._gateway.subscriptions.leave(client.subscribed)
 
     # What a back end does.
-
-    def begin(self) -> None:
-        """Let the ticks begin, where they were told to wait."""
-        self._gateway.playback.begin()
 
     @property
     def upstream(self) -> bool:

@@ -50,10 +50,7 @@ static void in_pieces(result *r, const uint8_t *data, size_t length, uint64_t cu
     const size_t most = (size_t)1 << cut % 13;
     size_t end = 0;
     do {
-        size_t n = (size_t)(next_random(&random) % most) + 1;
-        if (cut % 3 == 0 && end > 0) /* just what is missing, as when fed from outside */
-            n = ff_ws_missing(&r->ws, data + r->used, end - r->used);
-        n = n == 0 ? 1 : n;
+        const size_t n = (size_t)(next_random(&random) % most) + 1;
         end = n < length - end ? end + n : length;
         const size_t have = end - r->used;
         uint8_t *p = exact_copy(data + r->used, have);

@@ -123,6 +123,10 @@ static inline int take(ff_alltick *m, const uint8_t *data, size_t length) {
 int ff_alltick_take(ff_alltick *m, const uint8_t *data, size_t length) {
     m->counters.messages++;
     m->counters.bytes += length;
+    if (length > m->ws.max_message) {
+        m->counters.rejected[FF_ELENGTH]++;
+        return -FF_ELENGTH;
+    }
     const int kind = take(m, data, length);
     return kind == FF_ALLTICK_SESSION ? FF_ALLTICK_MESSAGE : kind < 0 ? kind : 0;
 }

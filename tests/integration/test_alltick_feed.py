@@ -298,7 +298,7 @@ def test_constructing(monkeypatch):
         "alltick://u:p@crypto", "alltick://crypto?plan=gold", "alltick://crypto?nothing=1",
         "alltick://crypto?url=http://h", f"alltick://crypto?url=ws://h/?token={TOKEN}",
         f"alltick://crypto?url=ws://{TOKEN}@h/", "alltick://crypto?connect_timeout_s=0",
-        f"alltick://forex?token={TOKEN}",
+        f"alltick://forex?token={TOKEN}", f"alltick://crypto?url=ws://{'a' * 64}",
     ]  # fmt: skip
     for url in bad:
         with pytest.raises(ff.ConfigError) as refused:

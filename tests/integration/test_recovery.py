@@ -10,7 +10,7 @@ from feeds import quick, until
 
 import fastfeed as ff
 from fastfeed._core.opend import OpendMachine
-from fastfeed.feeds import opend
+from fastfeed.feeds import session
 from fastfeed.feeds.opend_recovery import in_order
 from fastfeed.schema import dtype
 from fastfeed.sim import Faults, OpenDSimulator, Tape
@@ -488,7 +488,7 @@ def test_quota_that_cannot_be_asked_for_still_names_the_symbols(run):
 
 def test_outages_that_follow_each_other_leave_no_hole_untold(run, monkeypatch):
     """What is being fetched of the first outage must not let ticks go during the second one."""
-    monkeypatch.setattr(opend, "_MAX_POLL_S", 0.02)
+    monkeypatch.setattr(session, "_MAX_POLL_S", 0.02)
     played = tape(rate=1200)
 
     async def main():
@@ -512,7 +512,7 @@ def test_outages_that_follow_each_other_leave_no_hole_untold(run, monkeypatch):
 
 
 def test_a_connection_made_during_an_outage_waits_for_its_end(run, monkeypatch):
-    monkeypatch.setattr(opend, "_MAX_POLL_S", 0.02)
+    monkeypatch.setattr(session, "_MAX_POLL_S", 0.02)
     played = tape(rate=1200)
 
     async def main():

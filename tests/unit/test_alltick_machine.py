@@ -296,6 +296,14 @@ def test_the_longest_message_fits():
     assert "length" in str(driver.machine.error)
 
 
+def test_a_message_without_a_frame_has_the_same_limit():
+    decoder = ff.Decoder("alltick", limit_bytes=1024)
+    message = tick().encode().ljust(1024)
+    assert decoder.feed(message) == 1
+    assert decoder.feed(message + b" ") == 0
+    assert decoder.stats()["rejected"] == {"length": 1}
+
+
 def test_a_callback_must_not_feed_the_machine():
     driver = Driver()
     caught = []

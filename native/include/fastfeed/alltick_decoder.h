@@ -54,7 +54,7 @@ typedef struct ff_alltick_decoder {
     /* Counted of messages that were decoded, not of those that were rejected. */
     uint64_t dropped[FF_REASONS]; /* FF_ETIME: rows whose time is none; the others stay 0 */
     uint64_t cut_levels;          /* levels of books that had no room */
-    uint64_t odd_seqs;            /* sequences negative or beyond 64 bits: -1 in the row */
+    uint64_t odd_seqs;            /* sequences negative or beyond 63 bits: -1 in the row */
     uint64_t odd_directions;      /* directions other than 0, 1 and 2: side 0 in the row */
     uint64_t unknown_codes;       /* rows left out */
     /* Messages ignored. */

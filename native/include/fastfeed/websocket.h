@@ -111,25 +111,6 @@ static inline int ff_ws_next(ff_ws *ws, const uint8_t *data, size_t length, size
     return ff_ws_next_any(ws, data, length, used, out);
 }
 
-/* How many bytes the frame that begins here lacks to be complete or to have its header; 0 when
- * it lacks none. For what ff_ws_next() has left over after it returned 0. */
-static inline size_t ff_ws_missing(const ff_ws *ws, const uint8_t *data, size_t length) {
-    if (ws->state >= FF_WS_CLOSED)
-        return 0;
-    if (length < 2)
-        return 2 - length;
-    const unsigned short_length = data[1] & 0x7f;
-    const size_t header = short_length < 126 ? 2 : short_length == 126 ? 4 : 10;
-    if (length < header)
-        return header - length;
-    uint64_t n = short_length;
-    if (header == 4)
-        n = (uint64_t)data[2] << 8 | data[3];
-    else if (header == 10)
-        n = __builtin_bswap64(ff_load_u64(data + 2));
-    return n > length - header ? (size_t)n - (length - header) : 0;
-}
-
 /* Give the connection up for a reason (> 0) of the caller's, as text that is not UTF-8. */
 static inline void ff_ws_fail(ff_ws *ws, int reason) {
     ws->state = FF_WS_FAILED;

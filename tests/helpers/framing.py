@@ -1,0 +1,50 @@
+"""WebSocket's framing as the machines have it: what is no push of AllTick's comes out as it came in."""
+
+import json
+
+from fastfeed._core.alltick import CLOSING, AlltickMachine
+from fastfeed._core.symbols import SymbolTable
+
+
+class Framing:
+    """The receiving side of a connection behind its handshake.
+
+    Control frames come out, and of messages those that `message` makes; all are counted.
+    """
+
+    def __init__(self, limit_bytes=1 << 20):
+        self.machine = AlltickMachine(SymbolTable(), limit_bytes=limit_bytes)
+        self.close_code = None
+        self.machine.upgraded(b"")
+
+    @property
+    def error(self):
+        return self.machine.error
+
+    @property
+    def count(self):
+        """Complete messages and control frames."""
+        return self.machine.messages
+
+    def feed(self, data):
+        """Return opcodes and payloads of what a piece of the stream completes."""
+        found = []
+        while data:
+            space = self.machine.space()
+            n = min(len(data), len(space))
+            space[:n] = data[:n]
+            data = data[n:]
+            found += self.machine.received(n) or []
+        if found and found[-1][0] == CLOSING:
+            self.close_code = int.from_bytes(found.pop()[1], "big")
+        return found
+
+    def reset(self):
+        self.machine.reset()
+        self.machine.upgraded(b"")
+        self.close_code = None
+
+
+def message(text="", size=0):
+    """Return a message that holds a text; blanks fill it up to a size in bytes."""
+    return json.dumps({"ret": 0, "text": text}, ensure_ascii=False).encode().ljust(size)
