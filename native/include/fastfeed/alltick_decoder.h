@@ -31,9 +31,8 @@ enum {
 };
 
 #define FF_ALLTICK_DAY_NS ((int64_t)86400 * 1000000000)
-#define FF_ALLTICK_STALE_NS                                                                   \
-    ((int64_t)60 * 1000000000)     /* a tick older than that is flagged                       \
-                                    */
+/* A tick that is older when it arrives is flagged. */
+#define FF_ALLTICK_STALE_NS ((int64_t)60 * 1000000000)
 #define FF_ALLTICK_MAX_PRICE 1e12  /* exclusive, as are the others */
 #define FF_ALLTICK_MAX_VOLUME 1e18 /* and turnover */
 
