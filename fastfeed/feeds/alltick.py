@@ -358,8 +358,7 @@ class AllTick(AlltickPulls):
             is_free = False
             while not is_free:
                 await wait_until(self._pacer.free_at)
-                link.session.poll(loop.time(), self._machine.messages)  # a heartbeat goes first
-                link.carry_out()
+                link.poll()  # a heartbeat goes first
                 is_free = self._pacer.free_at() <= loop.time()
 
     async def round_trip_ns(self) -> int:
