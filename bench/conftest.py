@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the benches' helpers, as the p
 
 _PACKAGES = (
     *("fastfeed", "futu-api", "protobuf", "msgspec", "pandas", "numpy", "uvloop", "pycryptodome"),
-    "pytest-benchmark",
+    *("picows", "websockets", "aiohttp", "pytest-benchmark"),
 )
 
 #: What is aimed at: text, table, column, name, name of the peer to divide by, sign, limit.
