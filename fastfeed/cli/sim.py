@@ -11,6 +11,7 @@ from fastfeed.cli.sim_alltick import alltick
 from fastfeed.cli.sim_options import (
     check_source,
     command_of,
+    faults_option,
     listen,
     number_of_symbols,
     parsed,
@@ -106,13 +107,7 @@ sim.add_command(alltick)
     show_default=True,
     help="Age from which a subscription may be given up.",
 )
-@click.option(
-    "--fault",
-    "faults",
-    multiple=True,
-    metavar="NAME[=VALUE]",
-    help="Do this wrong; repeatable. Names below.",
-)
+@faults_option
 @click.pass_context
 def opend(
     ctx: click.Context,

@@ -10,6 +10,7 @@ import click
 from fastfeed.cli.sim_options import (
     check_source,
     command_of,
+    faults_option,
     listen,
     number_of_symbols,
     parsed,
@@ -90,13 +91,7 @@ def _sections() -> Iterator[tuple[str, Any]]:
     metavar="NAME=VALUE",
     help="Decide what the documents leave open; repeatable. Names below.",
 )
-@click.option(
-    "--fault",
-    "faults",
-    multiple=True,
-    metavar="NAME[=VALUE]",
-    help="Do this wrong; repeatable. Names below.",
-)
+@faults_option
 @click.pass_context
 def alltick(
     ctx: click.Context,

@@ -16,6 +16,7 @@ import click
 __all__ = [
     "check_source",
     "command_of",
+    "faults_option",
     "listen",
     "number_of_symbols",
     "parsed",
@@ -127,6 +128,15 @@ def source(
         ),
     )
     return add
+
+
+faults_option = click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="Do this wrong; repeatable. Names below.",
+)
 
 
 def check_source(ctx: click.Context, tape: str | None) -> None:
