@@ -126,6 +126,7 @@ class AllTick(AlltickPulls):
     """
 
     kinds: ClassVar[tuple[str, ...]] = tuple(KINDS)
+    _link: Link[AlltickSession] | None
     _times: ClassVar[Times] = Times()
 
     def __init__(
@@ -188,7 +189,6 @@ class AllTick(AlltickPulls):
         self._pacer = Pacer(self._pacers, self._times)
         self._turns = asyncio.Lock()  # of the same: whoever waits longest is next
         self._is_line = False  # one of another feed's further connections
-        self._link: Link[AlltickSession] | None = None
         self._unmatched_replies = 0
         self._returned: dict[int, int] = {}
         self._attempted_at = float("-inf")
@@ -286,13 +286,6 @@ class AllTick(AlltickPulls):
             least = self._times.will_close
         return max(least, super()._pause_s(failure))
 
-    def _disconnect(self) -> None:
-        link = self._link
-        if link is not None:
-            self._forget(link, ConnectError(f"the connection to {self.url} was given up"))
-            assert link.connection is not None
-            link.connection.abort()
-
     def _forget(self, link: Link[AlltickSession], why: Exception | None) -> None:
         """Take leave of a connection; with it end its session and AllTick's lists."""
         link.end(why)
@@ -300,8 +293,7 @@ class AllTick(AlltickPulls):
             session = link.session
             self._link = None
             self._unmatched_replies += session.unmatched_replies
-            for number, times in session.returned.items():
-                self._returned[number] = self._returned.get(number, 0) + times
+            self._returned = _added(self._returned, session.returned)
             self._ended_by = session.error
             self._too_fast = _WILL_CLOSE in session.returned
             self._granted.clear()

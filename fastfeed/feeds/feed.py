@@ -26,6 +26,7 @@ from fastfeed.errors import (
 )
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.events import Event
+from fastfeed.feeds.session import Link
 from fastfeed.hub import Hub, Streams
 from fastfeed.schema import BOOK_DEPTH
 from fastfeed.stream import Stream
@@ -80,6 +81,7 @@ class Feed(Streams):
         # One change of the subscriptions at a time.
         self._asking: AbstractAsyncContextManager[Any] = asyncio.Lock()
         self._events: Callbacks[Event] = Callbacks("event")
+        self._link: Link[Any] | None = None
         self._connections = 0
         self._opened = False
         self._closed = False
@@ -98,8 +100,10 @@ class Feed(Streams):
         """Connect and shake hands; return a future that gets the reason when the connection is lost."""
 
     @abc.abstractmethod
-    def _disconnect(self) -> None:
-        """Drop the connection at once, if there is one."""
+    def _forget(self, link: Link[Any], why: Exception | None) -> None:
+        """Take leave of a connection, and of what was known of it where it is `_link`; `why` is None if the peer
+        has closed it.
+        """
 
     @abc.abstractmethod
     async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
@@ -397,6 +401,14 @@ class Feed(Streams):
             self._emit(
                 "error", str(InternalError(f"something failed in the background: {error!r}"))
             )
+
+    def _disconnect(self) -> None:
+        """Drop the connection at once, if there is one."""
+        link = self._link
+        if link is not None:
+            self._forget(link, ConnectError(f"the connection to {self.url} was given up"))
+            assert link.connection is not None
+            link.connection.abort()
 
     # coming back
 

@@ -107,6 +107,7 @@ class OpenD(OpendPulls):
     """
 
     kinds: ClassVar[tuple[str, ...]] = STREAMS
+    _link: Link[OpendSession] | None
 
     def __init__(
         self,
@@ -185,7 +186,6 @@ class OpenD(OpendPulls):
             brokers=self.hub.broker_names,
         )
         self._recovery = OpendRecovery(self, self._machine, self._emit, adjust=adjust)
-        self._link: Link[OpendSession] | None = None
         self._unmatched_replies = 0
         self._complained_at = -_COMPLAINT_PAUSE_S
         self._refreshing: asyncio.Task[None] | None = None
@@ -243,14 +243,6 @@ class OpenD(OpendPulls):
             self._disconnect()
             raise
         return link.lost
-
-    def _disconnect(self) -> None:
-        link = self._link
-        if link is not None:
-            error = ConnectError(f"the connection to {self.url} was given up")
-            self._forget(link, error)
-            assert link.connection is not None
-            link.connection.abort()
 
     def _forget(self, link: Link[OpendSession], reason: Exception | None) -> None:
         """Take leave of a connection: with it end its session and OpenD's record of subscriptions."""
