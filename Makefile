@@ -77,7 +77,10 @@ asan: $(VENV)/.dev
 	    ASAN_OPTIONS=detect_leaks=0 ../build/asan/venv/bin/python -m pytest unit property -p no:cacheprovider
 
 protos: $(VENV)/.dev
-	$(BIN)/python -m grpc_tools.protoc -Iprotos --descriptor_set_out=fastfeed/protocols/opend.binpb protos/opend.proto
+	for vendor in opend longport; do \
+	    $(BIN)/python -m grpc_tools.protoc -Iprotos \
+	        --descriptor_set_out=fastfeed/protocols/$$vendor.binpb protos/$$vendor.proto || exit 1; \
+	done
 
 wheel: $(BIN)/python
 	$(PIP) install build

@@ -1,16 +1,10 @@
-"""OpenD's messages for the cold path: requests, replies, and the simulator.
-
-The descriptors live in a pool of their own, so futu-api and moomoo-api, which register the vendor's
-files in the default pool, can be imported in the same process. Made from `protos/opend.proto`.
-"""
+"""OpenD's messages for the cold path: requests, replies, and the simulator. Made from `protos/opend.proto`."""
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from fastfeed.protocols.descriptors import message_class_of
 
 __all__ = [
     "CALL_LIMITS",
@@ -151,16 +145,6 @@ CALL_LIMITS = {
 CALL_WINDOW_S = 30.0
 
 
-@cache
-def _pool() -> descriptor_pool.DescriptorPool:
-    pool = descriptor_pool.DescriptorPool()
-    data = files("fastfeed.protocols").joinpath("opend.binpb").read_bytes()
-    for file in descriptor_pb2.FileDescriptorSet.FromString(data).file:
-        pool.Add(file)
-    return pool
-
-
-@cache
 def message_class(name: str) -> type[Any]:
     """Return the message class of a name of `protos/opend.proto`, for example ``"QotSub.Request"``.
 
@@ -169,9 +153,7 @@ def message_class(name: str) -> type[Any]:
     KeyError
         There is no such message.
     """
-    descriptor = _pool().FindMessageTypeByName(f"fastfeed.opend.{name}")
-    message: type[Any] = message_factory.GetMessageClass(descriptor)
-    return message
+    return message_class_of("opend", name)
 
 
 def text_of(value: str | bytes) -> str:

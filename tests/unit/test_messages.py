@@ -14,15 +14,16 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = Path(opend_messages.__file__).parent
 
 
-def test_the_descriptor_set_is_what_protoc_makes(tmp_path):
+@pytest.mark.parametrize("vendor", ["opend", "longport"])
+def test_the_descriptor_set_is_what_protoc_makes(vendor, tmp_path):
     pytest.importorskip("grpc_tools")
-    out = tmp_path / "opend.binpb"
+    out = tmp_path / f"{vendor}.binpb"
     subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "grpc_tools.protoc", "-Iprotos",
-         f"--descriptor_set_out={out}", "protos/opend.proto"],
+         f"--descriptor_set_out={out}", f"protos/{vendor}.proto"],
         cwd=ROOT, check=True,
     )  # fmt: skip
-    assert out.read_bytes() == (PACKAGE / "opend.binpb").read_bytes(), "run `make protos`"
+    assert out.read_bytes() == (PACKAGE / f"{vendor}.binpb").read_bytes(), "run `make protos`"
 
 
 @pytest.mark.parametrize("vendor", ["futu", "moomoo"])
