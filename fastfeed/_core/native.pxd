@@ -16,6 +16,7 @@ cdef extern from "fastfeed/websocket.h" nogil:
         FF_WS_TEXT
         FF_WS_BINARY
         FF_WS_CLOSE
+        FF_WS_HANDSHAKE
         FF_WS_PONG
         FF_WS_MAX_CONTROL
         FF_WS_MASK
@@ -138,6 +139,7 @@ cdef extern from "fastfeed/order.h" nogil:
     ctypedef struct ff_order_symbol:
         int64_t last
         int64_t time_ns
+        uint32_t count
         bint held
         bint gap
 
@@ -148,6 +150,7 @@ cdef extern from "fastfeed/order.h" nogil:
     void ff_order_free(ff_order *order)
     ff_order_symbol *ff_order_of(ff_order *order, uint32_t id)
     size_t ff_order_take(ff_order *order, ff_order_symbol *symbol, ff_tick *rows, size_t n)
+    void ff_order_pass(ff_order_symbol *symbol, ff_tick *rows, size_t n)
 
 
 cdef extern from "fastfeed/symbols.h" nogil:
@@ -328,7 +331,6 @@ cdef extern from "fastfeed/alltick.h" nogil:
         FF_ALLTICK_NEED_MORE
         FF_ALLTICK_MESSAGE
         FF_ALLTICK_ROWS_FULL
-        FF_ALLTICK_HANDSHAKE
 
     ctypedef struct ff_alltick_seen:
         bint sideless
@@ -353,3 +355,50 @@ cdef extern from "fastfeed/alltick.h" nogil:
     ff_alltick_seen *ff_alltick_seen_of(ff_alltick *m, uint32_t symbol)
     int ff_alltick_take(ff_alltick *m, const uint8_t *data, size_t length)
     int ff_alltick_process(ff_alltick *m, ff_ws_message *message)
+
+
+cdef extern from "fastfeed/longport.h" nogil:
+    enum:
+        FF_LONGPORT_PUSH
+        FF_LONGPORT_MAX_BODY
+        FF_LONGPORT_NEED_MORE
+        FF_LONGPORT_FRAME
+        FF_LONGPORT_PACKET
+        FF_LONGPORT_ROWS_FULL
+        FF_LONGPORT_HELD
+        FF_LONGPORT_ZIPPED
+
+    ctypedef struct ff_longport_packet:
+        uint8_t type
+        uint8_t command
+        uint8_t status
+        uint32_t request_id
+        const uint8_t *body
+        size_t length
+
+    ctypedef struct ff_longport_counters:
+        uint64_t bytes
+        uint64_t packets
+        uint64_t messages
+        uint64_t frames
+        uint64_t zipped
+        uint64_t ignored
+        uint64_t *rejected
+
+    ctypedef struct ff_longport:
+        ff_window window
+        ff_sink sink
+        bint framed
+        bint upgraded
+        size_t inside
+        const uint8_t *apart
+        ff_order *order
+        ff_longport_decoder decoder
+        ff_longport_counters counters
+
+    int ff_longport_init(ff_longport *m, size_t window_bytes, size_t max_body, size_t depth, ff_symbols *symbols)
+    void ff_longport_free(ff_longport *m)
+    void ff_longport_reset(ff_longport *m, bint framed)
+    int ff_longport_process(ff_longport *m, ff_longport_packet *packet, ff_ws_message *message)
+    int ff_longport_take(ff_longport *m, ff_longport_packet *packet)
+    void ff_longport_message(ff_longport *m, const uint8_t *data, size_t length)

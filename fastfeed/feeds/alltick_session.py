@@ -28,8 +28,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from fastfeed._core.alltick import CLOSING, HANDSHAKE
-from fastfeed._core.websocket import frame
+from fastfeed._core.websocket import CLOSING, HANDSHAKE, frame
 from fastfeed.errors import (
     AuthError,
     ConnectError,

@@ -36,7 +36,7 @@ from fastfeed._core import opend as core
 from fastfeed.errors import RateLimitError, RemoteProtocolError, RequestError, SubscriptionError
 from fastfeed.feeds import opend_records as records
 from fastfeed.feeds.feed import Feed
-from fastfeed.feeds.opend_batches import BATCH, in_batches, shown
+from fastfeed.feeds.batches import in_batches, shown
 from fastfeed.feeds.opend_records import record, symbol_of
 from fastfeed.feeds.rate_limit import RateLimit
 from fastfeed.feeds.rows import joined
@@ -46,6 +46,7 @@ from fastfeed.protocols.opend_codes import (
     ADJUSTMENTS,
     KINDS,
     MARKETS,
+    MOST_SYMBOLS,
     SESSIONS,
     SUB_TYPES,
     security,
@@ -301,7 +302,7 @@ class OpendPulls(Feed):
         async def part(some: list[str]) -> list[NDArray[np.void]]:
             return [await self._cached_rows(_QUOTES, some, subscribe)]
 
-        rows = joined(await self._in_parts(names, BATCH, part), dtype("quotes"))
+        rows = joined(await self._in_parts(names, MOST_SYMBOLS, part), dtype("quotes"))
         place = {self.symbols.intern(name): i for i, name in enumerate(names)}
         order = np.argsort([place[i] for i in rows["symbol"].tolist()], kind="stable")
         return rows[order.astype(np.intp)]
@@ -1183,7 +1184,7 @@ class OpendPulls(Feed):
             return False
         async with self._asking:
             new = [symbol for symbol in symbols if not self._is_subscribed(symbol, sub_type)]
-            await in_batches("subscribe", new, ask)
+            await in_batches("OpenD", "subscribe", new, ask, size=MOST_SYMBOLS)
             return bool(new)
 
     def _decoded(self, source: _Source, body: bytes, names: list[str]) -> NDArray[np.void]:

@@ -9,7 +9,7 @@ import pytest
 from alltick_feeds import TOKEN
 
 import fastfeed as ff
-from fastfeed._core.alltick import CLOSING, HANDSHAKE
+from fastfeed._core.websocket import CLOSING, HANDSHAKE
 from fastfeed.feeds.alltick_session import AlltickSession, Pacer, Times
 from fastfeed.feeds.session import State
 from fastfeed.protocols.websocket import Opcode, close_payload
