@@ -1,12 +1,13 @@
 # What Cython sees of native/include/fastfeed.
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "fastfeed/status.h" nogil:
     int FF_REASONS
     int FF_EMAGIC
     int FF_EROWS
+    int FF_EGZIP
     int FF_ETIME
     const char *ff_reason_name(int reason)
 
@@ -70,7 +71,12 @@ cdef extern from "fastfeed/rows.h" nogil:
     ctypedef struct ff_tick:
         int64_t time_ns
         int64_t seq
+        double price
+        double volume
         uint32_t symbol
+        int8_t side
+        uint8_t kind
+        uint8_t session
         uint8_t flags
 
     ctypedef struct ff_book:

@@ -283,9 +283,9 @@ def test_the_last_rows_of_each_symbol_and_session_are_kept():
     )  # fmt: skip
     table = driver.hub.stream("quotes").table
     number = driver.hub.symbols["AAPL.US"]
-    regular = np.frombuffer(bytes(table[number * 5 + 1]), driver.rows("quotes").dtype)[0]
+    regular = np.frombuffer(table.row(number * 5 + 1), driver.rows("quotes").dtype)[0]
     assert (regular["last"], regular["open"]) == (1.0, 0.5)
-    pre = np.frombuffer(bytes(table[number * 5 + 2]), driver.rows("quotes").dtype)[0]
+    pre = np.frombuffer(table.row(number * 5 + 2), driver.rows("quotes").dtype)[0]
     assert (pre["last"], np.isnan(pre["open"])) == (2.0, True)
     book = driver.rows("books")[-1]
     assert (book["ask_price"][0], book["bid_price"][0]) == (10.3, 10.1)
