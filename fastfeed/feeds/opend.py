@@ -15,8 +15,8 @@ from fastfeed.errors import (
     SubscriptionError,
 )
 from fastfeed.feeds.backoff import Backoff
-from fastfeed.feeds.feed import check_options
 from fastfeed.feeds.batches import in_batches
+from fastfeed.feeds.feed import check_options
 from fastfeed.feeds.opend_notices import notice_of
 from fastfeed.feeds.opend_pulls import OpendPulls
 from fastfeed.feeds.opend_recovery import OpendRecovery

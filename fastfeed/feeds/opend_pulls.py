@@ -35,8 +35,8 @@ from numpy.typing import NDArray
 from fastfeed._core import opend as core
 from fastfeed.errors import RateLimitError, RemoteProtocolError, RequestError, SubscriptionError
 from fastfeed.feeds import opend_records as records
-from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.batches import in_batches, shown
+from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.opend_records import record, symbol_of
 from fastfeed.feeds.rate_limit import RateLimit
 from fastfeed.feeds.rows import joined
