@@ -44,8 +44,6 @@ class WebsocketEnd:
 
     def refused(self) -> FastfeedError | None:
         """Return why the upgrade was refused, where the server had begun to say it."""
-        if self.is_open:
-            return None
         error = self._handshake.ended()
         return None if isinstance(error, ConnectError) else error
 

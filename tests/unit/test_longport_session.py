@@ -266,6 +266,7 @@ def test_an_opening_without_an_answer(transport):
 def test_a_refused_upgrade_keeps_its_status(status, kind, end):
     session = new_session("ws")
     session.start(100.0)
+    session.take_output()
     length = 2 if end == "whole" else 1000
     reply = f"HTTP/1.1 {status} No\r\nContent-Length: {length}\r\n\r\nno".encode()
     assert session.receive([(HANDSHAKE, reply)], 100.1) is None
@@ -280,6 +281,7 @@ def test_a_refused_upgrade_keeps_its_status(status, kind, end):
     assert session.state is State.CLOSED
     assert type(session.error) is kind
     assert (session.error.code, session.error.text) == (status, "no")
+    assert session.take_output() == b""  # no frame: there is no WebSocket
 
 
 def test_half_an_upgrade_is_a_lost_connection_or_a_timeout():
