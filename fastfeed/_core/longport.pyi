@@ -7,7 +7,6 @@ from fastfeed._core.symbols import SymbolTable
 
 PACKET: int
 
-#: Type, command, id of the request, status, and the body, or in its place why it was rejected.
 Packet = tuple[int, int, int, int, bytes | str]
 Messages = list[tuple[int, bytes | Packet]]
 

@@ -18,7 +18,8 @@ typedef struct run {
     ff_latest latest[STREAMS];
     ff_order order;
     ff_longport m;
-    bytes ticks; /* all that were published or held */
+    bytes ticks; /* all that were published */
+    bytes held;
     bytes rest;  /* packets and frames for the session */
     int status;
 } run;
@@ -56,6 +57,7 @@ static void close_run(run *r) {
     }
     ff_symbols_free(&r->symbols);
     free(r->ticks.data);
+    free(r->held.data);
     free(r->rest.data);
 }
 
@@ -85,7 +87,7 @@ static void take(run *r, int status, ff_longport_packet *packet,
         put(&r->rest, packet->body, packet->length);
         break;
     case FF_LONGPORT_HELD:
-        put(&r->ticks, packet->body, packet->length * sizeof(ff_tick));
+        put(&r->held, packet->body, packet->length * sizeof(ff_tick));
         break;
     case FF_LONGPORT_ZIPPED:
         status = ff_longport_take(&r->m, packet);
@@ -132,6 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     receive(&pieces, data + 2, length - 2, step);
     CHECK(same(&whole.rest, &pieces.rest));
     CHECK(same(&whole.ticks, &pieces.ticks));
+    CHECK(same(&whole.held, &pieces.held));
     CHECK(memcmp(whole.m.sink.rows, pieces.m.sink.rows, sizeof whole.m.sink.rows) == 0);
     CHECK(whole.status == pieces.status);
     CHECK(memcmp(&whole.m.counters, &pieces.m.counters, sizeof whole.m.counters) == 0);

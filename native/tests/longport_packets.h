@@ -4,8 +4,11 @@
 /* Packets of LongPort's gateway, as documents and clients of the vendor have them, and a
  * writer of their heads. */
 
+#include "check.h"
 #include "fastfeed/longport.h"
 #include "websocket_bytes.h"
+
+#define RECV_NS INT64_C(1785204916000000000)
 
 typedef struct longport_body {
     unsigned command;
