@@ -75,6 +75,9 @@ cdef extern from "fastfeed/rows.h" nogil:
     ctypedef struct ff_book:
         uint32_t symbol
 
+    ctypedef struct ff_quote:
+        pass
+
     int FF_BOOK_MAX_DEPTH
     size_t FF_DEPTH
     const ff_row_type *ff_row_types
@@ -353,3 +356,39 @@ cdef extern from "fastfeed/alltick.h" nogil:
     ff_alltick_seen *ff_alltick_seen_of(ff_alltick *m, uint32_t symbol)
     int ff_alltick_take(ff_alltick *m, const uint8_t *data, size_t length)
     int ff_alltick_process(ff_alltick *m, ff_ws_message *message)
+
+
+cdef extern from "fastfeed/longport_decoder.h" nogil:
+    enum:
+        FF_LONGPORT_QUOTES
+        FF_LONGPORT_DEPTH
+        FF_LONGPORT_BROKERS
+        FF_LONGPORT_TRADES
+        FF_LONGPORT_INTRADAY
+        FF_LONGPORT_CANDLESTICKS
+        FF_LONGPORT_HISTORY_CANDLESTICKS
+        FF_LONGPORT_PUSH_QUOTE
+        FF_LONGPORT_PUSH_DEPTH
+        FF_LONGPORT_PUSH_BROKERS
+        FF_LONGPORT_PUSH_TRADES
+
+    ctypedef struct ff_longport_decoder:
+        ff_symbols *symbols
+        int64_t recv_ns
+        size_t depth
+        uint64_t *dropped
+        uint64_t cut_levels
+        uint64_t old
+        uint64_t end_of_day
+
+    int ff_longport_decoder_init(ff_longport_decoder *d, ff_symbols *symbols, size_t depth)
+    void ff_longport_decoder_free(ff_longport_decoder *d)
+    void ff_longport_decoder_reset(ff_longport_decoder *d)
+    size_t ff_longport_max_rows(unsigned command, size_t length)
+    int ff_longport_decode_push(ff_longport_decoder *d, unsigned command, const uint8_t *body, size_t length,
+                                void *rows, size_t max_rows)
+    int ff_longport_decode_push_any(ff_longport_decoder *d, unsigned command, const uint8_t *body, size_t length,
+                                    void *rows, size_t max_rows)
+    int ff_longport_decode_response(ff_longport_decoder *d, unsigned command, const uint8_t *body, size_t length,
+                                    int32_t interval_s, uint8_t kind, void *rows, size_t max_rows)
+    int ff_longport_seed_quotes(ff_longport_decoder *d, ff_quote *rows, size_t n)

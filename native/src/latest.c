@@ -15,6 +15,12 @@ void ff_latest_free(ff_latest *table) {
     memset(table, 0, sizeof *table);
 }
 
+void ff_latest_clear(ff_latest *table) {
+    if (table->places > 0)
+        memset(table->index, 0, table->places * sizeof *table->index);
+    table->used = 0;
+}
+
 int ff_latest_grow(ff_latest *table, size_t place) {
     if (place >= table->places) {
         size_t places = table->places != 0 ? table->places : FIRST_PLACES;

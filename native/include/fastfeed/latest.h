@@ -25,6 +25,9 @@ typedef struct ff_latest {
 void ff_latest_init(ff_latest *table, size_t row_size);
 void ff_latest_free(ff_latest *table);
 
+/* Forget all rows; the memory is kept. */
+void ff_latest_clear(ff_latest *table);
+
 /* Give a place a row. Returns 0 or -FF_ENOMEM. */
 int ff_latest_grow(ff_latest *table, size_t place);
 

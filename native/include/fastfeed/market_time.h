@@ -63,6 +63,29 @@ static inline int64_t ff_zone_offset(ff_zone zone, int year, int64_t local_s) {
     return 0;
 }
 
+/* The year of a day since 1970-01-01. */
+static inline int ff_year_of_day(int64_t day) {
+    day += 719468;
+    const int64_t era = (day >= 0 ? day : day - 146096) / 146097, doe = day - era * 146097;
+    const int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    const int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    return (int)(yoe + era * 400 +
+                 (doy >= 306)); /* the years of the algorithm begin in March */
+}
+
+/* Local wall-clock time, in seconds since 1970, at a time of UTC (not before 1970). */
+static inline int64_t ff_zone_local(ff_zone zone, int64_t utc_s) {
+    /* The clock of the summer shows best whether it is summer. */
+    const int64_t most = zone == FF_ZONE_NEW_YORK ? -4
+                         : zone == FF_ZONE_SYDNEY ? 11
+                         : zone == FF_ZONE_TOKYO  ? 9
+                         : zone == FF_ZONE_UTC    ? 0
+                                                  : 8;
+    const int64_t local_s = utc_s + most * 3600;
+    const int64_t day = local_s >= 0 ? local_s / 86400 : -1;
+    return utc_s + ff_zone_offset(zone, ff_year_of_day(day), local_s);
+}
+
 /* The date read last: consecutive rows nearly always share it. */
 typedef struct ff_date_cache {
     uint8_t text[10];

@@ -32,8 +32,8 @@ static inline void ff_opend_bar_row(ff_opend_decoder *d, ff_opend_head *head, in
     row->seq = -1;
     row->symbol = head->symbol;
     row->interval_s = interval_s;
-    row->kind = ff_opend_u8(head->kl_type);
-    row->adjust = ff_opend_u8(head->rehab);
+    row->kind = ff_u8(head->kl_type);
+    row->adjust = ff_u8(head->rehab);
     row->session = 0;
     row->flags = 0;
     row->blank = blank;

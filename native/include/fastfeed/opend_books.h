@@ -160,7 +160,7 @@ static inline int ff_opend_decode_book(ff_opend_decoder *d, const uint8_t *body,
     row->symbol = head.symbol;
     row->bids = ff_opend_book_side_end(d, &book, FF_SIDE_BID);
     row->asks = ff_opend_book_side_end(d, &book, FF_SIDE_ASK);
-    row->kind = ff_opend_u8(kind);
+    row->kind = ff_u8(kind);
     row->session = 0;
     row->flags = 0;
     memset(row->_reserved, 0, sizeof row->_reserved);

@@ -65,19 +65,10 @@ static inline int64_t ff_opend_intern(ff_symbols *table, uint64_t market, const 
     char name[FF_OPEND_MAX_CODE + 16];
     _Static_assert(sizeof name <= FF_SYMBOL_MAX_BYTES,
                    "every canonical name fits into the table");
-    if (length == 0 || length > FF_OPEND_MAX_CODE || market > FF_OPEND_MAX_MARKET)
+    if (length == 0 || length > FF_OPEND_MAX_CODE || market > FF_OPEND_MAX_MARKET ||
+        !ff_code_is_printable(code, length))
         return -FF_ESYMBOL;
-    bool digits = true;
-    for (size_t i = 0; i < length; i++) {
-        if (code[i] < '!' || code[i] > '~')
-            return -FF_ESYMBOL;
-        digits = digits && code[i] >= '0' && code[i] <= '9';
-    }
-    size_t skip = 0;
-    if (market == FF_OPEND_MARKET_HK && digits) {
-        while (skip + 1 < length && code[skip] == '0')
-            skip++;
-    }
+    size_t skip = market == FF_OPEND_MARKET_HK ? ff_code_zeros(code, length) : 0;
     size_t used = length - skip;
     memcpy(name, code + skip, used);
     const char *region = ff_opend_region((uint32_t)market);

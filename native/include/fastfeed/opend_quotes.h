@@ -52,13 +52,13 @@ static inline bool ff_opend_quote_option(ff_text option, ff_quote *row) {
     ff_step_real(&p, end, 13, &row->contract_nominal_value);
     ff_step_real(&p, end, 14, &row->owner_lot_multiplier);
     if (ff_step_number(&p, end, 15, &v))
-        row->option_style = ff_opend_u8(v);
+        row->option_style = ff_u8(v);
     ff_step_real(&p, end, 16, &row->contract_multiplier);
     double size = ff_step_real_or_nan(&p, end, 17);
     if (size == size)
         row->contract_size = size;
     if (ff_step_number(&p, end, 18, &v))
-        row->index_option_type = ff_opend_u8(v);
+        row->index_option_type = ff_u8(v);
     row->kind |= FF_QUOTE_OPTION;
     return p == end;
 }
@@ -302,9 +302,9 @@ static inline int ff_opend_quote(ff_opend_decoder *d, ff_opend_head *head, const
     row->change_rate = (double)NAN;
     row->symbol = head->symbol;
     row->session = FF_SESSION_REGULAR;
-    row->status = ff_opend_u8(status);
+    row->status = ff_u8(status);
     row->suspended = v.suspended != 0;
-    row->dark_status = ff_opend_u8(v.dark_status);
+    row->dark_status = ff_u8(v.dark_status);
     int n = 1;
     const ff_text blocks[] = {pre, post, overnight};
     for (size_t i = 0; i < 3; i++) {

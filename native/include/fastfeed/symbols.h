@@ -92,6 +92,27 @@ static inline size_t ff_symbol_slot_of(const ff_symbols *table, uint64_t key, ui
                     table->shift);
 }
 
+/* Whether a text is printable ASCII without blanks, as codes are. */
+static inline bool ff_code_is_printable(const uint8_t *code, size_t length) {
+    for (size_t i = 0; i < length; i++) {
+        if (code[i] < '!' || code[i] > '~')
+            return false;
+    }
+    return true;
+}
+
+/* The zeros in front of a code of digits alone, without the last digit; 0 of other codes. Hong
+ * Kong's codes are written without them. */
+static inline size_t ff_code_zeros(const uint8_t *code, size_t length) {
+    size_t zeros = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (code[i] < '0' || code[i] > '9')
+            return 0;
+        zeros += zeros == i && i + 1 < length && code[i] == '0';
+    }
+    return zeros;
+}
+
 /* The id behind a key, or -1. `end` bounds what may be read: when 8 bytes from `key` on lie
  * before it, a short key is loaded at once. */
 static inline int64_t ff_symbols_find(const ff_symbols *table, uint32_t space,
