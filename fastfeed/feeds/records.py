@@ -105,11 +105,11 @@ class Maker:
 
         elif convert is None:
             convert = self._conversion(value_types)
-        may_be_absent = self._tells_absence or struct is not None
-        first = _getter(source.path, convert, is_list, may_be_absent)
+        is_message = struct is not None
+        first = self._getter(source.path, convert, is_list, is_message)
         if source.instead is None:
             return first
-        second = _getter(source.instead, convert, is_list, may_be_absent)
+        second = self._getter(source.instead, convert, is_list, is_message)
 
         def either(message: Any) -> Any:
             value = first(message)
@@ -117,24 +117,27 @@ class Maker:
 
         return either
 
+    def _getter(
+        self, path: str, convert: Convert | None, is_list: bool, is_message: bool
+    ) -> Convert:
+        *parents, name = path.split(".")
+        tells_absence = self._tells_absence
+        may_be_absent = tells_absence or is_message
 
-def _getter(path: str, convert: Convert | None, is_list: bool, may_be_absent: bool) -> Convert:
-    *parents, name = path.split(".")
-
-    def get(message: Any) -> Any:
-        for parent in parents:
-            if not message.HasField(parent):
+        def get(message: Any) -> Any:
+            for parent in parents:
+                if tells_absence and not message.HasField(parent):
+                    return None
+                message = getattr(message, parent)
+            if is_list:
+                values = getattr(message, name)
+                return tuple(values) if convert is None else tuple(map(convert, values))
+            if may_be_absent and not message.HasField(name):
                 return None
-            message = getattr(message, parent)
-        if is_list:
-            values = getattr(message, name)
-            return tuple(values) if convert is None else tuple(map(convert, values))
-        if may_be_absent and not message.HasField(name):
-            return None
-        value = getattr(message, name)
-        return value if convert is None else convert(value)
+            value = getattr(message, name)
+            return value if convert is None else convert(value)
 
-    return get
+        return get
 
 
 def _is_struct(kind: Any) -> bool:
