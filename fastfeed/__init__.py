@@ -28,8 +28,8 @@ from fastfeed.feeds.alltick import AllTick
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.events import Event
 from fastfeed.feeds.feed import Feed
+from fastfeed.feeds.history import HistoryBars
 from fastfeed.feeds.opend import OpenD
-from fastfeed.feeds.opend_pulls import HistoryBars
 from fastfeed.feeds.opend_records import (
     DelayStatistics,
     FutureInfo,

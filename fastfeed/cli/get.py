@@ -29,8 +29,8 @@ from fastfeed.errors import ConnectError
 from fastfeed.feeds import opend_records as records
 from fastfeed.feeds.alltick import AllTick
 from fastfeed.feeds.feed import Feed
+from fastfeed.feeds.history import HistoryBars
 from fastfeed.feeds.opend import OpenD
-from fastfeed.feeds.opend_pulls import HistoryBars
 from fastfeed.protocols.alltick_codes import MOST_BARS_OF_MANY, code
 from fastfeed.protocols.opend_codes import (
     ADJUSTMENTS,

@@ -31,7 +31,7 @@ from fastfeed.errors import (
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.http import fetch
 from fastfeed.feeds.rate_limit import RateLimit
-from fastfeed.feeds.rows import joined
+from fastfeed.feeds.rows import in_order, joined
 from fastfeed.protocols.alltick_codes import (
     INTERVALS,
     MARKETS,
@@ -279,7 +279,6 @@ class AlltickPulls(Feed):
         row = dtype(stream, self.hub.book_depth)
         size = self._codes_a_call
         parts = [names[i : i + size] for i in range(0, len(names), size)]
-        place = {self.symbols.intern(name): i for i, name in enumerate(names)}
 
         async def one(part: list[str]) -> NDArray[np.void]:
             asked = {"symbol_list": [{"code": name} for name in part]}
@@ -302,9 +301,7 @@ class AlltickPulls(Feed):
         finally:
             for task in tasks:  # those that are left when one has failed
                 task.cancel()
-        places = np.array([place.get(i, -1) for i in rows["symbol"].tolist()], np.intp)
-        order = np.argsort(places, kind="stable")
-        rows = rows[order[places[order] >= 0]]
+        rows = in_order(rows, map(self.symbols.intern, names))
         if stream == "ticks":
             rows["side"][[not self._has_sides(self.symbols[i]) for i in rows["symbol"]]] = 0
         return rows

@@ -17,10 +17,6 @@ import asyncio
 import datetime
 import time
 from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Generator,
     Iterable,
     Mapping,
     Sequence,
@@ -37,9 +33,11 @@ from fastfeed.errors import RateLimitError, RemoteProtocolError, RequestError, S
 from fastfeed.feeds import opend_records as records
 from fastfeed.feeds.batches import in_batches, shown
 from fastfeed.feeds.feed import Feed
+from fastfeed.feeds.history import HistoryBars
 from fastfeed.feeds.opend_records import record, symbol_of
+from fastfeed.feeds.pulls import as_date, choose, date_span, every, in_parts, whole_number
 from fastfeed.feeds.rate_limit import RateLimit
-from fastfeed.feeds.rows import joined
+from fastfeed.feeds.rows import in_order, joined
 from fastfeed.protocols import opend_codes as codes
 from fastfeed.protocols import opend_enums as enums
 from fastfeed.protocols.opend_codes import (
@@ -84,9 +82,8 @@ from fastfeed.protocols.opend_messages import (
 )
 from fastfeed.schema import BOOK_DEPTH, dtype
 
-__all__ = ["Adjust", "HistoryBars", "OpendPulls"]
+__all__ = ["Adjust", "OpendPulls"]
 
-T = TypeVar("T")
 Record = TypeVar("Record", bound=msgspec.Struct)
 
 Adjust = Literal["none", "forward", "backward"]
@@ -96,13 +93,8 @@ Session = Literal["RTH", "ETH", "ALL"]
 _WINDOW_S = CALL_WINDOW_S + 0.25
 
 _MOST_ROWS = 1000  # in a reply from the cache, and in a page of history
-_MOST_BARS = 1_000_000  # in one array, when the caller sets no limit: 128 MB
-_MOST_EMPTY_PAGES = 10  # in a row, and the server makes fun of us
-_AT_ONCE = 4  # requests of one pull that are under way
 _SLICE = 50  # records made before the loop gets its turn: half a millisecond
 _OPTION_DAYS = 30  # in one request
-_HISTORY_DAYS = 365  # when no start is given
-_FIRST_YEAR, _LAST_YEAR = 1900, 2999  # of dates, far from where Python's own end
 
 _MONEYNESS = {"all": 0, "in": 1, "out": 2}
 _DELAYS = {"push": 1, "request": 2, "order": 3}
@@ -152,65 +144,6 @@ _ITEMS: dict[type[msgspec.Struct], str] = {
     records.TradingDay: "QotRequestTradeDate.TradeDate",
     records.WatchlistGroup: "QotGetUserSecurityGroup.GroupData",
 }
-
-
-class HistoryBars:
-    """Bars of the past, asked for when awaited or iterated; made by `OpenD.get_history_bars()`.
-
-    ``await`` it for all bars in one array, or take it page by page with ``async for``: each page is an array of
-    its own. Every use asks OpenD anew.
-    """
-
-    def __init__(
-        self,
-        page: Callable[[bytes], Awaitable[tuple[NDArray[np.void], bytes]]],
-        limit: int | None,
-    ) -> None:
-        self._page = page
-        self._limit = limit
-
-    def __await__(self) -> Generator[Any, None, NDArray[np.void]]:
-        return self._all().__await__()
-
-    def __aiter__(self) -> AsyncIterator[NDArray[np.void]]:
-        return self._pages()
-
-    async def _all(self) -> NDArray[np.void]:
-        pages: list[NDArray[np.void]] = []
-        bars = 0
-        async for rows in self._pages():
-            pages.append(rows)
-            bars += len(rows)
-            if self._limit is None and bars > _MOST_BARS:
-                raise ValueError(
-                    f"expected at most {_MOST_BARS:,} bars in one array, got more: "
-                    "take them page by page with `async for`, or give a limit"
-                )
-        return joined(pages, dtype("bars"))
-
-    async def _pages(self) -> AsyncIterator[NDArray[np.void]]:
-        left = self._limit
-        key = b""
-        empty = 0
-        while True:
-            rows, next_key = await self._page(key)
-            if left is not None:
-                rows = rows[:left]
-                left -= len(rows)
-            if len(rows):
-                empty = 0
-                yield rows
-            else:
-                empty += 1
-            if not next_key or left == 0:
-                return
-            if next_key == key or empty > _MOST_EMPTY_PAGES:
-                raise RemoteProtocolError(
-                    "OpenD's history comes to no end: it names the same page again, or empty ones",
-                    source="opend",
-                    data=next_key[:16],
-                )
-            key = next_key
 
 
 class OpendPulls(Feed):
@@ -268,7 +201,7 @@ class OpendPulls(Feed):
         ValueError
             A symbol or a number that cannot be.
         """
-        count = _number("n", n, _MOST_ROWS)
+        count = whole_number("n", n, _MOST_ROWS)
         name = self._canonical(symbol)
         rows = await self._cached_rows(_TICKS, [name], subscribe, maxRetNum=count)
         if np.any(rows["seq"][1:] < rows["seq"][:-1]):
@@ -302,10 +235,8 @@ class OpendPulls(Feed):
         async def part(some: list[str]) -> list[NDArray[np.void]]:
             return [await self._cached_rows(_QUOTES, some, subscribe)]
 
-        rows = joined(await self._in_parts(names, MOST_SYMBOLS, part), dtype("quotes"))
-        place = {self.symbols.intern(name): i for i, name in enumerate(names)}
-        order = np.argsort([place[i] for i in rows["symbol"].tolist()], kind="stable")
-        return rows[order.astype(np.intp)]
+        rows = joined(await in_parts(names, MOST_SYMBOLS, part), dtype("quotes"))
+        return in_order(rows, map(self.symbols.intern, names))
 
     async def get_bars(
         self,
@@ -340,8 +271,8 @@ class OpendPulls(Feed):
         SubscriptionError, RequestError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_ticks`.
         """
-        length, number = codes.interval(interval), _choice("adjust", adjust, ADJUSTMENTS)
-        count = _number("n", n, _MOST_ROWS)
+        length, number = codes.interval(interval), choose("adjust", adjust, ADJUSTMENTS)
+        count = whole_number("n", n, _MOST_ROWS)
         name = self._canonical(symbol)
         return await self._cached_rows(
             _Source(QOT_GET_KL, "bars", length.sub_type, length.kl_type, number),
@@ -487,27 +418,27 @@ class OpendPulls(Feed):
         >>> async for page in feed.get_history_bars("AAPL.US", "1m", "2025-01-02"):
         ...     save(page)
         """
-        length, number = codes.interval(interval), _choice("adjust", adjust, ADJUSTMENTS)
+        length, number = codes.interval(interval), choose("adjust", adjust, ADJUSTMENTS)
         name = self._canonical(symbol)
-        first, last = _span(start, end)
+        first, last = date_span(start, end)
         if limit is not None:
-            limit = _number("limit", limit)
-        size = _number("page_size", page_size, _MOST_ROWS)
+            limit = whole_number("limit", limit)
+        size = whole_number("page_size", page_size, _MOST_ROWS)
         c2s: dict[str, Any] = {
             "rehabType": number,
             "klType": length.kl_type,
             "security": _security(name),
-            "beginTime": first,
-            "endTime": last,
+            "beginTime": first.isoformat(),
+            "endTime": last.isoformat(),
             "maxAckKLNum": size if limit is None else min(size, limit),
         }
         if fields is not None:
             c2s["needKLFieldsFlag"] = sum(
-                {_choice("a field", field, _BAR_FIELDS) for field in fields}
+                {choose("a field", field, _BAR_FIELDS) for field in fields}
             )
         session_number = self._session_number
         if session is not None:
-            session_number = _choice("session", session, SESSIONS)
+            session_number = choose("session", session, SESSIONS)
         if session_number is not None:
             c2s["session"] = session_number
 
@@ -522,7 +453,7 @@ class OpendPulls(Feed):
                 QOT_REQUEST_HISTORY_KL, "HistoryPage.Response", body
             ).s2c.nextReqKey
 
-        return HistoryBars(page, limit)
+        return HistoryBars(page, limit, "OpenD")
 
     async def get_snapshots(self, symbols: str | Iterable[str]) -> list[records.Snapshot]:
         """Return snapshots of symbols, in their order, without a subscription (3203, 60 calls in 30 s).
@@ -680,13 +611,13 @@ class OpendPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_snapshots`.
         """
-        first, last = _date("start", start), _date("end", end)
+        first, last = as_date("start", start), as_date("end", end)
         if first > last:
             raise ValueError(f"expected a start that is not after the end, got {first} and {last}")
         c2s: dict[str, Any] = {"owner": _security(self._canonical(symbol))}
         if option_type := enums.number_of(enums.OPTION_TYPE, kind, "a kind"):
             c2s["type"] = option_type
-        if condition := _choice("moneyness", moneyness, _MONEYNESS):
+        if condition := choose("moneyness", moneyness, _MONEYNESS):
             c2s["condition"] = condition
         if index_option_type is not None:
             c2s["indexOptionType"] = enums.number_of(
@@ -695,12 +626,8 @@ class OpendPulls(Feed):
         if filters:
             known = {_snake(field): field for field in _option_filters()}
             c2s["dataFilter"] = {
-                _choice("a filter", name, known): value for name, value in filters.items()
+                choose("a filter", name, known): value for name, value in filters.items()
             }
-        spans = [
-            (day, min(day + datetime.timedelta(_OPTION_DAYS - 1), last))
-            for day in _days(first, last, _OPTION_DAYS)
-        ]
 
         async def part(
             span: list[tuple[datetime.date, datetime.date]],
@@ -714,7 +641,7 @@ class OpendPulls(Feed):
                 endTime=finish.isoformat(),
             )
 
-        return await self._in_parts(spans, 1, part)
+        return await in_parts(every(_OPTION_DAYS, first, last), 1, part)
 
     async def get_futures(self, symbols: str | Iterable[str]) -> list[records.FutureInfo]:
         """Return the terms of futures, in the order of the symbols (3218, 30 calls in 30 s).
@@ -805,8 +732,12 @@ class OpendPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_snapshots`.
         """
-        first, last = _span(start, end)
-        c2s: dict[str, Any] = {"market": 0, "beginTime": first, "endTime": last}
+        first, last = date_span(start, end)
+        c2s: dict[str, Any] = {
+            "market": 0,
+            "beginTime": first.isoformat(),
+            "endTime": last.isoformat(),
+        }
         if market is not None:
             c2s["market"] = enums.number_of(enums.TRADING_DAY_MARKET, market, "a market")
         elif symbol is None:
@@ -884,7 +815,7 @@ class OpendPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_snapshots`.
         """
-        number = _choice("op", op, _CHANGES)
+        number = choose("op", op, _CHANGES)
         names = self._canonical_symbols(symbols)
         if names:
             await self._pull(
@@ -953,7 +884,7 @@ class OpendPulls(Feed):
         """
         s2c = await self._pull(
             GET_DELAY_STATISTICS,
-            typeList=[_choice("a kind", kind, _DELAYS) for kind in kinds],
+            typeList=[choose("a kind", kind, _DELAYS) for kind in kinds],
             qotPushStage=enums.number_of(enums.DELAY_STAGE, stage, "a stage"),
             segmentList=list(segments_ms),
         )
@@ -1038,27 +969,6 @@ class OpendPulls(Feed):
                 found.append(record(kind, _parsed(proto_id, _ITEMS[kind], item)))
         return found
 
-    async def _in_parts(
-        self, items: Sequence[Any], size: int, ask: Callable[[list[Any]], Awaitable[list[T]]]
-    ) -> list[T]:
-        """Ask for so many items at once, a few requests at a time; the first error ends them all."""
-        places = asyncio.Semaphore(_AT_ONCE)
-
-        async def one(part: list[Any]) -> list[T]:
-            async with places:
-                return await ask(part)
-
-        parts = [list(items[i : i + size]) for i in range(0, len(items), size)]
-        if len(parts) == 1:
-            return await ask(parts[0])
-        tasks = [asyncio.create_task(one(part)) for part in parts]
-        try:
-            return [item for found in await asyncio.gather(*tasks) for item in found]
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
     async def _listed(
         self,
         proto_id: int,
@@ -1074,7 +984,7 @@ class OpendPulls(Feed):
             return await self._pull_list(proto_id, kind, securityList=which)
 
         found: dict[str, Record] = {}
-        for item in await self._in_parts(names, size, part):
+        for item in await in_parts(names, size, part):
             found.setdefault(item.symbol, item)  # type: ignore[attr-defined]
         if others := found.keys() - set(names):
             raise _other_security(proto_id, sorted(others), names)
@@ -1237,58 +1147,14 @@ def _snake(name: str) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
 
 
-def _choice(what: str, name: str, choices: Mapping[str, T]) -> T:
-    if not isinstance(name, str) or name not in choices:
-        raise ValueError(f"expected {what} ({', '.join(choices)}), got {name!r}")
-    return choices[name]
-
-
 def _market(name: str | None) -> int:
-    return _choice("a market", name or "", MARKETS)
+    return choose("a market", name or "", MARKETS)
 
 
 def _group(name: str) -> str:
     if not isinstance(name, str) or not name:
         raise ValueError(f"expected the name of a watchlist, got {name!r}")
     return name
-
-
-def _number(what: str, number: int, most: int | None = None) -> int:
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise TypeError(f"expected {what} as int, got {number!r}")
-    if number < 1 or (most is not None and number > most):
-        bounds = "at least 1" if most is None else f"from 1 to {most}"
-        raise ValueError(f"expected {what} {bounds}, got {number}")
-    return number
-
-
-def _date(what: str, date: str | datetime.date) -> datetime.date:
-    if isinstance(date, datetime.datetime) or not isinstance(date, str | datetime.date):
-        raise TypeError(f"expected {what} as a date or 'yyyy-mm-dd', got {date!r}")
-    if isinstance(date, str):
-        try:
-            date = datetime.datetime.strptime(date, "%Y-%m-%d").date()
-        except ValueError:
-            raise ValueError(f"expected {what} as 'yyyy-mm-dd', got {date!r}") from None
-    if not _FIRST_YEAR <= date.year <= _LAST_YEAR:
-        raise ValueError(f"expected {what} from {_FIRST_YEAR} to {_LAST_YEAR}, got {date}")
-    return date
-
-
-def _span(start: str | datetime.date | None, end: str | datetime.date | None) -> tuple[str, str]:
-    """Return the first and the last day; without an end: today, where on earth it begins first."""
-    if end is None:
-        last = datetime.datetime.now(datetime.timezone(datetime.timedelta(hours=14))).date()
-    else:
-        last = _date("end", end)
-    first = last - datetime.timedelta(_HISTORY_DAYS) if start is None else _date("start", start)
-    if first > last:
-        raise ValueError(f"expected a start that is not after the end, got {first} and {last}")
-    return first.isoformat(), last.isoformat()
-
-
-def _days(first: datetime.date, last: datetime.date, step: int) -> Iterable[datetime.date]:
-    return (first + datetime.timedelta(days) for days in range(0, (last - first).days + 1, step))
 
 
 # replies

@@ -13,15 +13,11 @@ The same rules hold everywhere:
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import typing
-from collections.abc import Callable, Mapping
-from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 
+from fastfeed.feeds.records import Convert, Maker, Of, nanoseconds
 from fastfeed.protocols import opend_enums as enums
 from fastfeed.protocols.opend_codes import KINDS, canonical
 from fastfeed.protocols.opend_messages import text_of
@@ -64,40 +60,6 @@ __all__ = [
     "record",
     "symbol_of",
 ]
-
-Record = TypeVar("Record", bound=msgspec.Struct)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Of:
-    """Where a field of a record comes from.
-
-    Attributes
-    ----------
-    path : str
-        Name of the vendor's field, with points into messages below. Lists and messages are converted by the
-        type of the record's field.
-    names : Mapping, optional
-        Names of an enumeration.
-    convert : callable, optional
-        Applied to a value that is there.
-    instead : str, optional
-        The vendor's field to take where the first one is absent.
-    """
-
-    path: str
-    names: Mapping[int, str] | None = None
-    convert: Callable[[Any], Any] | None = None
-    instead: str | None = None
-
-
-def nanoseconds(seconds: float) -> int | None:
-    """Return epoch seconds as ns, to the microsecond that a double resolves; None for what is no time."""
-    if not math.isfinite(seconds) or not 0 < seconds < 1e10:
-        return None
-    if isinstance(seconds, int):
-        return seconds * 1_000_000_000
-    return round(seconds * 1e6) * 1000
 
 
 def _seconds(path: str) -> Of:
@@ -622,75 +584,6 @@ class Snapshot(msgspec.Struct, frozen=True):
     trust: Annotated[TrustDetails | None, Of("trustExData")]
 
 
-# from messages to records
-
-
-def record(kind: type[Record], message: Any) -> Record:
-    """Return the record of a message."""
-    return kind(*[field(message) for field in _fields(kind)])
-
-
-Getter = Callable[[Any], Any]
-
-
-@cache
-def _fields(kind: type[msgspec.Struct]) -> tuple[Getter, ...]:
-    hints = typing.get_type_hints(kind, include_extras=True)
-    return tuple(_field(*typing.get_args(hints[name])) for name in kind.__struct_fields__)
-
-
-def _field(kind: Any, source: Of) -> Getter:
-    """Return the function from a message to one field's value."""
-    convert = source.convert
-    if source.names is not None:
-        names = source.names
-
-        def convert(number: int) -> str:
-            return enums.name_of(names, number)
-
-    value_types = typing.get_args(kind) or (kind,)  # of `X | None` and of `tuple[X, ...]`
-    struct = next((t for t in value_types if _is_struct(t)), None)
-    is_list = typing.get_origin(kind) is tuple
-    if struct is not None:
-
-        def convert(message: Any) -> Any:
-            return record(struct, message)
-
-    elif convert is None and str in value_types:
-        convert = _text_or_maybe_symbol if type(None) in value_types else _text_or_symbol
-    elif float in value_types:
-        convert = float
-    first = _getter(source.path, convert, is_list)
-    if source.instead is None:
-        return first
-    second = _getter(source.instead, convert, is_list)
-
-    def either(message: Any) -> Any:
-        value = first(message)
-        return second(message) if value is None else value
-
-    return either
-
-
-def _getter(path: str, convert: Getter | None, is_list: bool) -> Getter:
-    *parents, name = path.split(".")
-
-    def get(message: Any) -> Any:
-        for parent in parents:
-            if not message.HasField(parent):
-                return None
-            message = getattr(message, parent)
-        if is_list:
-            values = getattr(message, name)
-            return tuple(values) if convert is None else tuple(map(convert, values))
-        if not message.HasField(name):
-            return None
-        value = getattr(message, name)
-        return value if convert is None else convert(value)
-
-    return get
-
-
 def symbol_of(security: Any) -> str:
     """Return the canonical symbol of a security."""
     return canonical(security.market, text_of(security.code))
@@ -705,5 +598,11 @@ def _text_or_maybe_symbol(value: Any) -> str | None:
     return None if is_nothing else _text_or_symbol(value)
 
 
-def _is_struct(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+def _conversion(value_types: tuple[Any, ...]) -> Convert | None:
+    if str in value_types:
+        return _text_or_maybe_symbol if type(None) in value_types else _text_or_symbol
+    return float if float in value_types else None
+
+
+#: Return the record of a message.
+record = Maker(_conversion)

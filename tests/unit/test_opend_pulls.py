@@ -804,7 +804,7 @@ def test_history_without_bars_is_empty():
 
 
 def test_history_without_end_is_bounded(monkeypatch):
-    monkeypatch.setattr(opend_pulls, "_MOST_BARS", 2000)
+    monkeypatch.setattr("fastfeed.feeds.history._MOST_BARS", 2000)
 
     async def main():
         async with opend(history(10**9)) as (fake, feed):

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastfeed.feeds import opend_records as records
-from fastfeed.feeds.opend_records import Of, nanoseconds, record
+from fastfeed.feeds.opend_records import record
+from fastfeed.feeds.records import Of, _is_struct, nanoseconds
 from fastfeed.protocols import opend_enums as enums
 from fastfeed.protocols.opend_codes import KINDS, canonical
 from fastfeed.protocols.opend_messages import message_class
@@ -170,7 +171,7 @@ def test_no_field_is_forgotten(kind, name, left_out):
                 if path not in left_out and field.name not in left_out:
                     yield path
             elif field.message_type is not None and field.message_type.name != "Security":
-                struct = next(t for t in typing.get_args(inner[path]) if records._is_struct(t))
+                struct = next(t for t in typing.get_args(inner[path]) if _is_struct(t))
                 yield from missing(struct, field.message_type)
 
     assert list(missing(kind, message_class(name).DESCRIPTOR)) == []
