@@ -43,7 +43,9 @@ def _alltick(parts: SplitResult) -> dict[str, Any]:
 
 
 #: The class of each scheme, and what the URL's address means to it.
-_FEEDS: dict[str, tuple[type[OpenD | LongPort | AllTick], Callable[[SplitResult], dict[str, Any]]]] = {
+_FEEDS: dict[
+    str, tuple[type[OpenD | LongPort | AllTick], Callable[[SplitResult], dict[str, Any]]]
+] = {
     "opend": (OpenD, _opend),
     "longport": (LongPort, _longport),
     "alltick": (AllTick, _alltick),

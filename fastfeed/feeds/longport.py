@@ -25,7 +25,8 @@ from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.batches import in_batches, shown
 from fastfeed.feeds.feed import check_options
 from fastfeed.feeds.longport_http import Credentials, Settings, get_token
-from fastfeed.feeds.longport_pulls import LongportPulls
+from fastfeed.feeds.longport_pulls import LongportPulls, parsed
+from fastfeed.feeds.longport_records import as_symbol
 from fastfeed.feeds.longport_recovery import LongportRecovery
 from fastfeed.feeds.longport_session import Auth, LongportSession, Messages, Reconnect
 from fastfeed.feeds.session import Link
@@ -300,14 +301,22 @@ class LongPort(LongportPulls):
 
     async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         async def ask(batch: list[str]) -> None:
-            request = message_class("SubscribeRequest")(
-                symbol=batch, sub_type=[KINDS[kind] for kind in kinds], is_first_push=True
+            body = await self._ask(
+                Command.SUBSCRIBE,
+                symbol=batch,
+                sub_type=[KINDS[kind] for kind in kinds],
+                # After a reconnect as well: so quotes, books and queues are what they are now.
+                is_first_push=True,
             )
-            await self._ask(Command.SUBSCRIBE, request.SerializeToString())
+            named = {as_symbol(one.symbol) for one in parsed(Command.SUBSCRIBE, body).sub_list}
+            granted = [symbol for symbol in batch if symbol in named] if named else batch
             for kind in kinds:
-                for symbol in batch:
+                for symbol in granted:
                     self._wanted[kind][symbol] = None
                     self._granted.add((symbol, kind))
+            if len(granted) < len(batch):
+                text = "not among those that it names in its answer"
+                raise RequestError(f"LongPort has not subscribed all symbols: {text}", text=text)
 
         async def room() -> int:
             return self._subscribe_limit - len({symbol for symbol, _ in self._granted})
@@ -365,10 +374,9 @@ class LongPort(LongportPulls):
 
     async def _unsubscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         async def ask(batch: list[str]) -> None:
-            request = message_class("UnsubscribeRequest")(
-                symbol=batch, sub_type=[KINDS[kind] for kind in kinds]
+            await self._ask(
+                Command.UNSUBSCRIBE, symbol=batch, sub_type=[KINDS[kind] for kind in kinds]
             )
-            await self._ask(Command.UNSUBSCRIBE, request.SerializeToString())
 
         gone = {(s, kind) for s in symbols for kind in kinds} & self._granted
         known = [symbol for symbol in symbols if any((symbol, kind) in gone for kind in kinds)]

@@ -25,7 +25,7 @@ import numpy as np
 
 from fastfeed._core.longport import LongportMachine
 from fastfeed.errors import ConnectError, FastfeedError
-from fastfeed.protocols.longport_codes import MOST_TRADES
+from fastfeed.protocols.longport_codes import CALLS_AT_ONCE, MOST_TRADES
 from fastfeed.schema import Flags
 from fastfeed.stream import Rows
 
@@ -77,9 +77,12 @@ class LongportRecovery:
         symbols = tuple(symbols)
         filled: dict[str, int] = {}
 
+        places = asyncio.Semaphore(CALLS_AT_ONCE)  # so that none waits for all others' calls
+
         async def one(symbol: str) -> None:
             try:
-                fetched = await self._fill(symbol, since_ns)
+                async with places:
+                    fetched = await self._fill(symbol, since_ns)
             except ConnectError:
                 return  # the next connection goes on
             if fetched is not None:
