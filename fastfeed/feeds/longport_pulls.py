@@ -207,8 +207,8 @@ class LongportPulls(Feed):
         -------
         ndarray, shape (rows,)
             Rows of ``dtype("quotes")``, of each symbol the regular session first, then those of pre-market,
-            post-market and overnight that LongPort has; the caller's own. Symbols that LongPort leaves out are left
-            out.
+            post-market and overnight that LongPort has; the caller's own. Symbols that LongPort leaves out, and
+            sessions without a last price, are left out.
 
         Raises
         ------
