@@ -78,7 +78,9 @@ def fields(record: msgspec.Struct) -> list[str]:
     names: list[str] = []
     texts: list[str] = []
     for path, value in flat(record).items():
-        if isinstance(value, tuple) and not all(isinstance(item, str) for item in value):
+        if isinstance(value, dict) or (
+            isinstance(value, tuple) and not all(isinstance(item, str | int) for item in value)
+        ):
             continue  # lists of records have tables of their own
         if path.endswith("_ns"):
             made = times("", [value])

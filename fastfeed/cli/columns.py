@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastfeed._core.symbols import SymbolTable
+from fastfeed.protocols import longport_codes
 from fastfeed.protocols.opend_codes import ADJUSTMENTS, INTERVALS
 from fastfeed.schema import Flags, Session
 from fastfeed.stream import Rows
@@ -40,11 +41,15 @@ FIELDS = (
     "recv_ns",
     "time_ns",
     "gateway_ns",
+    "session",
 )
 _LAST = ("seq", "flags", "recv_ns", "time_ns", "gateway_ns")
 
 #: Names of bars by their length.
-INTERVAL_NAMES = {interval.seconds: interval.name for interval in INTERVALS.values()}
+INTERVAL_NAMES = {
+    **{interval.seconds: interval.name for interval in longport_codes.INTERVALS.values()},
+    **{interval.seconds: interval.name for interval in INTERVALS.values()},
+}
 #: Names of sessions by their number; the unknown one has none.
 SESSION_NAMES = {session.value: session.name.lower() for session in Session if session}
 _WORDS: dict[str, dict[int, str]] = {
