@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from compiled import NoCompiler, compiler
-from longport import COMMANDS, MESSAGES, Fastfeed, Loop, Protobuf, Pushes
+from longport_pushes import COMMANDS, MESSAGES, Fastfeed, Loop, Protobuf, Pushes
 
 from fastfeed.protocols.longport_messages import message_class
 
