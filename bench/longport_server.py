@@ -28,6 +28,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _TOKEN = b'{"code":0,"message":"","data":{"otp":"O","limit":10,"online":1}}'
 _REQUEST_HEAD = 11
 _VARINT = 9
+_LATER_NS = 21_000_000_000  # a block spans 20 s
 
 
 class Blocks:
@@ -40,7 +41,7 @@ class Blocks:
         sequences = ((one[places] & 0x7F).astype(np.uint64) << shifts).sum(1, dtype=np.uint64)
         self.parts: list[bytes] = []
         for i in range(repeat):
-            later = sequences + np.uint64(i * 1_000_000_000)
+            later = sequences + np.uint64(i * _LATER_NS)
             digits = (later[:, None] >> shifts & np.uint64(0x7F)).astype(np.uint8)
             digits[:, :-1] |= 0x80
             one[places] = digits
