@@ -724,6 +724,38 @@ FF_STEP bool step_level(ff_text e, level *v) {
     return p == end;
 }
 
+/* A level with all its fields, or all but the orders, and its tag: what most are. Returns
+ * where it ends; NULL: another shape, or too near to the end. */
+FF_STEP const uint8_t *full_level(const uint8_t *p, const uint8_t *end, uint32_t field,
+                                  level *v) {
+    enum { HEAD = 6, VOLUME = 9 };
+    const uint64_t more = 0x8080808080808080u;
+    if (FF_UNLIKELY(end - p < HEAD + 16 + VOLUME + 2))
+        return NULL;
+    /* 0: its tag, 1: its length, 2: 08 position, 4: 12 price, 5: its length */
+    const uint64_t want = (field << 3 | FF_WIRE_BYTES) | 0x1200080000u;
+    if (FF_UNLIKELY((ff_load_u64(p) & 0x80ff80ff80ffu) != want || p[5] > 16))
+        return NULL;
+    const uint8_t *q = p + HEAD + p[5], *level_end = p + 2 + p[1];
+    const uint64_t word = ff_load_u64(q + 1), stops = ~word & more;
+    if (FF_UNLIKELY(q[0] != 0x18 || (stops & 0x80808080u) == 0))
+        return NULL;
+    const uint64_t digits = word & (stops ^ (stops - 1)) & ~more; /* at most 28 bits */
+    v->position = p[3];
+    v->price = (ff_text){p + HEAD, p[5]};
+    v->volume = (digits & 0x7f) | (digits >> 1 & 0x3f80) | (digits >> 2 & 0x1fc000) |
+                (digits >> 3 & 0xfe00000);
+    v->orders = 0;
+    q += 2 + (unsigned)__builtin_ctzll(stops) / 8;
+    if (FF_LIKELY(q != level_end)) {
+        /* 0: 20 orders */
+        if (FF_UNLIKELY(q[0] != 0x20 || q[1] >= 0x80 || q + 2 != level_end))
+            return NULL;
+        v->orders = q[1];
+    }
+    return level_end;
+}
+
 static int gather_level(ff_message *message, ff_text e, level *v) {
     const ff_fields *fields = &message->fields;
     const int rc = gather(message, &level_shape, e);
@@ -1087,8 +1119,14 @@ static inline int book_canonical(ff_longport_decoder *d, const uint8_t *p, const
     for (unsigned i = 0; i < SIDES; i++) {
         const book_side side = side_of(row, depth, i);
         for (;;) {
-            const ff_text e = ff_step_message(&p, end, 3 + i);
             level v;
+            const uint8_t *next = full_level(p, end, 3 + i, &v);
+            if (FF_LIKELY(next != NULL)) {
+                p = next;
+                put_level(&side, depth, &v, end, &t);
+                continue;
+            }
+            const ff_text e = ff_step_message(&p, end, 3 + i);
             if (e.data == NULL)
                 break;
             if (FF_UNLIKELY(!step_level(e, &v)))
