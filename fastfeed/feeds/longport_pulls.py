@@ -891,7 +891,8 @@ class LongportPulls(Feed):
     async def _ask(self, command: Command, **fields: Any) -> bytes:
         """Send a request when its time has come, and return the body of the reply.
 
-        The refusal of one that came too early is waited out once.
+        It may come too early all the same: others use the account, and who has to wait for one of the places is
+        late for its moment, together with those that follow. Such a refusal is waited out once.
         """
         self._check_loop()
         name = MESSAGES[command].request
