@@ -340,8 +340,8 @@ class LongportPulls(Feed):
         Returns
         -------
         void
-            One row of ``dtype("brokers")``, a record with fields; the caller's own. Whose the numbers are:
-            `get_participants`.
+            One row of ``dtype("brokers")``, a record with fields; the caller's own. After `get_participants`,
+            ``feed.hub.broker_name(id)`` is the name of a broker.
 
         Raises
         ------
@@ -698,6 +698,7 @@ class LongportPulls(Feed):
         Returns
         -------
         list of Participant
+            The hub takes note of their names, for `Hub.broker_name`: English where there is one.
 
         Raises
         ------
@@ -705,7 +706,12 @@ class LongportPulls(Feed):
             As in `get_ticks`.
         """
         reply = await self._pull(Command.PARTICIPANTS)
-        return await _records(records.Participant, reply.participant_broker_numbers)
+        found = await _records(records.Participant, reply.participant_broker_numbers)
+        for one in found:
+            name = one.participant_name_en or one.participant_name_hk or one.participant_name_cn
+            for broker in one.broker_ids:
+                self.hub.name_broker(broker, name)
+        return found
 
     async def get_capital_flow(self, symbol: str) -> list[records.CapitalFlow]:
         """Return how much capital has flowed into a security today, minute by minute (24).

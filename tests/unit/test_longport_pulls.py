@@ -648,6 +648,7 @@ def test_participants_and_issuers():
     assert found == [
         records.Participant((7738, 7739), "c", "e", "h"), records.Participant((), "", "", ""),
     ]  # fmt: skip
+    assert [feed.hub.broker_name(i) for i in (7737, 7738, 7739)] == [None, "e", "e"]
     assert feed.asked == [(Command.PARTICIPANTS, b"")]
     sent = {"issuer_info": [{"id": 12, "name_cn": "c", "name_en": "e", "name_hk": "h"}]}
     found, _ = pull("get_warrant_issuers", answers=answers(WARRANT_ISSUERS=sent))
