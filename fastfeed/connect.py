@@ -13,36 +13,48 @@ import uvloop
 from fastfeed.errors import ConfigError
 from fastfeed.feeds.alltick import AllTick
 from fastfeed.feeds.feed import Feed
+from fastfeed.feeds.longport import LongPort
 from fastfeed.feeds.opend import OpenD
 
 __all__ = ["connect", "masked", "run", "vendor_of"]
 
 T = TypeVar("T")
 
-_EXAMPLES = "opend://127.0.0.1:11111 or alltick://crypto"
+_EXAMPLES = "opend://127.0.0.1:11111, longport:// or alltick://crypto"
 
 
 def _opend(parts: SplitResult) -> dict[str, Any]:
+    if not parts.hostname:
+        raise ValueError("a host expected")
     port = {} if parts.port is None else {"port": parts.port}
     return {"host": parts.hostname, **port}
 
 
+def _longport(parts: SplitResult) -> dict[str, Any]:
+    if parts.netloc:
+        raise ValueError("no address expected: that is an option")
+    return {}
+
+
 def _alltick(parts: SplitResult) -> dict[str, Any]:
-    if parts.port is not None:
-        raise ValueError("no port expected")
+    if not parts.hostname or parts.port is not None:
+        raise ValueError("a market expected, and no port")
     return {"market": parts.hostname}
 
 
 #: The class of each scheme, and what the URL's address means to it.
-_FEEDS: dict[str, tuple[type[OpenD | AllTick], Callable[[SplitResult], dict[str, Any]]]] = {
+_FEEDS: dict[
+    str, tuple[type[OpenD | LongPort | AllTick], Callable[[SplitResult], dict[str, Any]]]
+] = {
     "opend": (OpenD, _opend),
+    "longport": (LongPort, _longport),
     "alltick": (AllTick, _alltick),
 }
 #: Options that cannot stand in a URL.
 _NOT_IN_URL = ("hub", "backoff", "ssl_context")
 
 
-def vendor_of(url: str) -> type[OpenD | AllTick] | None:
+def vendor_of(url: str) -> type[OpenD | LongPort | AllTick] | None:
     """Return the class of a URL's vendor, None where the URL has none."""
     try:
         return _FEEDS[urlsplit(url).scheme][0]
@@ -53,7 +65,7 @@ def vendor_of(url: str) -> type[OpenD | AllTick] | None:
 def masked(text: str) -> str:
     """Return a text without the credentials of the URLs in it."""
     text = re.sub(r"//[^\s'\"]*@", "//***@", text)
-    return re.sub(r"(?i)(token(?:=|%3d))[^&#\s'\",][^&#\s'\"]*", r"\1***", text)
+    return re.sub(r"(?i)((?:token|secret|app_key)(?:=|%3d))[^&#\s'\",][^&#\s'\"]*", r"\1***", text)
 
 
 def connect(url: str, /, **options: Any) -> Feed:
@@ -62,10 +74,10 @@ def connect(url: str, /, **options: Any) -> Feed:
     Parameters
     ----------
     url : str
-        ``opend://host:port``; the port is 11111 if not given. ``alltick://stock`` or ``alltick://crypto``. Options
-        may stand in the query, as in ``opend://10.0.0.5?wait_s=30&session=ALL``.
+        ``opend://host:port``; the port is 11111 if not given. ``longport://``. ``alltick://stock`` or
+        ``alltick://crypto``. Options may stand in the query, as in ``opend://10.0.0.5?wait_s=30&session=ALL``.
     **options
-        Options of the vendor's class, `OpenD` or `AllTick`; they override those of the URL.
+        Options of the vendor's class, `OpenD`, `LongPort` or `AllTick`; they override those of the URL.
 
     Raises
     ------
@@ -83,7 +95,7 @@ def connect(url: str, /, **options: Any) -> Feed:
     try:
         parts = urlsplit(url)
         vendor, address_of = _FEEDS[parts.scheme]
-        if not parts.hostname or parts.path.strip("/") or "@" in parts.netloc:
+        if parts.path.strip("/") or "@" in parts.netloc:
             raise ValueError("more than an address")
         address = address_of(parts)
     except (ValueError, AttributeError, TypeError, KeyError):

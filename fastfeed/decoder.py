@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastfeed._core.alltick import AlltickMachine
+from fastfeed._core.longport import LongportMachine
 from fastfeed._core.opend import OpendMachine
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.hub import Hub, Streams
-from fastfeed.protocols.alltick_codes import KINDS
+from fastfeed.protocols import alltick_codes, longport_codes
 from fastfeed.schema import STREAMS
 from fastfeed.stream import Stream
 
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Decoder"]
 
-_KINDS = {"opend": STREAMS, "alltick": tuple(KINDS)}
+_KINDS = {
+    "opend": STREAMS,
+    "longport": tuple(longport_codes.KINDS),
+    "alltick": tuple(alltick_codes.KINDS),
+}
 
 
 class Decoder(Streams):
@@ -27,7 +32,7 @@ class Decoder(Streams):
     Parameters
     ----------
     vendor : str
-        ``"opend"`` or ``"alltick"``.
+        ``"opend"``, ``"longport"`` or ``"alltick"``.
     hub : Hub, optional
         Where the rows go; a new one by default.
     kinds : sequence of str, optional
@@ -35,7 +40,9 @@ class Decoder(Streams):
     check_sha1 : bool
         Of OpenD: check each packet's digest.
     limit_bytes : int, optional
-        Longest packet body or message that is believed: by default 64 MiB, of AllTick 1 MiB.
+        Longest packet body or message that is believed: by default 64 MiB, of LongPort 16 MiB, of AllTick 1 MiB.
+    transport : {"ws", "tcp"}
+        Of LongPort: whether what is fed are messages, or pieces of a stream of packets.
     """
 
     def __init__(
@@ -46,13 +53,17 @@ class Decoder(Streams):
         kinds: Sequence[str] | None = None,
         check_sha1: bool = False,
         limit_bytes: int | None = None,
+        transport: Literal["ws", "tcp"] = "ws",
     ) -> None:
         if vendor not in _KINDS:
             raise ValueError(f"expected a vendor ({', '.join(_KINDS)}), got {vendor!r}")
+        if transport not in ("ws", "tcp"):
+            raise ValueError(f"expected a transport (ws, tcp), got {transport!r}")
         self.vendor = vendor
         self.hub = hub if hub is not None else Hub()
         limit: dict[str, Any] = {} if limit_bytes is None else {"limit_bytes": limit_bytes}
-        self._machine: OpendMachine | AlltickMachine
+        self._framed = transport == "ws"
+        self._machine: OpendMachine | LongportMachine | AlltickMachine
         if vendor == "opend":
             self._machine = OpendMachine(
                 self.hub.symbols,
@@ -61,6 +72,9 @@ class Decoder(Streams):
                 brokers=self.hub.broker_names,
                 **limit,
             )
+        elif vendor == "longport":
+            self._machine = LongportMachine(self.hub.symbols, depth=self.hub.book_depth, **limit)
+            self._machine.reset(framed=self._framed)
         else:
             self._machine = AlltickMachine(
                 self.hub.symbols, depth=self.hub.book_depth, learn=True, **limit
@@ -79,7 +93,8 @@ class Decoder(Streams):
         return self.hub.symbols
 
     def feed(self, data: Buffer, recv_ns: int | None = None) -> int:
-        """Decode the next piece of the stream, cut wherever it may be; of AllTick one message, without its frame.
+        """Decode the next piece of the stream, cut wherever it may be; of AllTick, and of LongPort over WebSocket, one
+        message without its frame.
 
         What is no rows (replies, notices) is counted and passed over, and so is a message that cannot be read.
 
@@ -108,7 +123,10 @@ class Decoder(Streams):
 
     def reset(self) -> None:
         """Forget an unfinished packet and an error, for the beginning of another stream."""
-        self._machine.reset()
+        if isinstance(self._machine, LongportMachine):
+            self._machine.reset(framed=self._framed)
+        else:
+            self._machine.reset()
 
     def stats(self) -> dict[str, Any]:
         """Return counters.
@@ -117,6 +135,6 @@ class Decoder(Streams):
         before; `cut_levels`: levels of books and places of broker queues that had no room; `frames`: packets
         that are not rows; `ignored`: pushes that nobody listens to; `unreadable_times`: rows whose time is 0
         for that reason; `rejected`: by reason, of which ``missing_price`` and ``not_finite`` count rows, all
-        others packets. For AllTick see `AllTick.stats`.
+        others packets. For LongPort and AllTick see `LongPort.stats` and `AllTick.stats`.
         """
         return self._machine.stats()

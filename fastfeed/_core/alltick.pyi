@@ -7,9 +7,6 @@ from fastfeed._core.symbols import SymbolTable
 
 Kind = Literal["ticks", "books", "session", "ignored"]
 
-HANDSHAKE: int
-CLOSING: int
-
 class AlltickMachine(Machine):
     def __init__(
         self,

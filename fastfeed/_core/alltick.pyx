@@ -6,10 +6,9 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memset
 
-from fastfeed._core.machine cimport Machine, now_ns
+from fastfeed._core.machine cimport Machine, broken, now_ns
 from fastfeed._core.native cimport (
     FF_ALLTICK_BOOKS,
-    FF_ALLTICK_HANDSHAKE,
     FF_ALLTICK_IGNORED,
     FF_ALLTICK_MAX_MESSAGE,
     FF_ALLTICK_MESSAGE,
@@ -39,18 +38,11 @@ from fastfeed._core.native cimport (
     ff_book_size,
     ff_reason_name,
     ff_tick,
-    ff_ws_close_code,
     ff_ws_message,
 )
 from fastfeed._core.symbols cimport SymbolTable
 
 cimport cython
-from fastfeed.errors import RemoteProtocolError
-
-#: Opcodes of what the session gets besides WebSocket's own: bytes of the handshake, and what a close frame to the
-#: server shall say.
-HANDSHAKE = FF_ALLTICK_HANDSHAKE
-CLOSING = FF_ALLTICK_HANDSHAKE + 1
 
 
 @cython.final
@@ -179,15 +171,7 @@ cdef class AlltickMachine(Machine):
         self.error = None
 
     cdef int fail(self, int reason, list messages) except -1:
-        cdef uint64_t offset = self.machine.counters.bytes - self.begun_at
-        cdef bytes data = PyBytes_FromStringAndSize(<const char *>self.window.data + self.window.start,
-                                                    min(<size_t>16, self.window.end - self.window.start))
-        cdef unsigned code = ff_ws_close_code(reason)
-        messages.append((CLOSING, code.to_bytes(2, "big")))
-        self.error = RemoteProtocolError(
-            f"the WebSocket stream is broken ({ff_reason_name(reason).decode()}) at byte {offset}",
-            source="alltick", offset=offset, data=data,
-        )
+        self.error = broken(self.window, reason, self.machine.counters.bytes - self.begun_at, "alltick", messages)
         return 0
 
     @property

@@ -1,6 +1,6 @@
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from fastfeed._core.native cimport ff_sink, ff_window
+from fastfeed._core.native cimport ff_order, ff_order_symbol, ff_sink, ff_tick, ff_window
 from fastfeed._core.symbols cimport SymbolTable
 
 
@@ -26,4 +26,19 @@ cdef class Machine:
     cdef int write_rows(self, int stream, const uint8_t *rows, size_t n) except -1
 
 
+cdef class HoldingMachine(Machine):
+    cdef ff_order order          # of the ticks
+    cdef dict held               # symbol id: bytearray of ticks that wait
+    cdef dict overflowed         # symbol id: the times around the hole, of those for which there was no more room
+    cdef readonly uint64_t held_rows  # that wait now
+    cdef readonly uint64_t held_live  # of all that ever waited, those that were not from the vendor's cache
+    cdef uint64_t most_held
+
+    cdef ff_order_symbol *order_of(self, uint32_t number) except NULL
+    cdef int let_go(self, uint32_t number, const unsigned char[::1] rows) except -1
+    cdef int hold_rows(self, const ff_tick *first, size_t n) except -1
+
+
 cdef int64_t now_ns() noexcept nogil
+
+cdef object broken(const ff_window *window, int reason, uint64_t offset, str source, list messages)

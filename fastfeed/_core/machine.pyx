@@ -1,6 +1,7 @@
 """What the machines of all vendors have in common: received bytes in, rows into rings."""
 
 from cpython.buffer cimport PyBUF_WRITE
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.string cimport memcpy
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
@@ -8,27 +9,53 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from fastfeed._core.latest cimport LatestTable
 from fastfeed._core.native cimport (
     FF_BOOK_MAX_DEPTH,
+    FF_FLAG_CACHED,
     FF_STREAM_BOOKS,
     FF_STREAM_ODD_BOOKS,
+    FF_STREAM_TICKS,
     FF_STREAMS,
     ff_book_size,
+    ff_order_free,
+    ff_order_init,
+    ff_order_of,
+    ff_order_symbol,
     ff_ring,
+    ff_reason_name,
     ff_ring_claim,
     ff_row_types,
     ff_sink_publish,
     ff_sink_written,
+    ff_tick,
     ff_window_commit,
+    ff_window,
     ff_window_space,
+    ff_ws_close_code,
 )
 from fastfeed._core.ring cimport Ring
 
-from fastfeed.errors import LocalProtocolError
+from fastfeed._core.websocket import CLOSING
+from fastfeed.errors import LocalProtocolError, RemoteProtocolError
 
 
 cdef int64_t now_ns() noexcept nogil:
     cdef timespec now
     clock_gettime(CLOCK_REALTIME, &now)
     return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
+
+
+cdef object broken(const ff_window *window, int reason, uint64_t offset, str source, list messages):
+    """Return the error of a stream that cannot be followed any more. With `messages`, it is one of WebSocket, and
+    what a close frame to the server shall say is added to them.
+    """
+    cdef bytes data = PyBytes_FromStringAndSize(<const char *>window.data + window.start,
+                                                min(<size_t>16, window.end - window.start))
+    cdef unsigned code = ff_ws_close_code(reason)
+    if messages is not None:
+        messages.append((CLOSING, code.to_bytes(2, "big")))
+    return RemoteProtocolError(
+        f"the stream of {source} is broken ({ff_reason_name(reason).decode()}) at byte {offset}",
+        source=source, offset=offset, data=data,
+    )
 
 
 cdef class Machine:
@@ -186,3 +213,106 @@ cdef class Machine:
         for stream in range(FF_STREAMS):
             n += self.sink.rows[stream]
         return n
+
+
+cdef class HoldingMachine(Machine):
+    """A machine that lets the ticks of a symbol wait while what was missed before them is fetched.
+
+    Parameters
+    ----------
+    most_held : int
+        Ticks that wait during an interruption, see `hold()`.
+    """
+
+    def __cinit__(self, SymbolTable symbols not None, *, uint64_t most_held=1 << 18, **options):
+        ff_order_init(&self.order)
+        self.most_held = most_held
+        self.held = {}
+        self.overflowed = {}
+
+    def __dealloc__(self):
+        ff_order_free(&self.order)
+
+    def hold(self, ids):
+        """Let the live ticks of symbols wait from now on, until `release()`.
+
+        At most `most_held` rows wait, of all symbols together; a symbol for which there is no more room is
+        released with a gap.
+        """
+        cdef ff_order_symbol *symbol
+        for number in ids:
+            symbol = self.order_of(number)
+            symbol.held = True
+
+    def last_tick(self, uint32_t number):
+        """Return the sequence of a symbol's last tick, -1 when there is none, and its time."""
+        cdef ff_order_symbol *symbol = self.order_of(number)
+        return symbol.last, symbol.time_ns
+
+    def is_held(self, uint32_t number):
+        """Return whether the ticks of a symbol wait."""
+        return self.order_of(number).held
+
+    def take_held(self, uint32_t number):
+        """Return the rows of a symbol that wait, oldest first, and forget them."""
+        cdef bytearray rows = self.held.pop(number, None)
+        if rows is None:
+            return bytearray()
+        self.held_rows -= <uint64_t>len(rows) // sizeof(ff_tick)
+        return rows
+
+    def take_overflow(self, uint32_t number):
+        """Return the times of the ticks around the hole in a symbol for which there was no more room, and forget it;
+        None when there was room.
+        """
+        return self.overflowed.pop(number, None)
+
+    def release(self, uint32_t number, const unsigned char[::1] rows not None, bint gap=False, bint anew=False):
+        """Write ticks of a symbol, what was missed and what waited, and let live ones follow.
+
+        Rows that were delivered before are dropped. With gap, the first row carries the flag that rows may be
+        missing before it. With anew, sequences begin again: none of the rows was delivered before.
+        """
+        cdef ff_order_symbol *symbol = self.order_of(number)
+        symbol.held = False
+        if anew:
+            symbol.last = -1
+        symbol.gap = symbol.gap or gap
+        self.write(FF_STREAM_TICKS, rows)
+
+    cdef ff_order_symbol *order_of(self, uint32_t number) except NULL:
+        if number >= self.symbols.table.count:
+            raise IndexError(f"expected the id of a symbol, got {number}")
+        cdef ff_order_symbol *symbol = ff_order_of(&self.order, number)
+        if symbol == NULL:
+            raise MemoryError("no memory for another symbol")
+        return symbol
+
+    cdef int hold_rows(self, const ff_tick *first, size_t n) except -1:
+        cdef uint32_t number = first.symbol
+        cdef bytearray rows = self.held.get(number)
+        if not first.flags & FF_FLAG_CACHED:
+            self.held_live += n
+        if self.held_rows + n > self.most_held:
+            waited = self.take_held(number)
+            waited += PyBytes_FromStringAndSize(<const char *>first, n * sizeof(ff_tick))
+            self.let_go(number, waited)
+            return 0
+        if rows is None:
+            rows = self.held[number] = bytearray()
+        rows += PyBytes_FromStringAndSize(<const char *>first, n * sizeof(ff_tick))
+        self.held_rows += n
+        return 0
+
+    cdef int let_go(self, uint32_t number, const unsigned char[::1] rows) except -1:
+        cdef ff_order_symbol *symbol = self.order_of(number)
+        cdef const ff_tick *first = <const ff_tick *>&rows[0]
+        cdef size_t n = rows.shape[0] // sizeof(ff_tick)
+        symbol.held = False
+        symbol.gap = True
+        if number not in self.overflowed:
+            while n > 1 and 0 <= first.seq <= symbol.last:  # those were delivered before
+                first += 1
+                n -= 1
+            self.overflowed[number] = (symbol.time_ns, first.time_ns)
+        return self.write_rows(FF_STREAM_TICKS, &rows[0], rows.shape[0] // sizeof(ff_tick))

@@ -1,12 +1,13 @@
 # What Cython sees of native/include/fastfeed.
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "fastfeed/status.h" nogil:
     int FF_REASONS
     int FF_EMAGIC
     int FF_EROWS
+    int FF_EGZIP
     int FF_ETIME
     const char *ff_reason_name(int reason)
 
@@ -16,6 +17,7 @@ cdef extern from "fastfeed/websocket.h" nogil:
         FF_WS_TEXT
         FF_WS_BINARY
         FF_WS_CLOSE
+        FF_WS_HANDSHAKE
         FF_WS_PONG
         FF_WS_MAX_CONTROL
         FF_WS_MASK
@@ -69,7 +71,12 @@ cdef extern from "fastfeed/rows.h" nogil:
     ctypedef struct ff_tick:
         int64_t time_ns
         int64_t seq
+        double price
+        double volume
         uint32_t symbol
+        int8_t side
+        uint8_t kind
+        uint8_t session
         uint8_t flags
 
     ctypedef struct ff_book:
@@ -141,6 +148,7 @@ cdef extern from "fastfeed/order.h" nogil:
     ctypedef struct ff_order_symbol:
         int64_t last
         int64_t time_ns
+        uint32_t count
         bint held
         bint gap
 
@@ -151,6 +159,7 @@ cdef extern from "fastfeed/order.h" nogil:
     void ff_order_free(ff_order *order)
     ff_order_symbol *ff_order_of(ff_order *order, uint32_t id)
     size_t ff_order_take(ff_order *order, ff_order_symbol *symbol, ff_tick *rows, size_t n)
+    void ff_order_pass(ff_order_symbol *symbol, ff_tick *rows, size_t n)
 
 
 cdef extern from "fastfeed/symbols.h" nogil:
@@ -332,7 +341,6 @@ cdef extern from "fastfeed/alltick.h" nogil:
         FF_ALLTICK_NEED_MORE
         FF_ALLTICK_MESSAGE
         FF_ALLTICK_ROWS_FULL
-        FF_ALLTICK_HANDSHAKE
 
     ctypedef struct ff_alltick_seen:
         bint sideless
@@ -393,3 +401,50 @@ cdef extern from "fastfeed/longport_decoder.h" nogil:
     int ff_longport_decode_response(ff_longport_decoder *d, unsigned command, const uint8_t *body, size_t length,
                                     int32_t interval_s, uint8_t kind, void *rows, size_t max_rows)
     int ff_longport_seed_quotes(ff_longport_decoder *d, ff_quote *rows, size_t n)
+
+
+cdef extern from "fastfeed/longport.h" nogil:
+    enum:
+        FF_LONGPORT_PUSH
+        FF_LONGPORT_MAX_BODY
+        FF_LONGPORT_NEED_MORE
+        FF_LONGPORT_FRAME
+        FF_LONGPORT_PACKET
+        FF_LONGPORT_ROWS_FULL
+        FF_LONGPORT_HELD
+        FF_LONGPORT_ZIPPED
+
+    ctypedef struct ff_longport_packet:
+        uint8_t type
+        uint8_t command
+        uint8_t status
+        uint32_t request_id
+        const uint8_t *body
+        size_t length
+
+    ctypedef struct ff_longport_counters:
+        uint64_t bytes
+        uint64_t packets
+        uint64_t messages
+        uint64_t frames
+        uint64_t zipped
+        uint64_t ignored
+        uint64_t *rejected
+
+    ctypedef struct ff_longport:
+        ff_window window
+        ff_sink sink
+        bint framed
+        bint upgraded
+        size_t inside
+        const uint8_t *apart
+        ff_order *order
+        ff_longport_decoder decoder
+        ff_longport_counters counters
+
+    int ff_longport_init(ff_longport *m, size_t window_bytes, size_t max_body, size_t depth, ff_symbols *symbols)
+    void ff_longport_free(ff_longport *m)
+    void ff_longport_reset(ff_longport *m, bint framed)
+    int ff_longport_process(ff_longport *m, ff_longport_packet *packet, ff_ws_message *message)
+    int ff_longport_take(ff_longport *m, ff_longport_packet *packet)
+    void ff_longport_message(ff_longport *m, const uint8_t *data, size_t length)

@@ -1,15 +1,14 @@
-from collections.abc import Iterable
 from typing import Any
 
 from typing_extensions import Buffer
 
-from fastfeed._core.machine import Machine
+from fastfeed._core.machine import HoldingMachine
 from fastfeed._core.opend_cipher import OpendCipher
 from fastfeed._core.symbols import SymbolTable
 
 Frames = list[tuple[int, int, bytes | str]]
 
-class OpendMachine(Machine):
+class OpendMachine(HoldingMachine):
     check_sha1: bool
     def __init__(
         self,
@@ -23,16 +22,6 @@ class OpendMachine(Machine):
         brokers: SymbolTable | None = ...,
         most_held: int = ...,
     ) -> None: ...
-    def hold(self, ids: Iterable[int]) -> None: ...
-    def last_tick(self, number: int) -> tuple[int, int]: ...
-    def is_held(self, number: int) -> bool: ...
-    def take_held(self, number: int) -> bytearray: ...
-    def take_overflow(self, number: int) -> tuple[int, int] | None: ...
-    def release(self, number: int, rows: Buffer, gap: bool = ..., anew: bool = ...) -> None: ...
-    @property
-    def held_rows(self) -> int: ...
-    @property
-    def held_live(self) -> int: ...
     @property
     def packets(self) -> int: ...
     @property

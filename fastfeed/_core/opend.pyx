@@ -15,7 +15,6 @@ from fastfeed._core.native cimport (
     FF_EMAGIC,
     FF_EROWS,
     FF_ETIME,
-    FF_FLAG_CACHED,
     FF_OPEND_FRAME,
     FF_OPEND_HELD,
     FF_OPEND_INIT_CONNECT,
@@ -49,17 +48,13 @@ from fastfeed._core.native cimport (
     ff_opend_process,
     ff_opend_process_span,
     ff_opend_reset,
-    ff_order_free,
-    ff_order_init,
-    ff_order_of,
-    ff_order_symbol,
     ff_order_take,
     ff_reason_name,
     ff_row_types,
     ff_symbols_find,
     ff_tick,
 )
-from fastfeed._core.machine cimport Machine, now_ns
+from fastfeed._core.machine cimport HoldingMachine, now_ns
 from fastfeed._core.opend_cipher cimport OpendCipher
 from fastfeed._core.ring cimport Ring
 from fastfeed._core.symbols cimport SymbolTable
@@ -69,7 +64,7 @@ from fastfeed.errors import LocalProtocolError, RemoteProtocolError
 
 
 @cython.final
-cdef class OpendMachine(Machine):
+cdef class OpendMachine(HoldingMachine):
     """The receiving side of one OpenD connection, without a socket.
 
     Ask `space()` for memory, put bytes there, tell `received()` how many; or hand whole pieces to `feed()`.
@@ -107,14 +102,10 @@ cdef class OpendMachine(Machine):
 
     def __cinit__(self, SymbolTable symbols not None, *, window_bytes=1 << 18, size_t depth=10,
                   limit_bytes=1 << 26, bint check_sha1=False, bint ordered=False,
-                  SymbolTable brokers=None, uint64_t most_held=1 << 18):
-        ff_order_init(&self.order)
+                  SymbolTable brokers=None, **options):
         if not 1024 <= limit_bytes <= 1 << 30:
             raise ValueError(f"expected limit_bytes of 1024 to {1 << 30}, got {limit_bytes}")
         self.brokers = brokers
-        self.most_held = most_held
-        self.held = {}
-        self.overflowed = {}
         if ff_opend_init(&self.machine, window_bytes, limit_bytes, &symbols.table) < 0:
             raise MemoryError("no memory for a receive window")
         self.window = &self.machine.window
@@ -129,7 +120,6 @@ cdef class OpendMachine(Machine):
 
     def __dealloc__(self):
         ff_opend_free(&self.machine)
-        ff_order_free(&self.order)
 
     def feed(self, data, recv_ns=None):
         """Process a piece of the received stream, cut wherever it may be.
@@ -210,7 +200,7 @@ cdef class OpendMachine(Machine):
             elif status == FF_OPEND_ROWS_FULL:
                 self.publish()
             elif status == FF_OPEND_HELD:
-                self.hold_rows(&frame)
+                self.hold_rows(<const ff_tick *>frame.body, frame.length)
             else:
                 if left[0]:
                     self.fail(status, p[0], left[0])
@@ -236,100 +226,13 @@ cdef class OpendMachine(Machine):
         self.init_sha1 = None
         self.error = None
 
-    # What was missed: hold, fetch, release.
-
-    def hold(self, ids):
-        """Let the live ticks of symbols wait from now on, until `release()`.
-
-        At most `most_held` rows wait, of all symbols together; a symbol for which there is no more room is
-        released with a gap.
-        """
-        cdef ff_order_symbol *symbol
-        for number in ids:
-            symbol = self.order_of(number)
-            symbol.held = True
-
-    def last_tick(self, uint32_t number):
-        """Return the sequence of a symbol's last tick, -1 when there is none, and its time."""
-        cdef ff_order_symbol *symbol = self.order_of(number)
-        return symbol.last, symbol.time_ns
-
-    def is_held(self, uint32_t number):
-        """Return whether the ticks of a symbol wait."""
-        return self.order_of(number).held
-
-    def take_held(self, uint32_t number):
-        """Return the rows of a symbol that wait, oldest first, and forget them."""
-        cdef bytearray rows = self.held.pop(number, None)
-        if rows is None:
-            return bytearray()
-        self.held_rows -= <uint64_t>len(rows) // sizeof(ff_tick)
-        return rows
-
-    def take_overflow(self, uint32_t number):
-        """Return the times of the ticks around the hole in a symbol for which there was no more room, and forget it;
-        None when there was room.
-        """
-        return self.overflowed.pop(number, None)
-
-    def release(self, uint32_t number, const unsigned char[::1] rows not None, bint gap=False, bint anew=False):
-        """Write ticks of a symbol, what was missed and what waited, and let live ones follow.
-
-        Rows that were delivered before are dropped. With gap, the first row carries the flag that rows may be
-        missing before it. With anew, sequences begin again: none of the rows was delivered before.
-        """
-        cdef ff_order_symbol *symbol = self.order_of(number)
-        symbol.held = False
-        if anew:
-            symbol.last = -1
-        symbol.gap = symbol.gap or gap
-        self.write(FF_STREAM_TICKS, rows)
-
-    cdef ff_order_symbol *order_of(self, uint32_t number) except NULL:
-        if number >= self.symbols.table.count:
-            raise IndexError(f"expected the id of a symbol, got {number}")
-        cdef ff_order_symbol *symbol = ff_order_of(&self.order, number)
-        if symbol == NULL:
-            raise MemoryError("no memory for another symbol")
-        return symbol
-
-    cdef int hold_rows(self, const ff_opend_frame *frame) except -1:
-        cdef const ff_tick *first = <const ff_tick *>frame.body
-        cdef uint32_t number = first.symbol
-        cdef bytearray rows = self.held.get(number)
-        if not first.flags & FF_FLAG_CACHED:
-            self.held_live += frame.length
-        if self.held_rows + frame.length > self.most_held:
-            waited = self.take_held(number)
-            waited += PyBytes_FromStringAndSize(<const char *>frame.body, frame.length * sizeof(ff_tick))
-            self.let_go(number, waited)
-            return 0
-        if rows is None:
-            rows = self.held[number] = bytearray()
-        rows += PyBytes_FromStringAndSize(<const char *>frame.body, frame.length * sizeof(ff_tick))
-        self.held_rows += frame.length
-        return 0
-
-    cdef int let_go(self, uint32_t number, const unsigned char[::1] rows) except -1:
-        cdef ff_order_symbol *symbol = self.order_of(number)
-        cdef const ff_tick *first = <const ff_tick *>&rows[0]
-        cdef size_t n = rows.shape[0] // sizeof(ff_tick)
-        symbol.held = False
-        symbol.gap = True
-        if number not in self.overflowed:
-            while n > 1 and 0 <= first.seq <= symbol.last:  # those were delivered before
-                first += 1
-                n -= 1
-            self.overflowed[number] = (symbol.time_ns, first.time_ns)
-        return self.write_rows(FF_STREAM_TICKS, &rows[0], rows.shape[0] // sizeof(ff_tick))
-
     cdef int order_rows(self, int stream, void *rows, size_t *n) except -1:
         if stream == FF_STREAM_TICKS and self.machine.order != NULL and n[0]:
             n[0] = ff_order_take(&self.order, self.order_of((<ff_tick *>rows).symbol), <ff_tick *>rows, n[0])
         return 0
 
     cdef int enter(self, bint stopped=False) except -1:
-        Machine.enter(self, stopped)
+        HoldingMachine.enter(self, stopped)
         if self.init_sha1 is not None and not stopped:
             raise LocalProtocolError("the machine stopped behind InitConnect: expected resume() or reset()")
         return 0

@@ -9,6 +9,7 @@ from libc.stdint cimport uint8_t
 from fastfeed._core.native cimport (
     FF_WS_BINARY,
     FF_WS_CLOSE,
+    FF_WS_HANDSHAKE,
     FF_WS_MASK,
     FF_WS_MAX_CONTROL,
     FF_WS_PONG,
@@ -17,7 +18,12 @@ from fastfeed._core.native cimport (
     ff_ws_frame_size,
 )
 
-__all__ = ["frame"]
+__all__ = ["CLOSING", "HANDSHAKE", "frame"]
+
+#: Opcodes of what sessions get from machines besides WebSocket's own: bytes of the handshake, and what a close frame
+#: to the server shall say.
+HANDSHAKE = FF_WS_HANDSHAKE
+CLOSING = HANDSHAKE + 1
 
 
 def frame(int opcode, payload=b"", mask=None):

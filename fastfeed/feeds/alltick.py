@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from fastfeed._core.alltick import AlltickMachine
 from fastfeed.errors import (
@@ -25,6 +25,7 @@ from fastfeed.errors import (
     RequestTimeout,
     SubscriptionError,
 )
+from fastfeed.feeds.address import WEBSOCKET_PORTS, Address
 from fastfeed.feeds.alltick_codes_list import CodeList
 from fastfeed.feeds.alltick_pulls import AlltickPulls
 from fastfeed.feeds.alltick_session import AlltickSession, Done, Pacer, Times
@@ -34,7 +35,6 @@ from fastfeed.feeds.session import Link
 from fastfeed.feeds.transport import Connection, open_connection
 from fastfeed.hub import Hub
 from fastfeed.protocols.alltick_codes import HEARTBEAT, KINDS, MARKETS, PLANS, Plan, code, http_path
-from fastfeed.protocols.websocket import Handshake
 from fastfeed.schema import BOOK_DEPTH
 
 __all__ = ["AllTick"]
@@ -45,44 +45,17 @@ PlanName = Literal["free", "basic", "premium", "professional"]
 _WILL_CLOSE = 606
 
 
-@dataclasses.dataclass(frozen=True)
-class _Address:
-    """Where to connect to."""
-
-    tls: bool
-    host: str
-    port: int
-    path: str  #: of the WebSocket
-    http: str  #: what the names of HTTP methods follow
-
-    @property
-    def host_header(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
-
-    @classmethod
-    def of(cls, url: str, market: str) -> _Address:
-        """Read a ``ws://`` or ``wss://`` URL; ConfigError."""
-        try:
-            parts = urlsplit(url)
-            host, port = (parts.hostname or "").encode("idna").decode(), parts.port
-        except (ValueError, AttributeError):
-            raise ConfigError("expected url to be a ws:// or wss:// address") from None
-        if parts.scheme not in ("ws", "wss") or not host or "@" in parts.netloc:
-            raise ConfigError("expected url to be a ws:// or wss:// address")
-        if parts.query or parts.fragment:
-            raise ConfigError("expected url without a query: the token is an option of its own")
-        tls = parts.scheme == "wss"
-        usual = MARKETS[market].path
-        path = parts.path if parts.path.strip("/") else usual
-        scheme = "https" if tls else "http"
-        http = f"{scheme}://{parts.netloc}{http_path(path) or http_path(usual)}"
-        address = cls(tls, host, port or (443 if tls else 80), path, http)
-        try:
-            Handshake(address.host_header, address.path)
-        except ValueError as error:
-            raise ConfigError(f"{error}, in url") from None
-        return address
+def _address(url: str, market: str) -> tuple[Address, str]:
+    """Return where the WebSocket of a URL is, and what the names of HTTP methods follow; ConfigError."""
+    address = Address.of(url, WEBSOCKET_PORTS)
+    if address.query:
+        raise ConfigError("expected url without a query: the token is an option of its own")
+    usual = MARKETS[market].path
+    if not address.path.strip("/"):
+        address = dataclasses.replace(address, path=usual)
+    scheme = "https" if address.tls else "http"
+    path = http_path(address.path) or http_path(usual)
+    return address, f"{scheme}://{address.netloc}{path}"
 
 
 class AllTick(AlltickPulls):
@@ -166,7 +139,7 @@ class AllTick(AlltickPulls):
             request_timeout_s=request_timeout_s,
             rate_limit_wait_s=rate_limit_wait_s,
         )
-        self._address = _Address.of(MARKETS[market].url if url is None else url, market)
+        self._address, http = _address(MARKETS[market].url if url is None else url, market)
         super().__init__(
             f"alltick://{market}" if url is None else f"alltick://{market}?url={url}",
             hub=hub,
@@ -201,7 +174,7 @@ class AllTick(AlltickPulls):
         self._asking = contextlib.nullcontext()  # the lists put changes in order, and together
         self._prepare_pulls(
             self.plan,
-            self._address.http,
+            http,
             token,
             timeout_s=request_timeout_s,
             rate_limit_wait_s=rate_limit_wait_s,

@@ -6,12 +6,9 @@ A plan allows only so many requests: a pull waits for its turn. Requests go out 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-import http.client
 import math
 import re
-import socket
 import ssl
 import time
 import uuid
@@ -30,9 +27,9 @@ from fastfeed.errors import (
     RateLimitError,
     RemoteProtocolError,
     RequestError,
-    RequestTimeout,
 )
 from fastfeed.feeds.feed import Feed
+from fastfeed.feeds.http import fetch
 from fastfeed.feeds.rate_limit import RateLimit
 from fastfeed.feeds.rows import in_order, joined
 from fastfeed.protocols.alltick_codes import (
@@ -357,48 +354,18 @@ class AlltickPulls(Feed):
         self, method: str, target: str, message: bytes | None = None
     ) -> tuple[int, bytes]:
         """Send a GET, or a POST with a message; return the status and the body."""
-        host, port = self._http_base.hostname or "", self._http_base.port
-        connection = (
-            http.client.HTTPSConnection(host, port, timeout=self._http_timeout_s, context=self._tls)
-            if self._http_base.scheme == "https"
-            else http.client.HTTPConnection(host, port, timeout=self._http_timeout_s)
+        return await fetch(
+            self._http_base,
+            target,
+            vendor="AllTick",
+            what=method,
+            secrets=self._http_secrets,
+            timeout_s=self._http_timeout_s,
+            most_bytes=_MOST_BYTES,
+            tls=self._tls if self._http_base.scheme == "https" else None,
+            headers=None if message is None else {"Content-Type": "application/json"},
+            body=message,
         )
-        sockets: list[socket.socket] = []  # the reply takes it from the connection
-        is_over = False
-
-        def exchange() -> tuple[int, bytes]:
-            with contextlib.closing(connection):
-                connection.connect()
-                sockets.append(connection.sock)
-                if is_over:
-                    raise ConnectionAbortedError
-                headers = {} if message is None else {"Content-Type": "application/json"}
-                connection.request("GET" if message is None else "POST", target, message, headers)
-                with connection.getresponse() as reply:
-                    return reply.status, reply.read(_MOST_BYTES + 1)
-
-        try:
-            async with asyncio.timeout(self._http_timeout_s):
-                status, body = await asyncio.to_thread(exchange)
-        except TimeoutError:
-            raise RequestTimeout(
-                f"AllTick did not answer {method} within {self._http_timeout_s:g} s"
-            ) from None
-        except (OSError, http.client.HTTPException) as error:
-            text = shown(getattr(error, "strerror", None) or str(error), self._http_secrets)
-            where = self._http_base.netloc
-            raise ConnectError(f"cannot ask AllTick for {method} at {where}: {text}") from None
-        finally:
-            is_over = True
-            for sock in sockets:  # so that the thread ends in any case
-                with contextlib.suppress(OSError):
-                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
-        if len(body) > _MOST_BYTES:
-            raise RemoteProtocolError(
-                f"expected a reply of at most {_MOST_BYTES} bytes to {method}, got more",
-                source="alltick",
-            )
-        return status, body
 
 
 _SECONDS = {

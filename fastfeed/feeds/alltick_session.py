@@ -28,8 +28,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from fastfeed._core.alltick import CLOSING, HANDSHAKE
-from fastfeed._core.websocket import frame
+from fastfeed._core.websocket import HANDSHAKE
 from fastfeed.errors import (
     AuthError,
     ConnectError,
@@ -39,8 +38,9 @@ from fastfeed.errors import (
     RequestTimeout,
 )
 from fastfeed.feeds.session import State
+from fastfeed.feeds.websocket_end import WebsocketEnd
 from fastfeed.protocols.alltick_codes import HEARTBEAT, REFUSED_TOKEN, is_known, reason
-from fastfeed.protocols.websocket import Handshake, Opcode, close_payload, close_text
+from fastfeed.protocols.websocket import Handshake, Opcode, close_text
 
 __all__ = ["AlltickSession", "Done", "Pacer", "Times"]
 
@@ -174,7 +174,6 @@ class AlltickSession:
         self.error: FastfeedError | None = None
         self.unmatched_replies = 0
         self.returned: dict[int, int] = {}  # how often each return code came, 0: others
-        self._handshake = Handshake(host, target)
         self._pacer = pacer
         self._connect_timeout_s = connect_timeout_s
         self._times = times
@@ -187,6 +186,7 @@ class AlltickSession:
             int, tuple[float, _Request]
         ] = {}  # by seq_id; the time when it is given up
         self._output: list[bytes] = []
+        self._end = WebsocketEnd(Handshake(host, target), self._output.append)
         self._heartbeat_at = 0.0
         self._unanswered = 0
         self._messages = 0
@@ -199,7 +199,7 @@ class AlltickSession:
         self.state = State.HANDSHAKE
         self._now = self._heard_at = now
         self._deadline = now + self._connect_timeout_s
-        self._output.append(self._handshake.request())
+        self._end.start()
 
     def request(
         self,
@@ -235,16 +235,11 @@ class AlltickSession:
                 return None
             if opcode == HANDSHAKE:
                 rest = self._upgrade(payload)
-            elif opcode == CLOSING:  # the server broke the protocol: the payload is what it is told
-                self._output.append(frame(Opcode.CLOSE, payload))
-            elif opcode == Opcode.PING:
-                self._output.append(frame(Opcode.PONG, payload))
-            elif opcode == Opcode.CLOSE:
-                self._output.append(frame(Opcode.CLOSE, payload[:2]))
-                text = self._handshake.shown(close_text(payload))
-                self.close(ConnectError(f"AllTick closed the connection: {text}"))
-            elif opcode != Opcode.PONG:
+            elif not self._end.control(opcode, payload):
                 self._reply(payload)
+            elif opcode == Opcode.CLOSE:
+                text = self._end.shown(close_text(payload))
+                self.close(ConnectError(f"AllTick closed the connection: {text}"))
         return rest
 
     def poll(self, now: float, messages: int) -> None:
@@ -262,7 +257,7 @@ class AlltickSession:
             self._heard_at = now
         if self.state is State.HANDSHAKE and now >= self._deadline:
             self.close(
-                self._refused()
+                self._end.refused()
                 or RequestTimeout("AllTick did not answer the WebSocket handshake in time")
             )
         if self.state is not State.READY:
@@ -303,8 +298,7 @@ class AlltickSession:
         """End the session; what is unanswered fails with the error."""
         if self.state is State.CLOSED:
             return
-        if self.state is State.READY and not isinstance(error, ConnectError):
-            self._output.append(frame(Opcode.CLOSE, close_payload()))
+        self._end.close(error)
         self.state = State.CLOSED
         self.error = error
         waiting = [request for _, request in self._sent.values()] + list(self._queue)
@@ -315,7 +309,7 @@ class AlltickSession:
 
     def lost(self, text: str) -> None:
         """End the session: the connection is gone, for a reason of the peer's or the network's."""
-        self.close(self._refused() or ConnectError(text))
+        self.close(self._end.refused() or ConnectError(text))
 
     def take_output(self) -> bytes:
         """Return the bytes to send, and forget them."""
@@ -325,7 +319,7 @@ class AlltickSession:
 
     def _upgrade(self, data: bytes) -> bytes | None:
         try:
-            rest = self._handshake.receive(data)
+            rest = self._end.upgrade(data)
         except FastfeedError as error:
             self.close(error)
             return None
@@ -334,13 +328,6 @@ class AlltickSession:
             self._heard_at = self._now
             self._heartbeat_at = self._now + self._times.heartbeat
         return rest
-
-    def _refused(self) -> FastfeedError | None:
-        """Return why the upgrade was refused, where the server had begun to say it."""
-        if self.state is not State.HANDSHAKE:
-            return None
-        error = self._handshake.ended()
-        return None if isinstance(error, ConnectError) else error
 
     def _send_due(self) -> None:
         """Send what may be sent now: a heartbeat, or one request."""
@@ -369,7 +356,7 @@ class AlltickSession:
             "trace": f"{self._trace}-{seq_id}",
             "data": data,
         }
-        self._output.append(frame(Opcode.TEXT, _write(message)))
+        self._end.send(Opcode.TEXT, _write(message))
         return seq_id
 
     def _reply(self, payload: bytes) -> None:
@@ -402,7 +389,7 @@ class AlltickSession:
         pending[1].done(error)
 
     def _refusal(self, reply: _Reply) -> RequestError:
-        text = self._handshake.shown(reply.msg or "")  # it may repeat the token
+        text = self._end.shown(reply.msg or "")  # it may repeat the token
         return RequestError(
             f"AllTick refused: {reason(reply.ret)} (code {reply.ret}: {text})",
             code=reply.ret,

@@ -36,10 +36,10 @@ from fastfeed.errors import (
     RequestError,
 )
 from fastfeed.feeds import longport_records as records
+from fastfeed.feeds.batches import shown
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.history import HistoryBars
 from fastfeed.feeds.longport_records import as_symbol, date_of, decimal, record
-from fastfeed.feeds.opend_batches import shown
 from fastfeed.feeds.pulls import as_date, choose, date_span, every, in_parts, whole_number
 from fastfeed.feeds.rate_limit import Limit, RateLimit, TokenBucket
 from fastfeed.feeds.rows import in_order, joined
@@ -58,7 +58,7 @@ from fastfeed.protocols.opend_enums import number_of
 from fastfeed.schema import BOOK_DEPTH, dtype
 from fastfeed.schema import Session as RowSession
 
-__all__ = ["LongportPulls"]
+__all__ = ["LongportPulls", "parsed"]
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
@@ -943,7 +943,7 @@ class LongportPulls(Feed):
 
     async def _pull(self, command: Command, **fields: Any) -> Any:
         """Ask, and return the reply as a message."""
-        return _parsed(command, await self._ask(command, **fields))
+        return parsed(command, await self._ask(command, **fields))
 
     async def _pull_one(self, command: Command, symbol: str) -> Any:
         """Ask about one symbol, and return the reply as a message."""
@@ -1087,7 +1087,7 @@ def _calc_indexes() -> dict[str, int]:
 # replies
 
 
-def _parsed(command: Command, body: bytes) -> Any:
+def parsed(command: Command, body: bytes) -> Any:
     name = MESSAGES[command].response
     assert name is not None
     try:

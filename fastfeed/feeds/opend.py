@@ -15,8 +15,8 @@ from fastfeed.errors import (
     SubscriptionError,
 )
 from fastfeed.feeds.backoff import Backoff
+from fastfeed.feeds.batches import in_batches
 from fastfeed.feeds.feed import check_options
-from fastfeed.feeds.opend_batches import in_batches
 from fastfeed.feeds.opend_notices import notice_of
 from fastfeed.feeds.opend_pulls import OpendPulls
 from fastfeed.feeds.opend_recovery import OpendRecovery
@@ -31,6 +31,7 @@ from fastfeed.feeds.transport import Connection, open_connection
 from fastfeed.hub import Hub
 from fastfeed.protocols.opend_codes import (
     ADJUSTMENTS,
+    MOST_SYMBOLS,
     SESSIONS,
     SUB_TYPES,
     canonical,
@@ -406,7 +407,7 @@ class OpenD(OpendPulls):
             self.symbols.intern(symbol)
         new = {(symbol, kind) for symbol in symbols for kind in kinds} - self._subscribed_at.keys()
         try:
-            await in_batches("subscribe", symbols, ask, room)
+            await in_batches("OpenD", "subscribe", symbols, ask, room, size=MOST_SYMBOLS)
         except SubscriptionError as error:
             for symbol, kind in new:
                 if symbol in error.symbols:
@@ -466,7 +467,9 @@ class OpenD(OpendPulls):
             _fill(message.c2s, batch, kinds)
             await self._request(QOT_REG_QOT_PUSH, message)
 
-        await in_batches("get pushes of" if on else "stop", symbols, ask)
+        await in_batches(
+            "OpenD", "get pushes of" if on else "stop", symbols, ask, size=MOST_SYMBOLS
+        )
 
     async def _release(self, symbols: list[str], kind: str) -> None:
         async def ask(batch: list[str]) -> None:
@@ -478,7 +481,7 @@ class OpenD(OpendPulls):
                 self._subscribed_at.pop((symbol, kind), None)
                 self._unsubscribe_at.pop((symbol, kind), None)
 
-        await in_batches("unsubscribe", symbols, ask)
+        await in_batches("OpenD", "unsubscribe", symbols, ask, size=MOST_SYMBOLS)
 
     def _schedule_unsubscribe(self) -> None:
         """Set the timer for the subscription that is the next to become a minute old."""

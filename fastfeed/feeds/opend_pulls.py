@@ -31,9 +31,9 @@ from numpy.typing import NDArray
 from fastfeed._core import opend as core
 from fastfeed.errors import RateLimitError, RemoteProtocolError, RequestError, SubscriptionError
 from fastfeed.feeds import opend_records as records
+from fastfeed.feeds.batches import in_batches, shown
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.history import HistoryBars
-from fastfeed.feeds.opend_batches import BATCH, in_batches, shown
 from fastfeed.feeds.opend_records import record, symbol_of
 from fastfeed.feeds.pulls import as_date, choose, date_span, every, in_parts, whole_number
 from fastfeed.feeds.rate_limit import RateLimit
@@ -44,6 +44,7 @@ from fastfeed.protocols.opend_codes import (
     ADJUSTMENTS,
     KINDS,
     MARKETS,
+    MOST_SYMBOLS,
     SESSIONS,
     SUB_TYPES,
     security,
@@ -234,7 +235,7 @@ class OpendPulls(Feed):
         async def part(some: list[str]) -> list[NDArray[np.void]]:
             return [await self._cached_rows(_QUOTES, some, subscribe)]
 
-        rows = joined(await in_parts(names, BATCH, part), dtype("quotes"))
+        rows = joined(await in_parts(names, MOST_SYMBOLS, part), dtype("quotes"))
         return in_order(rows, map(self.symbols.intern, names))
 
     async def get_bars(
@@ -1093,7 +1094,7 @@ class OpendPulls(Feed):
             return False
         async with self._asking:
             new = [symbol for symbol in symbols if not self._is_subscribed(symbol, sub_type)]
-            await in_batches("subscribe", new, ask)
+            await in_batches("OpenD", "subscribe", new, ask, size=MOST_SYMBOLS)
             return bool(new)
 
     def _decoded(self, source: _Source, body: bytes, names: list[str]) -> NDArray[np.void]:

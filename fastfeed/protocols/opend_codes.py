@@ -19,6 +19,7 @@ __all__ = [
     "MARKETS",
     "MAX_CODE_BYTES",
     "MAX_MARKET",
+    "MOST_SYMBOLS",
     "REGIONS",
     "SESSIONS",
     "SUB_TYPES",
@@ -49,6 +50,9 @@ REGIONS = {number: region for region, number in MARKETS.items()}
 
 #: Longest code accepted, in bytes, in both directions; option codes have about 20.
 MAX_CODE_BYTES = 64
+
+#: Symbols in a subscription or a pull of quotes, as the official client.
+MOST_SYMBOLS = 100
 
 #: Largest market number accepted, in both directions.
 MAX_MARKET = 0xFFFF

@@ -18,6 +18,7 @@ from fastfeed.protocols.alltick_codes import (
     SUBSCRIBE_TICKS,
     UNSUBSCRIBE,
 )
+from fastfeed.protocols.websocket import CloseCode
 from fastfeed.sim.alltick_knobs import AllTickFaults
 from fastfeed.sim.alltick_replies import BAD_DATA, BAD_HEADER, Refused, wanted_codes
 from fastfeed.sim.alltick_texts import Shape
@@ -121,13 +122,13 @@ class Client:
             if not self._ended and not self._wire.silent:
                 with suppress(ConnectionError):
                     await self._response.close()  # answers a close frame
-            self._wire.close(frame=False)
+            self._wire.close()
 
     def close(self) -> None:
         """End it when what was written is sent."""
         self._ended = True
         self._leave()
-        self._wire.close(frame=self._sim.knobs.closing == "1000")
+        self._wire.close(CloseCode.NORMAL if self._sim.knobs.closing == "1000" else None)
 
     def abort(self) -> None:
         """End it now."""

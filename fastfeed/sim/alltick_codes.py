@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Literal
 
+from fastfeed.sim.decimals import fixed, plain
 from fastfeed.sim.instruments import instrument
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "code",
     "formats",
     "names",
-    "plain",
 ]
 
 MarketName = Literal["stock", "crypto"]
@@ -100,29 +99,11 @@ class Formats:
     turnover: Callable[[float], str]
 
 
-def plain(number: float) -> str:
-    """Return the shortest exact text of a number, without an exponent."""
-    text = repr(number)
-    if "e" in text:
-        text = format(Decimal(text), "f")
-    return text.removesuffix(".0")
-
-
-def _fixed(digits: int) -> Callable[[float], str]:
-    """Return a function that writes numbers with so many digits, where that is exact."""
-
-    def write(number: float) -> str:
-        text = f"{number:.{digits}f}"
-        return text if float(text) == number else plain(number)
-
-    return write
-
-
 def formats(found: Code) -> Formats:
     """Return how the numbers of a code are written."""
     if found.region == "CC":
         return Formats(plain, plain, lambda number: plain(round(number, 8)))
     if found.region == "FX":
         digits = len(plain(instrument(found.symbol).spread).partition(".")[2])
-        return Formats(_fixed(digits), _fixed(2), "{:.2f}".format)
-    return Formats(_fixed(6), plain, "{:.6f}".format)
+        return Formats(fixed(digits), fixed(2), "{:.2f}".format)
+    return Formats(fixed(6), plain, "{:.6f}".format)

@@ -15,6 +15,7 @@ from fastfeed.sim.alltick_texts import Texts, data_of, field_writer
 from fastfeed.sim.instruments import instrument
 from fastfeed.sim.limits import Window
 from fastfeed.sim.tape import TICK
+from fastfeed.sim.terms import CURRENCIES, EXCHANGES, Fundamentals
 
 if TYPE_CHECKING:
     from fastfeed.sim.alltick import AllTickSimulator
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Endpoints"]
 
 _MILLISECONDS = 100_000_000_000  # larger times are taken for milliseconds
-_CURRENCIES = {"HK": "HKD", "US": "USD", "SH": "CNY", "SZ": "CNY"}
-_EXCHANGES = {"HK": "SEHK", "US": "NASD", "SH": "SH", "SZ": "SZ"}
 
 
 class Endpoints:
@@ -175,26 +174,25 @@ class Endpoints:
 
     def _static(self, data: dict[str, Any]) -> str:
         items = []
-        figure = self._sim.market.figure
         for number in self._numbers(data):
             found = self._sim.codes[number]
-            shares = int(figure(found.symbol, "shares", 1e8, 1e10, 0))
+            terms = Fundamentals.of(self._sim.market, instrument(found.symbol))
             values = {
                 "board": "Main",
-                "bps": f"{figure(found.symbol, 'bps', 1, 90, 4):.4f}",
-                "circulating_shares": str(shares * 9 // 10),
-                "currency": _CURRENCIES[found.region],
-                "dividend_yield": f"{figure(found.symbol, 'dividend', 0, 5, 4):.4f}",
-                "eps": f"{figure(found.symbol, 'eps', 0, 20, 4):.4f}",
-                "eps_ttm": f"{figure(found.symbol, 'eps_ttm', 0, 20, 4):.4f}",
-                "exchange": _EXCHANGES[found.region],
-                "hk_shares": str(shares if found.region == "HK" else 0),
+                "bps": f"{terms.bps:.4f}",
+                "circulating_shares": str(terms.circulating),
+                "currency": CURRENCIES[found.region],
+                "dividend_yield": f"{terms.dividend_yield:.4f}",
+                "eps": f"{terms.eps:.4f}",
+                "eps_ttm": f"{terms.eps_ttm:.4f}",
+                "exchange": EXCHANGES[found.region],
+                "hk_shares": str(terms.shares if found.region == "HK" else 0),
                 "lot_size": str(instrument(found.symbol).lot_size),
                 "name_cn": f"模拟证券 {found.code}",
                 "name_en": f"{found.code} simulated",
                 "name_hk": f"模擬證券 {found.code}",
                 "symbol": found.code,
-                "total_shares": str(shares),
+                "total_shares": str(terms.shares),
             }
             items.append(json.dumps(values, ensure_ascii=False, separators=(",", ":")))
         return f'"static_info_list":[{",".join(items)}]'

@@ -32,13 +32,14 @@ from fastfeed.sim.instruments import (
 )
 from fastfeed.sim.playback import Source
 
-__all__ = ["Level", "Market", "Place", "Point", "Quote"]
+__all__ = ["BROKERS", "Level", "Market", "Place", "Point", "Quote"]
 
 _DAY = np.dtype(DAY_FIELDS)
 _LEVELS = 60
 _PLACES = 40
 _OTHERS = 4096  # symbols that never trade, of which something is kept
-_BROKERS = tuple(
+#: Numbers and names.
+BROKERS = tuple(
     (1000 + 57 * i, name)
     for i, name in enumerate(
         (
@@ -334,10 +335,10 @@ class Market:
         return bars
 
     def last_bars(
-        self, symbol: str, interval: str, count: int, adjust: int = 0
+        self, symbol: str, interval: str, count: int, adjust: int = 0, until_s: int | None = None
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
-        """Return the last bars of a symbol, and the close before each."""
-        found = self.bars(symbol).last(interval, count + 1)
+        """Return the last bars of a symbol that begin until `until_s`, and the close before each."""
+        found = self.bars(symbol).last(interval, count + 1, until_s)
         return self._with_closes(symbol, found, adjust, count)
 
     def newest_bar(self, symbol: str, interval: str, adjust: int = 0) -> npt.NDArray[Any]:
@@ -442,7 +443,7 @@ class Market:
         for side in self.book(symbol, 10):
             queue = [
                 Place(
-                    *_BROKERS[(round(level.price * 1000) + order) % len(_BROKERS)], i, order, volume
+                    *BROKERS[(round(level.price * 1000) + order) % len(BROKERS)], i, order, volume
                 )
                 for i, level in enumerate(side, 1)
                 for order, volume in level.orders

@@ -15,6 +15,7 @@ from fastfeed.sim import calendar
 from fastfeed.sim.bars import INTRADAY_S, Rehab
 from fastfeed.sim.instruments import Instrument
 from fastfeed.sim.market import Level, Market, Place
+from fastfeed.sim.terms import OptionTerms, WarrantTerms
 
 __all__ = [
     "INTERVAL_OF_KL_TYPE",
@@ -111,10 +112,11 @@ def basic_qot(market: Market, found: Instrument) -> Fields:
             **_future_terms(market, found), "expiryDateDistance": market.days_to(found)
         }  # fmt: skip
     elif found.kind == "warrant":
+        warrant = WarrantTerms.of(market, found)
         fields["warrantExData"] = {
-            "delta": market.figure(found.symbol, "delta", 0.1, 0.9, 3),
-            "impliedVolatility": market.figure(found.symbol, "volatility", 20, 80),
-            "premium": market.figure(found.symbol, "premium", 1, 20),
+            "delta": warrant.delta,
+            "impliedVolatility": warrant.implied_volatility,
+            "premium": warrant.premium,
         }
     return fields
 
@@ -153,17 +155,18 @@ def _other_sessions(market: Market, found: Instrument) -> Fields:
 def option_terms(market: Market, found: Instrument) -> Fields:
     """Return an OptionBasicQotExData, which is also a part of the snapshot's block."""
     symbol = found.symbol
+    terms = OptionTerms.of(market, found)
     return {
         "strikePrice": found.strike,
         "contractSize": found.lot_size,
-        "openInterest": int(market.figure(symbol, "interest", 100, 1e5, 0)),
-        "impliedVolatility": market.figure(symbol, "volatility", 15, 90),
-        "premium": market.figure(symbol, "premium", 0, 30),
-        "delta": (1 if found.right == "call" else -1) * market.figure(symbol, "delta", 0, 1, 4),
-        "gamma": market.figure(symbol, "gamma", 0, 0.1, 4),
-        "vega": market.figure(symbol, "vega", 0, 1, 4),
-        "theta": -market.figure(symbol, "theta", 0, 1, 4),
-        "rho": market.figure(symbol, "rho", 0, 1, 4),
+        "openInterest": terms.open_interest,
+        "impliedVolatility": terms.implied_volatility,
+        "premium": terms.premium,
+        "delta": terms.delta,
+        "gamma": terms.gamma,
+        "vega": terms.vega,
+        "theta": terms.theta,
+        "rho": terms.rho,
         **({"netOpenInterest": int(market.figure(symbol, "net", -500, 500, 0))} if found.region == "HK" else {}),
         "expiryDateDistance": market.days_to(found),
         "contractNominalValue": round(found.strike * found.lot_size, 2),
@@ -476,27 +479,28 @@ def _trust(market: Market, found: Instrument) -> Fields:
 
 def _warrant(market: Market, found: Instrument) -> Fields:
     symbol = found.symbol
+    terms = WarrantTerms.of(market, found)
     return {
-        "conversionRate": 100.0,
+        "conversionRate": terms.conversion,
         "warrantType": _RIGHTS[found.right],
         "strikePrice": found.strike,
         "maturityTime": day_text(found.expiry),
         "endTradeTime": day_text(found.expiry),
         "owner": security_fields(found.owner),
-        "recoveryPrice": found.strike * 1.02 if found.right in {"bull", "bear"} else 0.0,
-        "streetVolumn": int(market.figure(symbol, "street", 1e3, 1e7, 0)),
+        "recoveryPrice": terms.recovery_price,
+        "streetVolumn": terms.outstanding,
         "issueVolumn": 100_000_000,
-        "streetRate": market.figure(symbol, "streetRate", 0, 50),
-        "delta": market.figure(symbol, "delta", 0.1, 0.9, 3),
-        "impliedVolatility": market.figure(symbol, "volatility", 20, 80),
-        "premium": market.figure(symbol, "premium", 1, 20),
+        "streetRate": terms.outstanding_ratio,
+        "delta": terms.delta,
+        "impliedVolatility": terms.implied_volatility,
+        "premium": terms.premium,
         "maturityTimestamp": _expiry_s(found),
         "endTradeTimestamp": _expiry_s(found),
-        "leverage": market.figure(symbol, "leverage", 1, 20),
-        "ipop": market.figure(symbol, "ipop", -10, 10),
-        "breakEvenPoint": round(found.strike * 1.05, 3),
+        "leverage": terms.leverage,
+        "ipop": terms.in_the_money,
+        "breakEvenPoint": terms.break_even,
         "conversionPrice": round(found.price * 100, 3),
-        "priceRecoveryRatio": market.figure(symbol, "recovery", 0, 10),
+        "priceRecoveryRatio": terms.to_recovery,
         "score": market.figure(symbol, "score", 0, 100),
         "upperStrikePrice": 0.0,
         "lowerStrikePrice": 0.0,

@@ -34,18 +34,27 @@ class Tape:
         The symbols that `rows` refer to.
     rows : ndarray
         Rows of dtype `TICK`, sorted by time. Not copied.
+    places : sequence of int, optional
+        How many digits behind the point the prices of each symbol are written with.
 
     Attributes
     ----------
     symbols : tuple of str
     rows : ndarray
+    places : tuple of int, or None
     """
 
-    def __init__(self, symbols: Sequence[str], rows: npt.NDArray[Any]) -> None:
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        rows: npt.NDArray[Any],
+        places: Sequence[int] | None = None,
+    ) -> None:
         if rows.dtype != TICK:
             raise TypeError(f"expected rows of {TICK}, got {rows.dtype}")
         self.symbols = tuple(symbols)
         self.rows = np.ascontiguousarray(rows)
+        self.places = None if places is None else tuple(places)
         if not len(rows):
             raise ConfigError("expected a tape with at least one trade, got an empty one")
         if (wrong := _first_wrong(self.rows, len(self.symbols))) is not None:
@@ -68,17 +77,16 @@ class Tape:
         """
         name = fspath(path)
         symbols: dict[str, int] = {}
+        places: dict[str, int] = {}
         times: list[int] = []
         prices: list[float] = []
         volumes: list[float] = []
         ids: list[int] = []
         sides: list[int] = []
-        number = 1
-        line = ""
+        number, line = 1, ""
         try:
             with open(name, "rb") as raw:
-                compressed = raw.read(2) == b"\x1f\x8b"
-                raw.seek(0)
+                compressed = raw.peek(2).startswith(b"\x1f\x8b")
                 file: Any = gzip.GzipFile(fileobj=raw) if compressed else raw
                 lines = io.TextIOWrapper(file, encoding="utf-8-sig")
                 header = lines.readline().rstrip("\n")
@@ -90,6 +98,7 @@ class Tape:
                     time_ns, symbol, price, volume, side = line.rstrip("\n").split(",")
                     times.append(int(time_ns))
                     ids.append(symbols.setdefault(symbol, len(symbols)))
+                    places.setdefault(symbol, len(price.partition(".")[2]))
                     prices.append(float(price))
                     volumes.append(float(volume))
                     sides.append(_SIDES[side])
@@ -119,7 +128,7 @@ class Tape:
             raise ConfigError(f"{name}:{ids.index(symbols['']) + 2}: expected a symbol, got none")
         if (wrong := _first_wrong(rows, len(symbols))) is not None:
             raise ConfigError(f"{name}:{wrong[0] + 2}: {wrong[1]}")
-        return cls(tuple(symbols), rows)
+        return cls(tuple(symbols), rows, tuple(places.values()))
 
 
 def _first_wrong(rows: npt.NDArray[Any], symbols: int) -> tuple[int, str] | None:

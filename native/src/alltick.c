@@ -134,7 +134,7 @@ int ff_alltick_take(ff_alltick *m, const uint8_t *data, size_t length) {
 /* What comes before the handshake is done. */
 static int handshake(ff_alltick *m, ff_ws_message *message) {
     ff_window *w = &m->window;
-    *message = (ff_ws_message){FF_ALLTICK_HANDSHAKE, w->data + w->start, w->end - w->start};
+    *message = (ff_ws_message){FF_WS_HANDSHAKE, w->data + w->start, w->end - w->start};
     w->start = w->end;
     m->counters.bytes += message->length;
     return message->length > 0 ? FF_ALLTICK_MESSAGE : FF_ALLTICK_NEED_MORE;

@@ -2,8 +2,9 @@
 
 import json
 
-from fastfeed._core.alltick import CLOSING, AlltickMachine
+from fastfeed._core.alltick import AlltickMachine
 from fastfeed._core.symbols import SymbolTable
+from fastfeed._core.websocket import CLOSING
 
 
 class Framing:

@@ -16,18 +16,14 @@ from opend_oracle import (
     KINDS,
     NAN,
     SECONDS_OF,
-    Field,
     Kind,
     check,
     decode,
     example_of,
-    join_fields,
     messages,
-    read_varint,
     scrambled,
-    split_fields,
-    varint,
 )
+from wire_oracle import Field, join_fields, read_varint, split_fields, varint
 
 from fastfeed._core.opend import broker_name, decode_reply
 from fastfeed._core.symbols import SymbolTable

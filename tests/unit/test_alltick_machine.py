@@ -7,7 +7,8 @@ import pytest
 from alltick_feeds import book, frame, tick
 
 import fastfeed as ff
-from fastfeed._core.alltick import CLOSING, HANDSHAKE, AlltickMachine
+from fastfeed._core.alltick import AlltickMachine
+from fastfeed._core.websocket import CLOSING, HANDSHAKE
 from fastfeed.hub import Hub
 
 ACK = b'{"ret":200,"msg":"ok","cmd_id":22005,"seq_id":1,"trace":"t","data":{}}'

@@ -1,50 +1,25 @@
 """The AllTick session without a network: messages and a clock in, frames out."""
 
-import base64
-import hashlib
 import itertools
 import json
 
 import pytest
 from alltick_feeds import TOKEN
+from websocket_server import accepted, frames
 
 import fastfeed as ff
-from fastfeed._core.alltick import CLOSING, HANDSHAKE
+from fastfeed._core.websocket import CLOSING, HANDSHAKE
 from fastfeed.feeds.alltick_session import AlltickSession, Pacer, Times
 from fastfeed.feeds.session import State
 from fastfeed.protocols.websocket import Opcode, close_payload
 
 TICKS, BOOKS, CANCEL, HEARTBEAT = 22004, 22002, 22006, 22000
 TARGET = f"/quote-b-ws-api?token={TOKEN}"
-GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
-
-def frames(data):
-    """Take what a client sends apart: [(opcode, payload)]."""
-    found = []
-    while data:
-        n, at = data[1] & 0x7F, 2
-        assert data[1] & 0x80
-        if n == 126:
-            n, at = int.from_bytes(data[2:4], "big"), 4
-        mask, payload = data[at : at + 4], data[at + 4 : at + 4 + n]
-        found.append((data[0] & 15, bytes(b ^ mask[i % 4] for i, b in enumerate(payload))))
-        data = data[at + 4 + n :]
-    return found
 
 
 def sent(session):
     """Return the JSON messages that the session wants to send."""
     return [json.loads(text) for opcode, text in frames(session.take_output()) if opcode == 1]
-
-
-def accepted(request, behind=b""):
-    key = request.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
-    answer = base64.b64encode(hashlib.sha1(key + GUID).digest())
-    return (
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + answer + b"\r\n\r\n" + behind
-    )
 
 
 def new_session(pacers=None, **options):

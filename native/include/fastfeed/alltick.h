@@ -21,9 +21,6 @@ typedef enum ff_alltick_status {
     FF_ALLTICK_ROWS_FULL = 2, /* enough rows for one publication; publish, call again */
 } ff_alltick_status;
 
-/* The opcode of bytes that are part of the handshake. */
-enum { FF_ALLTICK_HANDSHAKE = 16 };
-
 /* What is known of a symbol's ticks across connections. */
 typedef struct ff_alltick_seen {
     uint32_t connection; /* the one that the last tick came from, 0 = none came */

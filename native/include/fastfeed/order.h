@@ -23,6 +23,7 @@
 typedef struct ff_order_symbol {
     int64_t last;    /* sequence of the last row, -1 = none yet */
     int64_t time_ns; /* of that row */
+    uint32_t count;  /* rows of that time, kept by ff_order_pass() */
     bool held;
     bool gap; /* the next row gets FF_FLAG_GAP */
 } ff_order_symbol;
@@ -74,6 +75,23 @@ static inline size_t ff_order_take(ff_order *order, ff_order_symbol *symbol, ff_
         kept++;
     }
     return kept;
+}
+
+/* The same for a vendor whose ticks have no sequence of their own: all n rows, at least one,
+ * pass. What is known of the symbol is the latest time of a row, and how many rows had it. */
+static inline void ff_order_pass(ff_order_symbol *symbol, ff_tick *rows, size_t n) {
+    if (FF_UNLIKELY(symbol->gap)) {
+        rows->flags |= FF_FLAG_GAP;
+        symbol->gap = false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (rows[i].time_ns > symbol->time_ns) {
+            symbol->time_ns = rows[i].time_ns;
+            symbol->count = 1;
+        } else if (rows[i].time_ns == symbol->time_ns) {
+            symbol->count++;
+        }
+    }
 }
 
 #endif

@@ -11,10 +11,13 @@ typedef enum ff_reason {
     FF_EFRAME,  /* stream: a WebSocket frame that no server may send: reserved bits, masked */
     FF_EFRAGMENT,  /* stream: a WebSocket fragment out of order, or a fragmented control frame
                     */
+    FF_EPACKET,    /* of LongPort: a packet of no known type, or one that its message does not
+                      hold whole. Over TCP the stream, else the message */
     FF_ECLOSE,     /* stream: a WebSocket close frame with a payload that it cannot have */
     FF_EUTF8,      /* stream: text that is not UTF-8; of other messages the message */
     FF_ESHA1,      /* packet: the body does not have the digest of its header */
     FF_EPADDING,   /* packet: the padding of an encrypted body is wrong */
+    FF_EGZIP,      /* packet: a compressed body that is none, or becomes too long */
     FF_EFORMAT,    /* packet: a body format that is not protobuf */
     FF_EVARINT,    /* packet: a varint of more than 64 bits, or longer than allowed */
     FF_ETRUNCATED, /* packet: a field that reaches beyond its message */

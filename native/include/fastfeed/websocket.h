@@ -27,6 +27,8 @@ enum {
     FF_WS_CLOSE = 8,
     FF_WS_PING = 9,
     FF_WS_PONG = 10,
+    FF_WS_HANDSHAKE =
+        16, /* no opcode of a frame: bytes of the handshake, on the way to who does it */
     FF_WS_MAX_CONTROL = 125, /* bytes of a close, ping or pong frame's payload */
     FF_WS_MASK = 4,          /* bytes of a mask */
 };

@@ -7,7 +7,9 @@ import pytest
 
 import fastfeed as ff
 from fastfeed.errors import RequestError
-from fastfeed.feeds.opend_batches import BATCH, in_batches
+from fastfeed.feeds.batches import in_batches
+
+BATCH = 100
 
 
 class Vendor:
@@ -42,7 +44,9 @@ def refused(vendor, symbols, room=True):
     """Return the symbols of the error."""
 
     async def main():
-        await in_batches("subscribe", symbols, vendor.ask, vendor.room if room else None)
+        await in_batches(
+            "OpenD", "subscribe", symbols, vendor.ask, vendor.room if room else None, size=BATCH
+        )
 
     try:
         asyncio.run(main())
@@ -99,7 +103,7 @@ def test_other_errors_are_raised_once_all_have_ended(error):
         await vendor.ask(batch)
 
     with pytest.raises(type(error)) as caught:
-        asyncio.run(in_batches("subscribe", names(300), ask))
+        asyncio.run(in_batches("OpenD", "subscribe", names(300), ask, size=BATCH))
     assert caught.value is error
     assert "besides, 0.HK, 1.HK" in error.__notes__[0]
     assert vendor.granted == names(300)[200:]

@@ -1,4 +1,4 @@
-"""Requests for many symbols: in batches, a few at a time, and divided where OpenD refuses them."""
+"""Requests for many symbols: in batches, a few at a time, and divided where the vendor refuses them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import NamedTuple
 
 from fastfeed.errors import RateLimitError, RemoteProtocolError, RequestError, SubscriptionError
 
-__all__ = ["BATCH", "in_batches", "shown"]
+__all__ = ["in_batches", "shown"]
 
-#: Symbols in a subscription or a pull of quotes, as the official client.
-BATCH = 100
 _AT_ONCE = 4  # requests under way
 
 Ask = Callable[[list[str]], Awaitable[object]]
@@ -26,20 +24,28 @@ _NOTHING = _Refused([], None)
 
 
 async def in_batches(
-    verb: str, symbols: list[str], ask: Ask, room: Callable[[], Awaitable[int]] | None = None
+    vendor: str,
+    verb: str,
+    symbols: list[str],
+    ask: Ask,
+    room: Callable[[], Awaitable[int]] | None = None,
+    *,
+    size: int,
 ) -> None:
     """Ask for all symbols; the refused ones make one error.
 
     Parameters
     ----------
-    verb : str
-        What is done to the symbols, for the error.
+    vendor, verb : str
+        Who does what to the symbols, for the error.
     symbols : list of str
     ask : coroutine function
         Sends the request for some of them, and takes note when it is granted.
     room : coroutine function, optional
         For how many symbols there is quota left. With it, a refused request is divided until it is known
         which symbols are the reason.
+    size : int
+        Symbols in a request.
 
     Raises
     ------
@@ -83,7 +89,7 @@ async def in_batches(
         async with places:
             return await attempt(batch)
 
-    batches = [symbols[i : i + BATCH] for i in range(0, len(symbols), BATCH)]
+    batches = [symbols[i : i + size] for i in range(0, len(symbols), size)]
     outcomes = await asyncio.gather(*map(one, batches), return_exceptions=True)
     refused, error = _joined([o for o in outcomes if not isinstance(o, BaseException)])
     others = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
@@ -93,7 +99,7 @@ async def in_batches(
         raise others[0]
     if error is not None:
         raise SubscriptionError(
-            f"OpenD refused to {verb} {len(refused)} of {len(symbols)} symbols ({shown(refused)}): "
+            f"{vendor} refused to {verb} {len(refused)} of {len(symbols)} symbols ({shown(refused)}): "
             f"{error.text} (code {error.code})",
             symbols=tuple(refused),
             code=error.code,

@@ -1,0 +1,16 @@
+from libc.stdint cimport uint64_t
+
+from fastfeed._core.machine cimport HoldingMachine
+from fastfeed._core.native cimport ff_longport, ff_longport_packet
+
+
+cdef class LongportMachine(HoldingMachine):
+    cdef ff_longport machine   # window, decoder and counters
+    cdef dict again            # symbol id: how often a tick that was written will come once more, by what it says
+    cdef set following         # symbol ids: live ticks are written, and copies of them wait
+    cdef size_t limit_bytes
+    cdef uint64_t begun_at     # the counter of bytes at the beginning of this stream
+
+    cdef list process_all(self)
+    cdef list unzip(self, ff_longport_packet *packet, list messages)
+    cdef int fail(self, int reason, list messages) except -1

@@ -1,0 +1,384 @@
+"""LongPort's machine: received bytes in, rows into rings, other packets out for the session."""
+
+import zlib
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from fastfeed._core.machine cimport HoldingMachine, broken, now_ns
+from fastfeed._core.native cimport (
+    FF_EGZIP,
+    FF_ETIME,
+    FF_LONGPORT_FRAME,
+    FF_LONGPORT_HELD,
+    FF_LONGPORT_MAX_BODY,
+    FF_LONGPORT_NEED_MORE,
+    FF_LONGPORT_PACKET,
+    FF_LONGPORT_PUSH,
+    FF_LONGPORT_ROWS_FULL,
+    FF_LONGPORT_ZIPPED,
+    FF_REASONS,
+    FF_STREAM_BOOKS,
+    FF_STREAM_BROKERS,
+    FF_STREAM_QUOTES,
+    FF_STREAM_TICKS,
+    ff_longport_free,
+    ff_longport_init,
+    ff_longport_message,
+    ff_longport_packet,
+    ff_longport_process,
+    ff_longport_reset,
+    ff_longport_seed_quotes,
+    ff_longport_take,
+    ff_order_pass,
+    ff_order_symbol,
+    ff_quote,
+    ff_reason_name,
+    ff_tick,
+    ff_ws_message,
+)
+from fastfeed._core.symbols cimport SymbolTable
+
+cimport cython
+
+from fastfeed._core.websocket import CLOSING
+from fastfeed.errors import RemoteProtocolError
+
+#: What stands before a packet in the lists for the session, where WebSocket frames have their opcode.
+PACKET = CLOSING + 1
+
+
+@cython.final
+cdef class LongportMachine(HoldingMachine):
+    """The receiving side of one LongPort connection, without a socket: a stream of packets, or of WebSocket
+    messages that hold them.
+
+    `received()` returns what is not rows, as a list, or None. An entry is (`PACKET`, (type, command, id of the
+    request, status, body)), where in the place of a body that cannot be decompressed stands the name of the reason,
+    a str; or, of WebSocket, (opcode, payload). Until `upgraded()` is called the latter are all that comes, with the
+    opcode `HANDSHAKE`.
+
+    When the stream cannot be followed any more, `error` becomes a `RemoteProtocolError` and everything further is
+    ignored until `reset()`; of WebSocket the last entry then has the opcode `CLOSING`.
+
+    Parameters
+    ----------
+    symbols
+        Where symbols go.
+    limit_bytes : int
+        Longest body that is believed, compressed or not.
+    window_bytes : int
+        What a single read may bring.
+    depth : int
+        Levels of the books' rows.
+    most_held : int
+        Ticks that wait during an interruption, see `hold()`.
+    ordered : bool
+        Ticks can be held, and what is known of each symbol's last ones is kept.
+    """
+
+    def __cinit__(self, SymbolTable symbols not None, *, window_bytes=1 << 18, size_t depth=10,
+                  limit_bytes=FF_LONGPORT_MAX_BODY, bint ordered=False, **options):
+        if not 1024 <= limit_bytes <= FF_LONGPORT_MAX_BODY:
+            raise ValueError(f"expected limit_bytes of 1024 to {FF_LONGPORT_MAX_BODY}, got {limit_bytes}")
+        if ff_longport_init(&self.machine, window_bytes, limit_bytes, depth, &symbols.table) < 0:
+            raise MemoryError("no memory for a receive window")
+        self.window = &self.machine.window
+        self.sink = &self.machine.sink
+        self.recv_ns = &self.machine.decoder.recv_ns
+        self.limit_bytes = limit_bytes
+        self.again = {}
+        self.following = set()
+        if ordered:
+            self.machine.order = &self.order
+
+    def __dealloc__(self):
+        ff_longport_free(&self.machine)
+
+    def listen(self, int stream, ring, deliver, latest=None):
+        if stream not in (FF_STREAM_TICKS, FF_STREAM_QUOTES, FF_STREAM_BOOKS, FF_STREAM_BROKERS):
+            raise ValueError(f"expected the stream of ticks, quotes, books or brokers, got {stream}")
+        HoldingMachine.listen(self, stream, ring, deliver, latest)
+
+    def feed(self, data, recv_ns=None):
+        """Process one WebSocket message without its frame or, where there are no messages, a piece of the stream, cut
+        wherever it may be. Returns what `received()` does.
+
+        Parameters
+        ----------
+        data : bytes-like
+        recv_ns : int, optional
+            The time of reception for the rows; now, if not given.
+        """
+        cdef Py_buffer buffer
+        self.enter()
+        self.recv_ns[0] = now_ns() if recv_ns is None else recv_ns
+        PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE)
+        try:
+            if not self.machine.framed:
+                self.keep(<const uint8_t *>buffer.buf, buffer.len)
+                return self.process_all()
+            ff_longport_message(&self.machine, <const uint8_t *>buffer.buf, buffer.len)
+            try:
+                return self.process_all()
+            finally:  # also when deliver() raised: the bytes are gone then
+                self.machine.inside = 0
+                self.machine.apart = NULL
+        finally:
+            PyBuffer_Release(&buffer)
+
+    def upgraded(self, bytes rest not None):
+        """Go on behind the WebSocket handshake, of which `rest` is left; returns what `received()` does."""
+        self.enter()
+        self.machine.upgraded = True
+        self.machine.counters.bytes -= len(rest)  # counted again where they are used
+        self.begun_at = self.machine.counters.bytes
+        if rest:
+            self.keep(rest, len(rest))
+        return self.process_all()
+
+    cdef list process(self, const uint8_t **p, size_t *left):
+        return self.process_all()
+
+    cdef list process_all(self):
+        cdef ff_longport_packet packet
+        cdef ff_ws_message message
+        cdef list messages = None
+        cdef int status
+        while True:
+            status = ff_longport_process(&self.machine, &packet, &message)
+            if status == FF_LONGPORT_NEED_MORE:
+                break
+            if status == FF_LONGPORT_PACKET:
+                messages = add_packet(messages, &packet,
+                                      PyBytes_FromStringAndSize(<const char *>packet.body, packet.length))
+            elif status == FF_LONGPORT_ROWS_FULL:
+                self.publish()
+            elif status == FF_LONGPORT_HELD:
+                self.hold_rows(<const ff_tick *>packet.body, packet.length)
+            elif status == FF_LONGPORT_ZIPPED:
+                messages = self.unzip(&packet, messages)
+            elif status == FF_LONGPORT_FRAME:
+                if messages is None:
+                    messages = []
+                messages.append((message.opcode,
+                                 PyBytes_FromStringAndSize(<const char *>message.data, message.length)))
+            else:
+                if self.error is None:
+                    if messages is None:
+                        messages = []
+                    self.fail(-status, messages)
+                break
+        if self.sink.dirty:
+            self.publish()
+        return messages or None
+
+    cdef list unzip(self, ff_longport_packet *packet, list messages):
+        """Decompress a body, and take the packet again; no more than the limit is ever made of it."""
+        cdef bytes plain
+        cdef int rc
+        inflater = zlib.decompressobj(31)  # one gzip member
+        try:
+            plain = inflater.decompress(PyBytes_FromStringAndSize(<const char *>packet.body, packet.length),
+                                        self.limit_bytes + 1)
+        except zlib.error:
+            plain = None
+        if plain is None or not inflater.eof or <size_t>len(plain) > self.limit_bytes:
+            self.machine.counters.rejected[<int>FF_EGZIP] += 1
+            if packet.type == FF_LONGPORT_PUSH:
+                return messages
+            return add_packet(messages, packet, ff_reason_name(FF_EGZIP).decode())
+        packet.body = plain
+        packet.length = len(plain)
+        rc = ff_longport_take(&self.machine, packet)
+        if rc == FF_LONGPORT_PACKET:
+            return add_packet(messages, packet, plain)
+        if rc == FF_LONGPORT_HELD:
+            self.hold_rows(<const ff_tick *>packet.body, packet.length)
+        return messages
+
+    def reset(self, *, bint framed=True):
+        """Forget the stream and its error, for a new connection, and what its pushes said so far: quotes and books are
+        complete again when the gateway has said what they are. Counters go on, and what is known of the symbols' last
+        ticks.
+
+        With `framed`, it begins with the WebSocket handshake.
+        """
+        self.enter()
+        ff_longport_reset(&self.machine, framed)
+        self.begun_at = self.machine.counters.bytes
+        self.error = None
+
+    def seed(self, const unsigned char[::1] rows not None):
+        """Take snapshots of quotes, given as the bytes of whole rows, as what later pushes change, and deliver them.
+
+        Where a push was later than the snapshot, what it said stays; only what was not known is filled in.
+        """
+        cdef size_t n = rows.shape[0] // sizeof(ff_quote)
+        cdef bytearray known = bytearray(rows)
+        cdef unsigned char[::1] view = known
+        if rows.shape[0] % sizeof(ff_quote):
+            raise ValueError(f"expected whole rows of {sizeof(ff_quote)} bytes, got {rows.shape[0]} bytes")
+        self.enter()
+        if n == 0:
+            return
+        if ff_longport_seed_quotes(&self.machine.decoder, <ff_quote *>&view[0], n) < 0:
+            raise MemoryError("no memory for another symbol")
+        if self.sink.rings[<int>FF_STREAM_QUOTES] != NULL:
+            self.write_rows(FF_STREAM_QUOTES, &view[0], n)
+
+    # What was missed, beyond holding: trades have no numbers, so it takes what they say to know them again.
+
+    def trades_of_last_second(self, uint32_t number):
+        """Return the latest time of a symbol's ticks, 0 when there was none, and how many had it."""
+        cdef ff_order_symbol *symbol = self.order_of(number)
+        return symbol.time_ns, symbol.count
+
+    def hold(self, ids):
+        ids = tuple(ids)
+        HoldingMachine.hold(self, ids)
+        for number in ids:
+            self.again.pop(number, None)
+            self.following.discard(number)
+
+    def follow(self, uint32_t number):
+        """Let live ticks of a symbol follow at once, those that wait first, and keep copies of them in their place:
+        until `settle()` they are what `take_held()` returns.
+        """
+        cdef bytearray waited
+        cdef const unsigned char[::1] rows
+        cdef ff_order_symbol *symbol = self.order_of(number)
+        if not symbol.held or number in self.again or number in self.following:
+            return
+        symbol.gap = True
+        self.following.add(number)
+        waited = self.held.get(number)
+        if waited:
+            rows = bytes(waited)
+            self.write_rows(FF_STREAM_TICKS, &rows[0], rows.shape[0] // sizeof(ff_tick))
+
+    def is_followed(self, uint32_t number):
+        """Return whether ticks of a symbol have followed before what was missed."""
+        return number in self.following
+
+    def settle(self, uint32_t number, const unsigned char[::1] rows not None, const unsigned char[::1] again not None,
+               bint gap=False):
+        """Write ticks of a symbol and let live ones follow; but leave out those that say the same as one in `again`,
+        each once, until `settled()`.
+
+        With gap, the first row carries the flag that rows may be missing before it.
+        """
+        cdef const ff_tick *tick = NULL
+        cdef size_t n = again.shape[0] // sizeof(ff_tick)
+        cdef dict expected = {}
+        if n:
+            tick = <const ff_tick *>&again[0]
+        for _ in range(n):
+            said = said_by(tick)
+            expected[said] = expected.get(said, 0) + 1
+            tick += 1
+        self.following.discard(number)
+        self.release(number, rows, gap)
+        self.order_of(number).held = True  # so that they come through hold_rows()
+        self.again[number] = expected
+
+    def settled(self, uint32_t number):
+        """Let live ticks of a symbol follow as they come."""
+        if self.again.pop(number, None) is not None:
+            self.order_of(number).held = False
+
+    def give_up(self, uint32_t number):
+        """Let go of a symbol that nobody wants any more; what waited is forgotten."""
+        cdef ff_order_symbol *symbol = self.order_of(number)
+        self.take_held(number)
+        self.take_overflow(number)
+        self.again.pop(number, None)
+        self.following.discard(number)
+        symbol.held = False
+        symbol.gap = False
+        symbol.time_ns = 0
+        symbol.count = 0
+
+    cdef int let_go(self, uint32_t number, const unsigned char[::1] rows) except -1:
+        if number in self.following:  # they have been written
+            self.following.discard(number)
+            self.order_of(number).held = False
+            self.overflowed[number] = (0, 0)
+            return 0
+        return HoldingMachine.let_go(self, number, rows)
+
+    cdef int hold_rows(self, const ff_tick *first, size_t n) except -1:
+        cdef dict expected = self.again.get(first.symbol)
+        cdef uint32_t number = first.symbol
+        cdef bytearray rows
+        cdef const unsigned char[::1] view
+        cdef size_t i
+        if expected is None and number not in self.following:
+            return HoldingMachine.hold_rows(self, first, n)
+        rows = bytearray()
+        for i in range(n):
+            said = None if expected is None else said_by(first + i)
+            if said is not None and expected.get(said, 0):
+                expected[said] -= 1
+                self.order.duplicates += 1
+            else:
+                rows += PyBytes_FromStringAndSize(<const char *>(first + i), sizeof(ff_tick))
+        if expected is None:
+            HoldingMachine.hold_rows(self, first, n)
+        if rows:
+            view = rows
+            self.write_rows(FF_STREAM_TICKS, &view[0], len(rows) // sizeof(ff_tick))
+        return 0
+
+    cdef int order_rows(self, int stream, void *rows, size_t *n) except -1:
+        if stream == FF_STREAM_TICKS and self.machine.order != NULL and n[0]:
+            ff_order_pass(self.order_of((<ff_tick *>rows).symbol), <ff_tick *>rows, n[0])
+        return 0
+
+    cdef int fail(self, int reason, list messages) except -1:
+        self.error = broken(self.window, reason, self.machine.counters.bytes - self.begun_at, "longport",
+                            messages if self.machine.framed else None)
+        return 0
+
+    @property
+    def packets(self):
+        """Complete packets received, and WebSocket control frames."""
+        return self.machine.counters.packets + self.machine.counters.messages
+
+    def stats(self):
+        """Return the counters; see `fastfeed.LongPort.stats`."""
+        cdef int i
+        rejected = {}
+        for i in range(FF_REASONS):
+            n = self.machine.counters.rejected[i] + self.machine.decoder.dropped[i]
+            if n and i != FF_ETIME:
+                rejected[ff_reason_name(i).decode()] = n
+        return {
+            "bytes": self.machine.counters.bytes,
+            "packets": self.machine.counters.packets,
+            "ticks": self.sink.rows[<int>FF_STREAM_TICKS],
+            "quotes": self.sink.rows[<int>FF_STREAM_QUOTES],
+            "books": self.sink.rows[<int>FF_STREAM_BOOKS],
+            "brokers": self.sink.rows[<int>FF_STREAM_BROKERS],
+            "duplicates": self.order.duplicates,
+            "old": self.machine.decoder.old,
+            "end_of_day": self.machine.decoder.end_of_day,
+            "cut_levels": self.machine.decoder.cut_levels,
+            "compressed": self.machine.counters.zipped,
+            "frames": self.machine.counters.frames,
+            "ignored": self.machine.counters.ignored,
+            "unreadable_times": self.machine.decoder.dropped[<int>FF_ETIME],
+            "rejected": rejected,
+        }
+
+
+cdef tuple said_by(const ff_tick *tick):
+    return tick.time_ns, tick.price, tick.volume, tick.side, tick.kind, tick.session
+
+
+cdef list add_packet(list messages, const ff_longport_packet *packet, body):
+    if messages is None:
+        messages = []
+    messages.append((PACKET, (packet.type, packet.command, packet.request_id, packet.status, body)))
+    return messages

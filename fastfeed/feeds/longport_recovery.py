@@ -1,0 +1,209 @@
+"""Trades that were missed during an interruption: fetched, put in their place, and told about.
+
+An interruption begins when a connection is lost. From then on the machine *holds* the ticks of each symbol: what
+arrives live waits, until what was missed before it has been pulled (17). LongPort allows few requests a second, so
+with many symbols that may take long: live ticks of a symbol whose turn has not come after two seconds follow at
+once, and what was missed is written when it comes, marked as older than what was delivered before it.
+
+Trades have no numbers. Of the second of the last trade before the interruption it is known how many were delivered;
+a live trade that says the same as one that was pulled is taken to be that one, as often as it was pulled. Pushes may
+lag behind a pull, so that goes on for some seconds. At most 1000 trades can be pulled; what lies before them is
+lost, and the `gap` event says so.
+
+Quotes, books and broker queues are states: the gateway sends them anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastfeed._core.longport import LongportMachine
+from fastfeed.errors import ConnectError, FastfeedError
+from fastfeed.protocols.longport_codes import CALLS_AT_ONCE, MOST_TRADES
+from fastfeed.schema import Flags
+from fastfeed.stream import Rows
+
+if TYPE_CHECKING:
+    from fastfeed.feeds.longport import LongPort
+
+__all__ = ["LongportRecovery"]
+
+_HOLD_S = 2.0  # live ticks wait no longer
+_SETTLE_S = 5.0  # how far pushes may lag behind a pull
+_SECOND_NS = 10**9
+#: What a trade says, of its row.
+_SAID = ["time_ns", "price", "volume", "side", "kind", "session"]
+
+
+class LongportRecovery:
+    """Holds and fills for one feed; see the head of this file.
+
+    Parameters
+    ----------
+    feed
+        Whose pulls fetch.
+    machine
+    tell
+        Gets what an event is made of, see `Event`.
+    """
+
+    def __init__(self, feed: LongPort, machine: LongportMachine, tell: Callable[..., None]) -> None:
+        self._feed = feed
+        self._machine = machine
+        self._tell = tell
+        self._interruptions = 0
+
+    def hold(self, symbols: Iterable[str]) -> None:
+        """Let the ticks of symbols wait: an interruption has begun."""
+        self._interruptions += 1
+        self._machine.hold(self._feed.symbols[symbol] for symbol in symbols)
+
+    def give_up(self, symbol: str) -> None:
+        """Let go of a symbol that nobody wants any more; what waited is forgotten."""
+        if symbol in self._feed.symbols:
+            self._machine.give_up(self._feed.symbols[symbol])
+
+    async def recover(self, symbols: Iterable[str], since_ns: int) -> None:
+        """Fetch the trades that were missed since the interruption began, and tell about the gap.
+
+        Returns early, with the ticks still held, when the connection is lost: the next one goes on from here.
+        """
+        symbols = tuple(symbols)
+        filled: dict[str, int] = {}
+
+        places = asyncio.Semaphore(CALLS_AT_ONCE)  # so that none waits for all others' calls
+
+        async def one(symbol: str) -> None:
+            try:
+                async with places:
+                    fetched = await self._fill(symbol, since_ns)
+            except ConnectError:
+                return  # the next connection goes on
+            if fetched is not None:
+                filled[symbol] = fetched
+
+        impatience = asyncio.get_running_loop().call_later(_HOLD_S, self._follow, symbols)
+        try:
+            await asyncio.gather(*map(one, symbols))
+        finally:  # also when the next interruption cuts it short
+            impatience.cancel()
+            if filled:
+                total = sum(filled.values())
+                self._tell(
+                    "gap",
+                    f"{total} missed ticks were fetched, nothing is missing",
+                    symbols=tuple(filled),
+                    start_ns=since_ns,
+                    end_ns=time.time_ns(),
+                    rows=total,
+                    filled=True,
+                )
+
+    def _follow(self, symbols: tuple[str, ...]) -> None:
+        for symbol in symbols:
+            self._machine.follow(self._feed.symbols[symbol])
+
+    async def _fill(self, symbol: str, since_ns: int) -> int | None:
+        """Write what was missed of a symbol and what waited, and let it go. Returns the number of ticks fetched when
+        nothing is missing; otherwise tells about the gap."""
+        machine, number = self._machine, self._feed.symbols[symbol]
+        self._tell_overflow(symbol)
+        if not machine.is_held(number):
+            return None
+        interruption = self._interruptions
+        last_ns, delivered = machine.trades_of_last_second(number)
+        if not last_ns:  # what came before the interruption was not missed
+            last_ns, delivered = since_ns // _SECOND_NS * _SECOND_NS - 1, 0
+        pulled = self._feed.ticks.latest(0)
+        reason = ""
+        try:
+            pulled = in_order(await self._feed.get_ticks(symbol, MOST_TRADES))
+        except ConnectError:
+            raise
+        except FastfeedError as refused:
+            reason = str(refused)
+        self._tell_overflow(symbol)
+        if interruption != self._interruptions or not machine.is_held(number):
+            # What was pulled is from before the next interruption, whose end is waited for; or given up meanwhile.
+            return None
+        waited = np.frombuffer(bytes(machine.take_held(number)), self._feed.ticks.dtype)
+        pulled["flags"] |= np.uint8(Flags.BACKFILLED)
+        missed, rows = merged(pulled, waited, last_ns, delivered)
+        closed = len(pulled) > 0 and int(pulled["time_ns"][0]) < last_ns
+        if machine.is_followed(number):  # those that waited have been written
+            missed["flags"] |= np.uint8(Flags.STALE)
+            rows = missed
+        machine.settle(number, rows.tobytes(), missed.tobytes(), gap=not closed)
+        asyncio.get_running_loop().call_later(_SETTLE_S, machine.settled, number)
+        if closed and not reason:
+            return len(missed)
+        reason = reason or (
+            f"{len(missed)} ticks were fetched, which do not reach back to the last one before"
+        )
+        first_ns = int(rows["time_ns"][0]) if len(rows) else 0
+        self._tell_hole(symbol, last_ns, first_ns, len(missed), reason)
+        return None
+
+    def _tell_overflow(self, symbol: str) -> None:
+        bounds = self._machine.take_overflow(self._feed.symbols[symbol])
+        if bounds is not None:
+            text = "too many ticks arrived to wait for what was missed"
+            self._tell_hole(symbol, *bounds, 0, text)
+
+    def _tell_hole(self, symbol: str, start_ns: int, end_ns: int, fetched: int, text: str) -> None:
+        self._tell(
+            "gap",
+            f"{symbol}: {text}",
+            symbols=(symbol,),
+            start_ns=start_ns,
+            end_ns=end_ns,
+            rows=fetched,
+        )
+
+
+def in_order(rows: Rows) -> Rows:
+    """Return a symbol's trades in the order of time; those of one second stay as they are."""
+    if len(rows) > 1 and rows["time_ns"][0] > rows["time_ns"][-1]:
+        rows = rows[::-1]
+    return rows[np.argsort(rows["time_ns"], kind="stable")]
+
+
+def merged(pulled: Rows, waited: Rows, last_ns: int, delivered: int) -> tuple[Rows, Rows]:
+    """Return the trades that only the pull has, and all that follow the interruption, each once: of a trade that
+    came live as well, that row is taken.
+
+    Parameters
+    ----------
+    pulled, waited
+        In the order of time, and as they came.
+    last_ns, delivered
+        The time of the last trade before the interruption, and how many of that time were delivered.
+    """
+    is_after = pulled["time_ns"] > last_ns
+    of_last = np.flatnonzero(pulled["time_ns"] == last_ns)
+    is_after[of_last[delivered:]] = True
+    after = pulled[is_after]
+    places: dict[Any, deque[int]] = {}
+    for place, said in enumerate(_said(after)):
+        places.setdefault(said, deque()).append(place)
+    is_missed, is_new = np.ones(len(after), bool), np.ones(len(waited), bool)
+    rows = after.copy()
+    for i, said in enumerate(_said(waited)):
+        if places.get(said):
+            place = places[said].popleft()
+            rows[place] = waited[i]
+            is_missed[place] = is_new[i] = False
+    together = np.empty(len(rows) + np.count_nonzero(is_new), pulled.dtype)
+    together[: len(rows)], together[len(rows) :] = rows, waited[is_new]
+    return after[is_missed], together
+
+
+def _said(rows: Rows) -> list[Any]:
+    said: list[Any] = rows[_SAID].tolist()
+    return said
