@@ -256,7 +256,9 @@ class Client:
         """Return the pushes that follow from what changed: symbols and their sessions."""
         pushes: list[tuple[int, bytes]] = []
         numbers: dict[int, None] = {}
-        for key in keys:
+        # The session that is going on comes last.
+        newest = self._sim.passage.days["newest"]
+        for key in sorted(keys, key=lambda key: int(newest[key])):
             number, session = divmod(key, SESSIONS)
             numbers[number] = None
             if _QUOTES in self.kinds.get(self._sim.symbols[number], ()):

@@ -1,4 +1,4 @@
-"""The simulated LongPort as clients see it that are not ours: websockets, a socket, aiohttp, by the vendor's document."""
+"""The simulated LongPort as clients that are not ours see it: websockets, a socket, aiohttp, the vendor's document."""
 
 import asyncio
 import gzip
