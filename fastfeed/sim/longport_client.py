@@ -339,7 +339,7 @@ class Client:
                 if state is None:
                     quote = sim.market.quote(symbol)
                     prices = (quote.last, quote.open, quote.high, quote.low)
-                    state = Session(NORMAL, 0, quote.time_ns, *prices, 0.0, 0.0)
+                    state = Session(NORMAL, 1, quote.time_ns, *prices, 0.0, 0.0)
                 if state.number != OVERNIGHT or self.overnight:
                     pushes.append(self._quote(number, state, whole=True))
             if _BOOKS in kinds:
