@@ -165,6 +165,7 @@ class LongPortSimulator(Server[Client]):
             self.passage,
             unknown_enums=self.faults.unknown_enums,
             unknown_fields=self.faults.unknown_fields,
+            unpacked=self.knobs.unpacked,
         )
         self.sessions = Sessions(self.knobs.lifetime_s, random.Random(seed), clock_ns)
         self.limits = (
@@ -180,7 +181,9 @@ class LongPortSimulator(Server[Client]):
         self._history = Window(*_HISTORY)
         self.no_access = frozenset(_symbols(filter(None, self.knobs.no_access.split(","))))
         self.answers = Answers(self)
-        self._endpoints = Endpoints(self, key, secret, token)
+        self.credentials = (key, secret, token)
+        """The app key, its secret, the access token that are accepted."""
+        self._endpoints = Endpoints(self, *self.credentials)
         self._tcp_port = tcp_port
         self._tcp: asyncio.Server | None = None
         self._web: web.Server | None = None
