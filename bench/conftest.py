@@ -105,6 +105,18 @@ BARS: tuple[tuple[str, str, str, str, str | None, str, float], ...] = (
         "at most",
         1.8,
     ),
+    *(
+        (
+            f"a LongPort {kind}, times the C loop",
+            f"LongPort {kind}",
+            "ns/push",
+            "fastfeed",
+            "C loop",
+            "at most",
+            2,
+        )
+        for kind in ("quote", "trade", "book")
+    ),
     (
         "AllTick's pushes a second",
         "AllTick wire",

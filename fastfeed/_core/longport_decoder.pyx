@@ -2,10 +2,10 @@
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from fastfeed._core.native cimport (
-    FF_BOOK_MAX_DEPTH, FF_LONGPORT_BROKERS, FF_LONGPORT_CANDLESTICKS, FF_LONGPORT_DEPTH,
+    FF_BOOK_MAX_DEPTH, FF_EROWS, FF_LONGPORT_BROKERS, FF_LONGPORT_CANDLESTICKS, FF_LONGPORT_DEPTH,
     FF_LONGPORT_HISTORY_CANDLESTICKS, FF_LONGPORT_INTRADAY, FF_LONGPORT_PUSH_BROKERS, FF_LONGPORT_PUSH_DEPTH,
     FF_LONGPORT_PUSH_QUOTE, FF_LONGPORT_PUSH_TRADES, FF_LONGPORT_QUOTES, FF_LONGPORT_TRADES, FF_REASONS,
     FF_STREAM_BARS, FF_STREAM_BROKERS, FF_STREAM_QUOTES, FF_STREAM_TICKS, FF_STREAM_TIMESHARE, ff_book_size,
@@ -101,6 +101,77 @@ cdef class LongportDecoder:
             PyBuffer_Release(&buffer)
         PyByteArray_Resize(rows, check_result(n) * size)
         return rows
+
+    def push_all(self, unsigned command, data, ends, int64_t recv_ns, rows):
+        """Decode pushes that lie one behind the other; for benchmarks.
+
+        Parameters
+        ----------
+        command : int
+            101 to 104, of all of them.
+        data : bytes-like
+        ends : buffer of uint64
+            Where each push ends.
+        recv_ns : int
+        rows : writable buffer
+            Where rows go; when it is full, from its beginning again.
+
+        Returns
+        -------
+        int
+            How many rows there were.
+
+        Raises
+        ------
+        ValueError
+            A push is rejected, or its rows do not fit into `rows`; the text is the reason's name.
+        """
+        cdef Py_buffer source, places, out
+        cdef const uint64_t *at
+        cdef const uint8_t *body
+        cdef uint8_t *row
+        cdef size_t size, room, free, i, count, start = 0, total = 0
+        cdef int n = 0
+        if not FF_LONGPORT_PUSH_QUOTE <= command <= FF_LONGPORT_PUSH_TRADES:
+            raise ValueError(f"expected the command of a push (101 to 104), got {command}")
+        size = row_size(command, self.decoder.depth)
+        self.decoder.recv_ns = recv_ns
+        PyObject_GetBuffer(data, &source, PyBUF_SIMPLE)
+        try:
+            PyObject_GetBuffer(ends, &places, PyBUF_SIMPLE)
+            try:
+                PyObject_GetBuffer(rows, &out, PyBUF_WRITABLE)
+                try:
+                    at = <const uint64_t *>places.buf
+                    body = <const uint8_t *>source.buf
+                    row = <uint8_t *>out.buf
+                    room = free = out.len // size
+                    count = places.len // sizeof(uint64_t)
+                    for i in range(count):
+                        if at[i] < start or at[i] > <size_t>source.len:
+                            raise ValueError(f"expected ends that rise to {source.len} at most, got {at[i]}")
+                        if free == 0:
+                            row = <uint8_t *>out.buf
+                            free = room
+                        n = ff_longport_decode_push(&self.decoder, command, body + start, at[i] - start, row, free)
+                        if n == -FF_EROWS and free < room:
+                            row = <uint8_t *>out.buf
+                            free = room
+                            n = ff_longport_decode_push(&self.decoder, command, body + start, at[i] - start, row, free)
+                        if n < 0:
+                            break
+                        row += n * size
+                        free -= n
+                        total += n
+                        start = at[i]
+                finally:
+                    PyBuffer_Release(&out)
+            finally:
+                PyBuffer_Release(&places)
+        finally:
+            PyBuffer_Release(&source)
+        check_result(n)
+        return total
 
     def seed(self, rows):
         """Take rows of quotes (a writable buffer of whole rows) as what is known; they become what is known now."""

@@ -340,8 +340,8 @@ class LongportPulls(Feed):
         Returns
         -------
         void
-            One row of ``dtype("brokers")``, a record with fields; the caller's own. Whose the numbers are:
-            `get_participants`.
+            One row of ``dtype("brokers")``, a record with fields; the caller's own. After `get_participants`,
+            ``feed.hub.broker_name(id)`` is the name of a broker.
 
         Raises
         ------
@@ -700,6 +700,7 @@ class LongportPulls(Feed):
         Returns
         -------
         list of Participant
+            The hub takes note of their names, for `Hub.broker_name`: English where there is one.
 
         Raises
         ------
@@ -707,7 +708,12 @@ class LongportPulls(Feed):
             As in `get_ticks`.
         """
         reply = await self._pull(Command.PARTICIPANTS)
-        return await _records(records.Participant, reply.participant_broker_numbers)
+        found = await _records(records.Participant, reply.participant_broker_numbers)
+        for one in found:
+            name = one.participant_name_en or one.participant_name_hk or one.participant_name_cn
+            for broker in one.broker_ids:
+                self.hub.name_broker(broker, name)
+        return found
 
     async def get_capital_flow(self, symbol: str) -> list[records.CapitalFlow]:
         """Return how much capital has flowed into a security today, minute by minute (24).
@@ -893,7 +899,8 @@ class LongportPulls(Feed):
     async def _ask(self, command: Command, **fields: Any) -> bytes:
         """Send a request when its time has come, and return the body of the reply.
 
-        The refusal of one that came too early is waited out once.
+        It may come too early all the same: others use the account, and who has to wait for one of the places is
+        late for its moment, together with those that follow. Such a refusal is waited out once.
         """
         self._check_loop()
         name = MESSAGES[command].request

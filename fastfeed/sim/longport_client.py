@@ -256,7 +256,9 @@ class Client:
         """Return the pushes that follow from what changed: symbols and their sessions."""
         pushes: list[tuple[int, bytes]] = []
         numbers: dict[int, None] = {}
-        for key in keys:
+        # The session that is going on comes last.
+        newest = self._sim.passage.days["newest"]
+        for key in sorted(keys, key=lambda key: int(newest[key])):
             number, session = divmod(key, SESSIONS)
             numbers[number] = None
             if _QUOTES in self.kinds.get(self._sim.symbols[number], ()):
@@ -337,7 +339,7 @@ class Client:
                 if state is None:
                     quote = sim.market.quote(symbol)
                     prices = (quote.last, quote.open, quote.high, quote.low)
-                    state = Session(NORMAL, 0, quote.time_ns, *prices, 0.0, 0.0)
+                    state = Session(NORMAL, 1, quote.time_ns, *prices, 0.0, 0.0)
                 if state.number != OVERNIGHT or self.overnight:
                     pushes.append(self._quote(number, state, whole=True))
             if _BOOKS in kinds:

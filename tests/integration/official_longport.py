@@ -28,14 +28,10 @@ def say(said):
 
 def plain(value):
     """Return a value as JSON has it: decimals as texts, times as epoch seconds, enumerations by their names."""
-    if value is None or isinstance(value, (str, int, float)):
-        return value
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, datetime):
-        return round(value.timestamp())
+    if value is None or isinstance(value, (str, int, float, Decimal)):
+        return str(value) if isinstance(value, Decimal) else value
     if hasattr(value, "isoformat"):
-        return value.isoformat()
+        return round(value.timestamp()) if isinstance(value, datetime) else value.isoformat()
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     names = [name for name in dir(value) if not name.startswith("_")]

@@ -377,6 +377,26 @@ def test_a_long_history_comes_in_pages(counts_offset, symbol, zone, begin, last)
         assert not request.HasField("date_request")
 
 
+@pytest.mark.parametrize(
+    ("interval", "days", "kind"),
+    [("5m", 3, 2), ("5m", 4, 1), ("1m", 1, 1), ("1d", 999, 2), ("1d", 1000, 1), ("1d", 2500, 1)],
+)
+def test_what_fits_into_a_page_is_asked_for_by_its_dates(interval, days, kind):
+    length = INTERVALS[interval].seconds
+    begin = seconds("Asia/Hong_Kong", 2015, 1, 1)
+    times = [begin + length * i for i in range(-9, days * 86400 // length + 9)]
+    last = datetime.date(2015, 1, 1) + datetime.timedelta(days - 1)
+    rows, feed = pull(
+        "get_history_bars", "700.HK", interval, "2015-01-01", last,
+        answers=answers(HISTORY_CANDLESTICKS=History(times, "Asia/Hong_Kong", True)),
+    )  # fmt: skip
+    assert rows["time_ns"].tolist() == [t * 10**9 for t in times[9:-9]]
+    requests = feed.requests(Command.HISTORY_CANDLESTICKS)
+    assert {request.query_type for request in requests} == {kind}
+    if kind == 1:
+        assert bool(requests[0].offset_request.minute) == (interval != "1d")
+
+
 def test_history_has_a_limit_and_an_end():
     begin = seconds("Asia/Hong_Kong", 2025, 3, 3)
     times = [begin + 60 * i for i in range(2500)]
@@ -448,6 +468,28 @@ def test_option_quotes_are_rows_and_terms():
         None,
         None,
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "stored", "suspended"),
+    [
+        *[(n, n, n in {1, 3, 7, 10}) for n in range(12)],  # halted, fuse, split, suspended
+        (254, 254, 0), (255, 255, 0), (1004, 255, 0), (-1, 255, 0),
+    ],
+)  # fmt: skip
+def test_status_of_options(status, stored, suspended):
+    extend = {"direction": "C", "contract_type": "U"}
+    found = {"secu_quote": [quote("X.US", trade_status=status, option_extend=extend)]}
+    (rows, terms), _ = pull("get_option_quotes", "X.US", answers=answers(OPTION_QUOTES=found))
+    assert (rows["status"].tolist(), rows["suspended"].tolist()) == ([stored], [suspended])
+    assert (terms[0].direction, terms[0].contract_type) == ("CALL", "EUROPEAN")
+
+
+def test_of_a_symbol_that_is_told_twice_the_first_counts():
+    twice = [{"symbol": "700.HK", "lot_size": 1}, {"symbol": "00700.HK", "lot_size": 2}]
+    fake = answers(STATIC_INFO={"secu_static_info": twice})
+    found, _ = pull("get_static_info", "700.HK", answers=fake)
+    assert [one.lot_size for one in found] == [1]
 
 
 def test_warrant_quotes_are_rows_and_terms():
@@ -608,6 +650,7 @@ def test_participants_and_issuers():
     assert found == [
         records.Participant((7738, 7739), "c", "e", "h"), records.Participant((), "", "", ""),
     ]  # fmt: skip
+    assert [feed.hub.broker_name(i) for i in (7737, 7738, 7739)] == [None, "e", "e"]
     assert feed.asked == [(Command.PARTICIPANTS, b"")]
     sent = {"issuer_info": [{"id": 12, "name_cn": "c", "name_en": "e", "name_hk": "h"}]}
     found, _ = pull("get_warrant_issuers", answers=answers(WARRANT_ISSUERS=sent))
@@ -696,6 +739,20 @@ def test_trading_days_are_asked_for_a_month_at_a_time():
         records.LongPortTradingDay(datetime.date(2026, month, day), kind)
         for month, day, kind in days
     ]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "spans"),
+    [
+        ("2026-01-01", "2026-01-01", [("20260101", "20260101")]),
+        ("2026-01-01", "2026-01-30", [("20260101", "20260130")]),
+        ("2026-01-01", "2026-01-31", [("20260101", "20260130"), ("20260131", "20260131")]),
+    ],
+)
+def test_spans_of_trading_days(start, end, spans):
+    found, feed = pull("get_trading_days", "US", start, end, answers=answers(TRADING_DAYS={}))
+    assert found == []
+    assert [(r.beg_day, r.end_day) for r in feed.requests(Command.TRADING_DAYS)] == spans
 
 
 PROFILE = {

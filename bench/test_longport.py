@@ -1,0 +1,101 @@
+"""LongPort's pushes, bytes to rows: ns for each quote, trade and book of ten levels a side, merged into what is known.
+
+The candidates take turns, as in test_pushes.py. The C loop merges nothing and knows no symbols; before anything is
+timed, what both say must be the same, bit for bit, and what protobuf says.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from compiled import NoCompiler, compiler
+from longport_pushes import COMMANDS, MESSAGES, Fastfeed, Loop, Protobuf, Pushes
+
+from fastfeed.protocols.longport_messages import message_class
+
+SYMBOLS = 100
+AGREED = 300  # pushes whose rows are compared
+ROUNDS = 40
+PARSED = 10  # protobuf gets every so manieth of the pushes
+COUNTS = {"quote": 40_000, "trade": 80_000, "book": 8_000}
+CANDIDATES = {"fastfeed": Fastfeed, "C loop": Loop, "protobuf, float": Protobuf}
+
+
+def assert_agreed(kind: str) -> None:
+    """Compare the rows of those that make some."""
+    sample = Pushes(kind, SYMBOLS, AGREED)
+    ours, loop = Fastfeed(sample), Loop(sample)
+    ours.run()
+    loop.run()
+    (codes, rows), plain = ours.rows(), loop.rows()
+    assert len(rows) == len(plain) == AGREED
+    assert codes == [symbol.decode() for symbol in plain["symbol"]]
+    same = {"seq": "seq"}
+    if kind == "book":
+        for side in ("ask", "bid"):
+            for name in ("price", "volume", "orders"):
+                np.testing.assert_array_equal(rows[f"{side}_{name}"], plain[side][name])
+    elif kind == "quote":
+        same |= {name: name for name in ("last", "open", "high", "low", "volume", "turnover")}
+    else:
+        same |= {name: name for name in ("price", "volume")}
+    for name, other in same.items():
+        np.testing.assert_array_equal(rows[name], plain[other])
+    if kind != "book":
+        np.testing.assert_array_equal(rows["time_ns"], plain["time_s"] * 10**9)
+    parse = message_class(MESSAGES[kind]).FromString
+    for body, row in zip(sample.bodies, rows, strict=True):
+        message: Any = parse(body)
+        if kind == "quote":
+            assert row["last"] == float(message.last_done)
+            assert row["turnover"] == float(message.turnover)
+        elif kind == "trade":
+            assert row["price"] == float(message.trade[0].price)
+        else:
+            assert row["ask_price"].tolist() == [float(level.price) for level in message.ask]
+
+
+def ran(candidate: Any) -> float:
+    """Return the seconds of a run."""
+    started = time.perf_counter()
+    candidate.run()
+    return time.perf_counter() - started
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_longport(kind: str, benchmark: Any, report: Any) -> None:
+    try:
+        compiler()
+    except NoCompiler as error:
+        pytest.skip(str(error))
+    assert_agreed(kind)
+    many, few = (Pushes(kind, SYMBOLS, COUNTS[kind] // by) for by in (1, PARSED))
+    samples = {name: few if name == "protobuf, float" else many for name in CANDIDATES}
+    candidates: dict[str, Any] = {name: make(samples[name]) for name, make in CANDIDATES.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+
+    def all_rounds() -> None:
+        for i in range(ROUNDS):
+            for name in list(candidates) if i % 2 else reversed(candidates):
+                candidates[name].run()
+                seconds[name].append(ran(candidates[name]))
+
+    benchmark.group = "LongPort's pushes, the whole run"
+    benchmark.pedantic(all_rounds, rounds=1)
+    first = statistics.median(seconds["fastfeed"]) / len(many.bodies)
+    for name, times in seconds.items():
+        each = statistics.median(times)
+        count = len(samples[name].bodies)
+        row = {
+            "ns/push": each / count * 1e9,
+            "MB/s": int(samples[name].ends[-1]) / each / 1e6,
+            "x fastfeed": each / count / first,
+            "best ns": min(times) / count * 1e9,
+        }
+        benchmark.extra_info[name] = row
+        report.add(f"LongPort {kind}", name, **row)
+    report.note(f"A LongPort {kind} push has {int(many.ends[-1]) / len(many.ends):.0f} bytes.")
