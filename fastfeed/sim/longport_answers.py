@@ -61,6 +61,7 @@ _PACKAGES = {
     "HK": "HK_HangSengIndex_AllTerminals",
     "CN": "CN_L1_ChinaMainland_EL",
 }
+_QUOTES_KEPT = 64  # responses
 _LARGE, _MEDIUM = 100_000, 20_000  # turnovers of a trade
 
 
@@ -102,6 +103,21 @@ class Answers:
         self._sim = simulator
         self._market = simulator.market
         self._history: set[str] = set()
+        # Bodies of responses with quotes, until the next trade: clients are measured by pulling hundreds, often.
+        self._quoted = -1
+        self._quotes_made: dict[tuple[bytes, bool], bytes] = {}
+
+    def quotes_made(self, request: bytes, asker: Asker) -> bytes | None:
+        """Return the body of a response with quotes that was made before, where it would be the same now."""
+        if self._quoted != self._market.position:
+            self._quoted = self._market.position
+            self._quotes_made.clear()
+        return self._quotes_made.get((request, asker.overnight))
+
+    def keep_quotes(self, request: bytes, asker: Asker, made: bytes) -> None:
+        """Take note of one."""
+        if len(self._quotes_made) < _QUOTES_KEPT:
+            self._quotes_made[request, asker.overnight] = made
 
     def answer(self, command: Command, request: Any, asker: Asker) -> Fields:
         """Return what a response is made from.

@@ -476,6 +476,10 @@ class Client:
         else:
             sim.pace(number)
             sim.catch_up()
+            if number == Command.QUOTES:
+                kept = sim.answers.quotes_made(body, self)
+                if kept is not None:
+                    return kept, []
             if number == Command.SUBSCRIBE:
                 fields, pushes = self._subscribe(request)
             elif number == Command.UNSUBSCRIBE:
@@ -486,6 +490,8 @@ class Client:
                 fields = sim.answers.answer(Command(number), request, self)
         assert names.response is not None
         made: bytes = message_class(names.response)(**fields).SerializeToString()
+        if number == Command.QUOTES:
+            sim.answers.keep_quotes(body, self, made)
         return made, pushes
 
     def _authenticate(self, number: int, request: Any) -> dict[str, Any]:
