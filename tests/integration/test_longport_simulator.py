@@ -968,6 +968,20 @@ def test_extra_pushes_come_before_good_ones():
     within(main())
 
 
+def test_numbers_may_be_unknown():
+    tape = tape_of(60)
+
+    async def main():
+        async with quick(tape, faults={"unknown_enums": True}) as sim, connect(sim) as client:
+            await client.subscribe(SYMBOLS, (TRADE, QUOTE))
+            trades = await client.trades(60)
+            assert {(t.direction, t.trade_session) for _, _, t in trades} == {(99, 99)}
+            assert [float(t.price) for _, _, t in trades] == tape.rows["price"].tolist()
+            assert {push.trade_status for push in await client.until(3, 101)} == {99}
+
+    within(main())
+
+
 def test_a_bomb_is_small_on_the_wire():
     async def main():
         async with quick(faults={"gzip_bomb": 10, "bad_gzip": 7}) as sim:
