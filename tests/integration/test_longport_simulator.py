@@ -468,7 +468,7 @@ def test_every_trade_of_a_day(samples):
         expected = list(csv.DictReader(file))
 
     async def main():
-        async with quick(path) as sim, connect(sim) as client:
+        async with quick(path) as sim, connect(sim, "tcp") as client:
             await client.subscribe(sorted({row["symbol"] for row in expected}))
             found = []
             while len(found) < len(expected):
@@ -716,12 +716,12 @@ def test_sessions_of_america():
 
 
 def test_trades_that_are_pulled_end_where_live_ones_begin():
-    tape = tape_of(3000)
+    tape = tape_of(1500)
 
     async def main():
         async with quick(tape, speed=1.0) as sim, connect(sim) as first:
             await first.subscribe(SYMBOLS)
-            await first.trades(600)
+            await first.trades(300)
             async with connect(sim) as late:
                 await late.subscribe(SYMBOLS)
                 pulled = {}
