@@ -392,10 +392,11 @@ class Answers:
         number = self._market.number(symbol)
         if number is None:
             return np.zeros(0, np.int64)
-        positions = self._market.ticks(number, limit, before=asker.cursor)
-        if not asker.overnight:
-            positions = positions[self._sessions(positions) != OVERNIGHT]
-        return positions
+        if asker.overnight or self._sim.passage.session(number, OVERNIGHT) is None:
+            return self._market.ticks(number, limit, before=asker.cursor)
+        positions = self._market.ticks(number, 1 << 62, before=asker.cursor)
+        by_day: npt.NDArray[np.int64] = positions[self._sessions(positions) != OVERNIGHT]
+        return by_day[-limit:]
 
     def _sessions(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:
         sessions = self._sim.passage.sessions

@@ -468,7 +468,7 @@ def test_every_trade_of_a_day(samples):
         expected = list(csv.DictReader(file))
 
     async def main():
-        async with quick(path) as sim, connect(sim) as client:
+        async with quick(path) as sim, connect(sim, "tcp") as client:
             await client.subscribe(sorted({row["symbol"] for row in expected}))
             found = []
             while len(found) < len(expected):
@@ -716,12 +716,12 @@ def test_sessions_of_america():
 
 
 def test_trades_that_are_pulled_end_where_live_ones_begin():
-    tape = tape_of(3000)
+    tape = tape_of(1500)
 
     async def main():
         async with quick(tape, speed=1.0) as sim, connect(sim) as first:
             await first.subscribe(SYMBOLS)
-            await first.trades(600)
+            await first.trades(300)
             async with connect(sim) as late:
                 await late.subscribe(SYMBOLS)
                 pulled = {}
@@ -964,6 +964,20 @@ def test_extra_pushes_come_before_good_ones():
                 assert b"\xaa\x0f\x02hi" in push.SerializeToString()
             assert again == 3 + 2
             assert_trades_are_the_tape(trades, tape)
+
+    within(main())
+
+
+def test_numbers_may_be_unknown():
+    tape = tape_of(60)
+
+    async def main():
+        async with quick(tape, faults={"unknown_enums": True}) as sim, connect(sim) as client:
+            await client.subscribe(SYMBOLS, (TRADE, QUOTE))
+            trades = await client.trades(60)
+            assert {(t.direction, t.trade_session) for _, _, t in trades} == {(99, 99)}
+            assert [float(t.price) for _, _, t in trades] == tape.rows["price"].tolist()
+            assert {push.trade_status for push in await client.until(3, 101)} == {99}
 
     within(main())
 

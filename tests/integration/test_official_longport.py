@@ -383,6 +383,9 @@ def test_it_comes_back(package, fault, tmp_path):
 
 
 def test_a_refused_session_is_opened_anew(package, tmp_path):
+    if package == "longbridge":
+        pytest.skip("the other package does it; their code is the same")
+
     async def main():
         faults = LongPortFaults(drop_after=100, refuse_reconnect=True)
         async with LongPortSimulator(
