@@ -231,8 +231,8 @@ def test_old_pushes_are_left_out_by_symbol_and_kind() -> None:
 def test_levels_are_merged_by_position() -> None:
     decoders = Decoders()
 
-    def book(**sides: list[tuple[int, bytes, int]]) -> Any:
-        message = CLASSES[102](symbol=b"700.HK")
+    def book(symbol: bytes = b"700.HK", **sides: list[tuple[int, bytes, int]]) -> Any:
+        message = CLASSES[102](symbol=symbol)
         for side, levels in sides.items():
             for position, price, volume in levels:
                 getattr(message, side).add(position=position, price=price, volume=volume)
@@ -248,6 +248,8 @@ def test_levels_are_merged_by_position() -> None:
     np.testing.assert_array_equal(row["bid_price"], [2, NAN, NAN])
     assert decoders.oracle.stats()["cut_levels"] == 1
     assert decoders.oracle.stats()["dropped"] == {"bad_value": 1}
+    row = book(b"00700.HK", bid=[(2, b"1", 1)])  # the same symbol, in a spelling not seen before
+    np.testing.assert_array_equal(row["bid_price"], [2, 1, NAN])
 
 
 def test_queues_are_merged_by_position() -> None:
