@@ -210,6 +210,17 @@ def test_a_snapshot_fills_in_what_later_pushes_did_not_say() -> None:
     assert quote(decoders, timestamp=noon) is None
 
 
+def test_a_sequence_is_a_clock_up_to_a_day_from_the_time() -> None:
+    decoders = Decoders()
+    noon = at(2026, 11, 25, 12)
+    day = 86400 * 10**9
+    clocks = []
+    for by in (-day - 1, -day, 0, day, day + 1):
+        row = quote(decoders, last_done=b"1", timestamp=noon, sequence=noon * 10**9 + by)
+        clocks.append(row["gateway_ns"] != 0)
+    assert clocks == [False, True, True, True, False]
+
+
 def test_old_pushes_are_left_out_by_symbol_and_kind() -> None:
     decoders = Decoders()
     trade = {"price": b"1", "timestamp": 1_700_000_000}
