@@ -144,6 +144,14 @@ static inline quote_state *quote_state_of(ff_longport_decoder *d, uint32_t symbo
     return (quote_state *)(void *)row;
 }
 
+/* Zero is what has not changed, as an absent number is: so the official stores take it. */
+static inline void change(ff_text text, const uint8_t *end, double *known) {
+    double value = 0;
+    decimal(text, end, &value);
+    if (FF_LIKELY(value != 0))
+        *known = value;
+}
+
 /* Merge a push of a known symbol. */
 static inline int take_quote(ff_longport_decoder *d, uint32_t symbol, const quote *v,
                              const uint8_t *end, ff_quote *row) {
@@ -170,11 +178,11 @@ static inline int take_quote(ff_longport_decoder *d, uint32_t symbol, const quot
     q->pushed = true;
     if (FF_UNLIKELY(q->time_ns >= q->day_end_ns))
         begin_day(d->symbols, symbol, session, q->time_ns, q);
-    decimal(v->last, end, &q->last);
-    decimal(v->open, end, &q->open);
-    decimal(v->high, end, &q->high);
-    decimal(v->low, end, &q->low);
-    decimal(v->turnover, end, &q->turnover);
+    change(v->last, end, &q->last);
+    change(v->open, end, &q->open);
+    change(v->high, end, &q->high);
+    change(v->low, end, &q->low);
+    change(v->turnover, end, &q->turnover);
     if (v->volume != 0)
         q->volume = (double)(int64_t)v->volume;
     if (FF_UNLIKELY(q->last != q->last)) {
