@@ -31,7 +31,7 @@ from fastfeed.errors import (
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.http import fetch
 from fastfeed.feeds.rate_limit import RateLimit
-from fastfeed.feeds.rows import in_order, joined
+from fastfeed.feeds.rows import ids_of, in_order, joined
 from fastfeed.protocols.alltick_codes import (
     INTERVALS,
     MARKETS,
@@ -279,7 +279,7 @@ class AlltickPulls(Feed):
         row = dtype(stream, self.hub.book_depth)
         size = self._codes_a_call
         parts = [names[i : i + size] for i in range(0, len(names), size)]
-        ids = [self.symbols.intern(name) for name in names]  # before replies: rows of others are left out
+        ids = ids_of(self.symbols, names)  # replies bring no new ones
 
         async def one(part: list[str]) -> NDArray[np.void]:
             asked = {"symbol_list": [{"code": name} for name in part]}

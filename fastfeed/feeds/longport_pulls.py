@@ -42,7 +42,7 @@ from fastfeed.feeds.history import HistoryBars
 from fastfeed.feeds.longport_records import as_symbol, date_of, decimal, record
 from fastfeed.feeds.pulls import as_date, choose, date_span, every, in_parts, whole_number
 from fastfeed.feeds.rate_limit import Limit, RateLimit, TokenBucket
-from fastfeed.feeds.rows import in_order, joined
+from fastfeed.feeds.rows import ids_of, in_order, joined
 from fastfeed.protocols import longport_codes as codes
 from fastfeed.protocols.longport_codes import (
     CALLS_AT_ONCE,
@@ -230,7 +230,7 @@ class LongportPulls(Feed):
             return [self._decoded(Command.QUOTES, body, some)]
 
         rows = joined(await in_parts(names, MOST_SYMBOLS, part), dtype("quotes"))
-        return in_order(rows, map(self.symbols.intern, names))
+        return in_order(rows, ids_of(self.symbols, names))
 
     async def get_option_quotes(self, symbols: str | Iterable[str]) -> records.OptionQuotes:
         """Return the quotes of options, in the order of the symbols (12).
@@ -1014,9 +1014,10 @@ class LongportPulls(Feed):
         except ValueError as error:
             raise _unreadable(command, str(error), body) from error
         rows: NDArray[np.void] = np.ndarray(len(data) // row_type.itemsize, row_type, data)
-        asked = {self.symbols.intern(name) for name in names}
-        if others := set(rows["symbol"].tolist()) - asked:
-            raise _other_security(command, [self.symbols[i] for i in others], names)
+        was_asked = np.isin(rows["symbol"], ids_of(self.symbols, names), kind="table")
+        if not was_asked.all():
+            others = [self.symbols[i] for i in rows["symbol"][~was_asked].tolist()]
+            raise _other_security(command, others, names)
         return rows
 
     async def _quote_rows(

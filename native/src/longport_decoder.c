@@ -144,6 +144,14 @@ static inline quote_state *quote_state_of(ff_longport_decoder *d, uint32_t symbo
     return (quote_state *)(void *)row;
 }
 
+/* Zero is what has not changed, as an absent number is: so the official stores take it. */
+static inline void change(ff_text text, const uint8_t *end, double *known) {
+    double value = 0;
+    decimal(text, end, &value);
+    if (FF_LIKELY(value != 0))
+        *known = value;
+}
+
 /* Merge a push of a known symbol. */
 static inline int take_quote(ff_longport_decoder *d, uint32_t symbol, const quote *v,
                              const uint8_t *end, ff_quote *row) {
@@ -170,11 +178,11 @@ static inline int take_quote(ff_longport_decoder *d, uint32_t symbol, const quot
     q->pushed = true;
     if (FF_UNLIKELY(q->time_ns >= q->day_end_ns))
         begin_day(d->symbols, symbol, session, q->time_ns, q);
-    decimal(v->last, end, &q->last);
-    decimal(v->open, end, &q->open);
-    decimal(v->high, end, &q->high);
-    decimal(v->low, end, &q->low);
-    decimal(v->turnover, end, &q->turnover);
+    change(v->last, end, &q->last);
+    change(v->open, end, &q->open);
+    change(v->high, end, &q->high);
+    change(v->low, end, &q->low);
+    change(v->turnover, end, &q->turnover);
     if (v->volume != 0)
         q->volume = (double)(int64_t)v->volume;
     if (FF_UNLIKELY(q->last != q->last)) {
@@ -269,9 +277,9 @@ static inline int end_book_push(ff_longport_decoder *d, uint32_t symbol, int64_t
     return 1;
 }
 
-/* Begin with what is known of a symbol, -1 = a new one. */
-static inline void begin_book(const ff_longport_decoder *d, int64_t symbol, ff_book *row) {
-    const uint8_t *kept = symbol >= 0 ? ff_latest_row(&d->books, (size_t)symbol) : NULL;
+/* Begin with what is known of a symbol. */
+static inline void begin_book(const ff_longport_decoder *d, uint32_t symbol, ff_book *row) {
+    const uint8_t *kept = ff_latest_row(&d->books, symbol);
     if (FF_LIKELY(kept != NULL))
         memcpy(row, kept, ff_book_size(d->depth));
     else
@@ -285,14 +293,15 @@ static int book_any(ff_longport_decoder *d, const uint8_t *body, const uint8_t *
     int rc = gather(&head, &head_shape, (ff_text){body, (size_t)(end - body)});
     if (rc < 0)
         return rc;
-    const ff_text name = text_of(&head.fields, 1);
-    int64_t symbol = find(d->symbols, name, end);
-    begin_book(d, symbol, row);
-    rc = levels_any(d->depth, 3, body, end, row, &t);
-    if (rc < 0)
+    /* Twice: a symbol becomes known by a good body alone, and a known one has a book. */
+    if ((rc = levels_any(d->depth, 3, body, end, row, &t)) < 0)
         return rc;
-    if (symbol < 0 && (symbol = intern(d->symbols, name)) < 0)
+    const int64_t symbol = find_or_intern(d->symbols, text_of(&head.fields, 1), end);
+    if (symbol < 0)
         return (int)symbol;
+    begin_book(d, (uint32_t)symbol, row);
+    t = (tally){0};
+    levels_any(d->depth, 3, body, end, row, &t);
     return end_book_push(d, (uint32_t)symbol, (int64_t)number_of(&head.fields, 2), &t, row);
 }
 

@@ -45,24 +45,25 @@ def pack(command, request_id, body=b"", *, timeout_ms=0, kind=1, flags=0, tail=b
     return head + len(body).to_bytes(3, "big") + body + tail
 
 
-def unpack(data):
-    """Return the first packet and how many bytes it has, None where it is not complete."""
-    if not data:
+def unpack(data, at=0):
+    """Return the packet that begins at `at` and where it ends, None where it is not complete."""
+    if len(data) == at:
         return None
-    head = _HEADS[data[0] & 15]
+    first = data[at]
+    head = at + _HEADS[first & 15]
     if len(data) < head:
         return None
-    length = int.from_bytes(data[head - 3 : head], "big")
-    end = head + length + (24 if data[0] & 0x10 else 0)
-    if len(data) < end:
+    end = head + int.from_bytes(data[head - 3 : head], "big")
+    verified = end + (24 if first & 0x10 else 0)
+    if len(data) < verified:
         return None
-    body = bytes(data[head : head + length])
-    if data[0] & 0x20:
+    body = data[head:end]
+    if first & 0x20:
         body = gzip.decompress(body)
-    kind = data[0] & 15
-    request_id = int.from_bytes(data[2:6], "big") if kind < 3 else 0
-    status = data[6] if kind == 2 else 0
-    return Packet(kind, data[1], request_id, status, body, bytes(data[head + length : end])), end
+    kind = first & 15
+    request_id = int.from_bytes(data[at + 2 : at + 6], "big") if kind < 3 else 0
+    status = data[at + 6] if kind == 2 else 0
+    return Packet(kind, data[at + 1], request_id, status, body, data[end:verified]), verified
 
 
 class Client:
@@ -73,6 +74,7 @@ class Client:
         self.reader, self.writer = streams or (None, None)
         self.serial = itertools.count(1)
         self.buffer = b""
+        self.at = 0  # what of it was read
         self.packets = []  # all of them
         self.pushes = []
         self.session = None
@@ -85,18 +87,16 @@ class Client:
 
     async def receive(self):
         """Return the next packet; keep it."""
-        while (found := unpack(self.buffer)) is None:
+        while (found := unpack(self.buffer, self.at)) is None:
+            rest = self.buffer[self.at :]
             if self.websocket is not None:
-                assert not self.buffer, "a packet that goes on in the next message"
-                self.buffer = await self.websocket.recv()
-                assert isinstance(self.buffer, bytes)
-            else:
-                piece = await self.reader.read(1 << 16)
-                if not piece:
-                    raise ConnectionResetError("the end")
-                self.buffer += piece
-        packet, used = found
-        self.buffer = self.buffer[used:]
+                assert not rest, "a packet that goes on in the next message"
+                piece = await self.websocket.recv()
+                assert isinstance(piece, bytes)
+            elif not (piece := await self.reader.read(1 << 16)):
+                raise ConnectionResetError("the end")
+            self.buffer, self.at = rest + piece, 0
+        packet, self.at = found
         self.packets.append(packet)
         if packet.type == 3:
             self.pushes.append(packet)

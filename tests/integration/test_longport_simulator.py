@@ -5,10 +5,13 @@ import csv
 import gzip
 import itertools
 import time
+from types import SimpleNamespace
 
 import aiohttp
 import numpy as np
 import pytest
+from commands import process
+from commands import run as run_command
 from longport_client import (
     ALL,
     BROKERS,
@@ -459,14 +462,13 @@ def test_prices_have_the_digits_of_the_tape(tmp_path):
     within(main())
 
 
-@pytest.mark.parametrize("uvloop", [False, True])
-def test_every_trade_of_a_day(samples, uvloop):
+def test_every_trade_of_a_day(samples):
     path = samples / "data" / "us_trades_20131007.csv.gz"
     with gzip.open(path, "rt") as file:
         expected = list(csv.DictReader(file))
 
     async def main():
-        async with quick(path) as sim, connect(sim) as client:
+        async with quick(path) as sim, connect(sim, "tcp") as client:
             await client.subscribe(sorted({row["symbol"] for row in expected}))
             found = []
             while len(found) < len(expected):
@@ -490,7 +492,7 @@ def test_every_trade_of_a_day(samples, uvloop):
             }
             assert sessions == {0, 1, 2}
 
-    within(main(), ff.run if uvloop else asyncio.run)
+    within(main(), ff.run, seconds=60)
 
 
 def test_nothing_else_is_pushed(run):
@@ -714,12 +716,12 @@ def test_sessions_of_america():
 
 
 def test_trades_that_are_pulled_end_where_live_ones_begin():
-    tape = tape_of(3000)
+    tape = tape_of(1500)
 
     async def main():
         async with quick(tape, speed=1.0) as sim, connect(sim) as first:
             await first.subscribe(SYMBOLS)
-            await first.trades(600)
+            await first.trades(300)
             async with connect(sim) as late:
                 await late.subscribe(SYMBOLS)
                 pulled = {}
@@ -966,6 +968,20 @@ def test_extra_pushes_come_before_good_ones():
     within(main())
 
 
+def test_numbers_may_be_unknown():
+    tape = tape_of(60)
+
+    async def main():
+        async with quick(tape, faults={"unknown_enums": True}) as sim, connect(sim) as client:
+            await client.subscribe(SYMBOLS, (TRADE, QUOTE))
+            trades = await client.trades(60)
+            assert {(t.direction, t.trade_session) for _, _, t in trades} == {(99, 99)}
+            assert [float(t.price) for _, _, t in trades] == tape.rows["price"].tolist()
+            assert {push.trade_status for push in await client.until(3, 101)} == {99}
+
+    within(main())
+
+
 def test_a_bomb_is_small_on_the_wire():
     async def main():
         async with quick(faults={"gzip_bomb": 10, "bad_gzip": 7}) as sim:
@@ -1077,6 +1093,18 @@ def test_a_session_may_be_refused_on_purpose():
     within(main())
 
 
+def test_corrections_may_follow_quotes():
+    async def main():
+        async with quick(knobs={"tag_1": 1}) as sim, connect(sim) as client:
+            await client.subscribe(["SPY.US"], (QUOTE,))
+            quote, correction = await client.until(2, 101)
+            assert (quote.tag, correction.tag) == (0, 1)
+            assert correction.last_done == quote.last_done
+            assert correction.sequence > quote.sequence
+
+    within(main())
+
+
 def test_anything_can_be_pushed():
     async def main():
         async with quick() as sim, connect(sim) as client:
@@ -1118,3 +1146,68 @@ def test_what_it_cannot_serve_is_said():
                 assert await client.get(Command.PROFILE)
 
     within(main())
+
+
+# The command.
+
+
+def test_it_runs_from_the_command_line(tmp_path):
+    path = tmp_path / "tape.csv"
+    lines = [f"{START_NS + i},SPY.US,{100 + i / 100:.2f},{i + 1},buy" for i in range(50)]
+    path.write_text("\n".join(["time_ns,symbol,price,volume,side", *lines]) + "\n")
+    arguments = ("--tape", str(path), "--speed", "max", "--fault", "gzip=0", "--set", "sessions=3")
+    places = ("--listen", "127.0.0.1:0", "--tcp-port", "0")
+
+    async def main(http_url, url, tcp_url):
+        sim = SimpleNamespace(http_url=http_url, url=url, tcp_port=int(tcp_url.rpartition(":")[2]))
+        for transport in ("websocket", "tcp"):
+            async with connect(sim, transport) as client:
+                assert client.session.limit == 3
+                await client.subscribe(["SPY.US"])
+                if transport == "websocket":
+                    trades = await client.trades(50)
+                    assert [trade.volume for _, _, trade in trades] == list(range(1, 51))
+
+    with process("sim", "longport", *places, *arguments) as child:
+        said = [child.stdout.readline().strip() for _ in range(8)]
+        url, tcp_url, http_url = (line.split()[-1] for line in said[:3])
+        assert (said[0][:10], said[1][:10], said[2][:10]) == ("listening ",) * 2 + ("answering ",)
+        variables = dict(word.split("=", 1) for line in said[4:] for word in line.split()[1:])
+        assert variables == {
+            "LONGPORT_HTTP_URL": http_url,
+            "LONGPORT_QUOTE_WS_URL": url,
+            "LONGPORT_TRADE_WS_URL": url,
+            "LONGPORT_APP_KEY": "KEY",
+            "LONGPORT_APP_SECRET": "secret",
+            "LONGPORT_ACCESS_TOKEN": "TOKEN",
+        }
+        within(main(http_url, url, tcp_url))
+        child.terminate()
+        _, errors = child.communicate(timeout=10)
+    assert child.returncode == 0
+    assert errors.startswith("50 ticks sent, 50 pushes, 2 connections, ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--fault", "close_reason=9"], "expected one of 0, 1, 2"),
+        (["--fault", "error_reply=11:7"], "expected COMMAND:STATUS:CODE"),
+        (["--set", "depth=some"], "expected one of full, changed"),
+        (["--set", "nothing=1"], "expected one of ping_s, heartbeat_s"),
+        (["--symbols", "BTC"], "expected a symbol such as '700.HK'"),
+        (["--symbols", "BTCUSDT.CC"], "expected a symbol of HK, SG, SH, SZ, US"),
+        (["--speed", "max"], "--speed needs --tape"),
+    ],
+)
+def test_a_wrong_option_is_explained(arguments, words):
+    result = run_command("sim", "longport", *arguments)
+    assert result.returncode != 0
+    assert words in " ".join(result.stderr.split())
+
+
+def test_every_setting_and_fault_is_in_the_help():
+    text = run_command("sim", "longport", "--help").stdout
+    for options in (LongPortKnobs, LongPortFaults):
+        for usage, _ in options.describe():
+            assert f"  {usage} " in text
