@@ -164,12 +164,12 @@ def test_panels_in_a_terminal(url: str, width: int, height: int) -> None:
 
 def test_lost_connection_is_told_and_survived() -> None:
     with server("--rate", "500", "--symbols", "AAPL.US", "--fault", "drop_after=200") as (where, _):
-        result = run("watch", where, "AAPL.US", "--format", "csv", "--duration", "5")
-    assert result.returncode == 0
+        result = run("watch", where, "AAPL.US", "--format", "csv", "--duration", "6")
     told = result.stderr.splitlines()
+    assert result.returncode == 0, told
     assert "disconnected" in told[0]
     assert any("connected" in line for line in told[1:])
-    assert any("missed ticks were fetched, nothing is missing" in line for line in told)
+    assert any("missed ticks were fetched, nothing is missing" in line for line in told), told
     flags = [row["flags"] for row in csv.DictReader(io.StringIO(result.stdout))]
     assert any("backfilled" in flag for flag in flags)
 
