@@ -404,7 +404,7 @@ def test_doctor(url: str) -> None:
         *("gateway", "security", "auth", "session", "profile"),
         *("packages", "packages", "packages", "limits"),
         *("subscription", "subscription", "subscription", "subscription"),
-        *("gateway clock", "round trip"),
+        *("round trip", "gateway clock"),
     ]
     text = "\n".join(lines)
     assert "LONGPORT_APP_KEY, LONGPORT_APP_SECRET, LONGPORT_ACCESS_TOKEN" in text
@@ -540,7 +540,7 @@ def test_doctor_of_other_addresses(addresses: tuple[str, dict[str, str]]) -> Non
     code, lines = doctor(f"longport://?url={other}&http_url={where['HTTP']}", "--timeout", "0.5")
     assert code == 1
     assert names_of(lines, "problem") == ["auth"]
-    assert "is it LongPort?" in "\n".join(lines)
+    assert "Something else than LongPort answers there" in "\n".join(lines)
     code, lines = doctor(f"longport://?url={where['WS']}&http_url={where['HTTP']}/other")
     assert code == 1
     assert names_of(lines, "problem") == ["token"]
