@@ -11,6 +11,7 @@ from fastfeed.cli.grid import Column, column, grid, terminal_width, times
 from fastfeed.cli.output import Csv, Format, JsonLines
 from fastfeed.cli.records import csv_lines, flat, json_lines, value_at
 from fastfeed.feeds.feed import Feed
+from fastfeed.feeds.longport import LongPort
 from fastfeed.stream import Rows
 
 __all__ = ["Answer", "fields", "listed", "of_records", "of_rows", "single"]
@@ -32,7 +33,7 @@ def of_rows(
     """Return rows of a stream, with their table."""
 
     def text(make: Callable[..., Format]) -> bytes:
-        form = make(feed.symbols, stream, depth)
+        form = make(feed.symbols, stream, depth, sessions=isinstance(feed, LongPort))
         return form.header + form(rows)
 
     return Answer(table, lambda: text(Csv), lambda: text(JsonLines), len(rows))

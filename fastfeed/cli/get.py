@@ -429,7 +429,7 @@ async def static(
     show_default=True,
 )
 async def plates(feed: OpenD, market: str, kind: str) -> Answer:
-    """Print the sectors of a MARKET, such as HK, US, SH, SZ."""
+    """Print the sectors of a MARKET: HK, US, SH, SZ."""
     found = await feed.get_plates(market, kind)
     return answers.listed(records.Plate, found, Plate="symbol", Name="name", Kind="kind")
 
@@ -519,7 +519,7 @@ async def futures(feed: OpenD, symbols: tuple[str, ...]) -> Answer:
 @what(SECURITIES)
 @one_symbol
 async def rehab(feed: OpenD, symbol: str) -> Answer:
-    """Print corporate actions and adjustment factors of a SYMBOL."""
+    """Print corporate actions of a SYMBOL, with factors."""
     found = await feed.get_rehab(symbol)
     return answers.listed(
         records.Rehab,

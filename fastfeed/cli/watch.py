@@ -22,6 +22,7 @@ from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
 from fastfeed.feeds.events import Event
 from fastfeed.feeds.feed import Feed
+from fastfeed.feeds.longport import LongPort
 
 __all__ = ["console_for_table", "seconds", "watch", "watch_table", "watch_text"]
 
@@ -235,10 +236,11 @@ async def watch_text(
 def _source(feed: Feed, name: str, form: Literal["csv", "jsonl"], tagged: bool) -> Source:
     """Return what is to be written of a stream, from now on: made before anything is subscribed."""
     stream = feed.stream(name)
-    depth = feed.hub.book_depth
+    depth, sessions = feed.hub.book_depth, isinstance(feed, LongPort)
     if form == "csv":
-        return Source(stream, stream.reader(), Csv(feed.symbols, name, depth))
-    return Source(stream, stream.reader(), JsonLines(feed.symbols, name, depth, tagged=tagged))
+        return Source(stream, stream.reader(), Csv(feed.symbols, name, depth, sessions=sessions))
+    lines = JsonLines(feed.symbols, name, depth, tagged=tagged, sessions=sessions)
+    return Source(stream, stream.reader(), lines)
 
 
 async def watch_table(

@@ -169,7 +169,7 @@ def test_lost_connection_is_told_and_survived() -> None:
     assert result.returncode == 0, told
     assert "disconnected" in told[0]
     assert any("connected" in line for line in told[1:])
-    assert any("missed ticks were fetched, nothing is missing" in line for line in told), told
+    assert any("gap: " in line and "ticks were fetched" in line for line in told), told
     flags = [row["flags"] for row in csv.DictReader(io.StringIO(result.stdout))]
     assert any("backfilled" in flag for flag in flags)
 
@@ -237,6 +237,14 @@ def test_wrong_credentials_are_refused_and_not_shown(
     assert f"code {code}" in result.stderr
     assert result.stderr.count("\n") == 1
     assert wrong not in result.stderr
+
+
+def test_trades_have_their_session_in_text(url: str) -> None:
+    for arguments in (("get", url, "ticks", "AAPL.US"), ("watch", url, "AAPL.US", "--limit", "9")):
+        result = run(*arguments, "--format", "csv")
+        rows = list(csv.DictReader(io.StringIO(result.stdout)))
+        assert {row["session"] for row in rows} <= {"regular", "pre", "post", "overnight"}
+        assert list(rows[0])[-1] == "session"
 
 
 # asking
