@@ -64,9 +64,9 @@ def dtype(stream: str, depth: int = BOOK_DEPTH) -> np.dtype[Any]:
     ``quotes``, 320 bytes, a row for each session of a symbol: `last`, `open`, `high`, `low`, `prev_close`,
     `volume`, `turnover`, `change`, `change_rate`, `amplitude`, `turnover_rate` (percent), `price_spread`
     (tick size); `listed_ns` (i8); `status` (the vendor's number), `suspended`, `dark_status` (u1). Options,
-    warrants and futures, told by the bits of `kind` (u1; 1 option, 2 future, 4 warrant): `strike_price`, `contract_size`,
-    `open_interest`, `net_open_interest`, `open_interest_change`, `implied_volatility`, `premium` (percent),
-    `delta`, `gamma`, `vega`, `theta`, `rho`, `contract_nominal_value`, `owner_lot_multiplier`,
+    warrants and futures, told by the bits of `kind` (u1; 1 option, 2 future, 4 warrant): `strike_price`,
+    `contract_size`, `open_interest`, `net_open_interest`, `open_interest_change`, `implied_volatility`, `premium`
+    (percent), `delta`, `gamma`, `vega`, `theta`, `rho`, `contract_nominal_value`, `owner_lot_multiplier`,
     `contract_multiplier`, `last_settle_price`; `expiry_days` (i4, -2**31 = unknown); `option_style`,
     `index_option_type` (u1).
 
