@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import operator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -104,4 +105,9 @@ def dtype(stream: str, depth: int = BOOK_DEPTH) -> np.dtype[Any]:
     depth = operator.index(depth)
     if not 1 <= depth <= ring.MAX_DEPTH:
         raise ValueError(f"expected a depth of 1 to {ring.MAX_DEPTH} levels, got {depth}")
+    return _dtype(stream, depth)
+
+
+@lru_cache(maxsize=64)
+def _dtype(stream: str, depth: int) -> np.dtype[Any]:
     return np.dtype(ring.row_type(STREAMS.index(stream), depth))  # type: ignore[arg-type]
