@@ -29,6 +29,7 @@ from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.events import Event
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.history import HistoryBars
+from fastfeed.feeds.longport import LongPort
 from fastfeed.feeds.opend import OpenD
 from fastfeed.feeds.opend_records import (
     DelayStatistics,
@@ -71,6 +72,7 @@ __all__ = [
     "Hub",
     "InternalError",
     "LocalProtocolError",
+    "LongPort",
     "MarketState",
     "OpenD",
     "OptionChain",

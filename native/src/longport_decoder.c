@@ -603,8 +603,10 @@ static inline int take_quote(ff_longport_decoder *d, uint32_t symbol, const quot
     q->seq = seq_of(sequence);
     q->status = ff_u8(v->status);
     q->pushed = true;
-    if (FF_UNLIKELY(q->time_ns >= q->day_end_ns))
+    if (FF_UNLIKELY(q->time_ns >= q->day_end_ns)) {
+        d->new_days += q->day_end_ns != 0;
         begin_day(d->symbols, symbol, session, q->time_ns, q);
+    }
     decimal(v->last, end, &q->last);
     decimal(v->open, end, &q->open);
     decimal(v->high, end, &q->high);
