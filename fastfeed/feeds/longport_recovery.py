@@ -125,7 +125,7 @@ class LongportRecovery:
         last_ns, delivered = machine.trades_of_last_second(number)
         if not last_ns:  # what came before the interruption was not missed
             last_ns = since_ns // _SECOND_NS * _SECOND_NS - 1
-        pulled = self._feed.ticks.latest(0)
+        pulled = self._feed.ticks.latest(0).copy()
         reason = ""
         try:
             pulled = in_order(await self._feed.get_ticks(symbol, MOST_TRADES))

@@ -125,6 +125,7 @@ class Gateway:
         self.peers = []
         self.heads = []  # of requests for one-time passwords
         self.sessions = {}
+        self.opened = 0
         self.trades = {}  # by symbol: messages, oldest first
         self.quotes = {}  # by symbol: fields
         self.limit = 500
@@ -182,7 +183,8 @@ class Gateway:
         return 200, json.dumps({"code": 0, "message": "", "data": data})
 
     def open_session(self):
-        session = f"SESSION-{len(self.sessions) + 1}-secret"
+        self.opened += 1
+        session = f"SESSION-{self.opened}-secret"
         expires = int((time.time() + self.lifetime_s) * 1000)
         self.sessions[session] = expires
         return {"session_id": session, "expires": expires, "limit": 10, "online": 1}

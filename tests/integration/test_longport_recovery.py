@@ -1,6 +1,7 @@
 """The LongPort feed where things end: connections, sessions, servers; and what was missed meanwhile."""
 
 import asyncio
+import functools
 import gc
 import random
 import time
@@ -692,9 +693,8 @@ def test_unsubscribing_during_the_recovery(run, reports):
 
 def test_too_many_trades_to_wait(run, reports, monkeypatch):
     """There is room for so many; those of a symbol for which there is none follow with a gap."""
-    monkeypatch.setattr(
-        feeds, "LongportMachine", lambda *args, **options: real(*args, most_held=10, **options)
-    )
+    machine = functools.partial(feeds.LongportMachine, most_held=10)
+    monkeypatch.setattr(feeds, "LongportMachine", machine)
 
     async def on_request(peer, packet):
         if packet.command == Command.TRADES:
@@ -718,7 +718,6 @@ def test_too_many_trades_to_wait(run, reports, monkeypatch):
             assert not gap.filled
             assert (gap.start_ns, gap.end_ns) == (SECOND * 10**9, (SECOND + 10) * 10**9)
 
-    real = feeds.LongportMachine
     server = Gateway(on_request)
     run(main())
 
@@ -740,6 +739,9 @@ def test_too_many_trades_to_wait(run, reports, monkeypatch):
 )
 def test_nothing_is_missing_or_twice_after_faults(run, reports, transport, faults):
     """Compared with another client of the same simulator that has no interruption."""
+
+    if transport == "ws" and "unknown_type" in faults:
+        pytest.skip("the next message is in its place all the same")
 
     async def main():
         listen(reports)
