@@ -29,7 +29,7 @@ from fastfeed._core.native cimport (
     ff_longport_packet,
     ff_longport_process,
     ff_longport_reset,
-    ff_longport_seed_quotes,
+    ff_longport_seed,
     ff_longport_take,
     ff_order_pass,
     ff_order_symbol,
@@ -224,7 +224,7 @@ cdef class LongportMachine(HoldingMachine):
         self.enter()
         if n == 0:
             return
-        if ff_longport_seed_quotes(&self.machine.decoder, <ff_quote *>&view[0], n) < 0:
+        if ff_longport_seed(&self.machine, <ff_quote *>&view[0], n) < 0:
             raise MemoryError("no memory for another symbol")
         if self.sink.rings[<int>FF_STREAM_QUOTES] != NULL:
             self.write_rows(FF_STREAM_QUOTES, &view[0], n)

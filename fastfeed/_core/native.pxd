@@ -447,4 +447,5 @@ cdef extern from "fastfeed/longport.h" nogil:
     void ff_longport_reset(ff_longport *m, bint framed)
     int ff_longport_process(ff_longport *m, ff_longport_packet *packet, ff_ws_message *message)
     int ff_longport_take(ff_longport *m, ff_longport_packet *packet)
+    int ff_longport_seed(ff_longport *m, ff_quote *rows, size_t n)
     void ff_longport_message(ff_longport *m, const uint8_t *data, size_t length)

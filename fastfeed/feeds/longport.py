@@ -328,8 +328,8 @@ class LongPort(LongportPulls):
                 self._doubtful -= asked
                 no_room_for = len(batch) if error.code == _TOO_MANY_SUBSCRIPTIONS else 0
                 raise
-            self._doubtful -= asked
             named = {as_symbol(one.symbol) for one in parsed(Command.SUBSCRIBE, body).sub_list}
+            self._doubtful -= asked
             granted = [symbol for symbol in batch if symbol in named] if named else batch
             for kind in kinds:
                 for symbol in granted:

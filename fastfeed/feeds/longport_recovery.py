@@ -157,7 +157,8 @@ class LongportRecovery:
         reason = reason or (
             f"{len(missed)} ticks were fetched, which do not reach back to the last one before"
         )
-        first_ns = int(rows["time_ns"][0]) if len(rows) else 0
+        later = rows if len(rows) else waited  # which may have followed already
+        first_ns = int(later["time_ns"][0]) if len(later) else 0
         self._tell_hole(symbol, last_ns, first_ns, len(missed), reason)
         return None
 

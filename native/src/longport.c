@@ -41,6 +41,10 @@ static inline void keep(ff_longport *m, ff_stream stream, size_t place, const vo
         m->counters.rejected[FF_ENOMEM]++;
 }
 
+static inline void keep_quote(ff_longport *m, const ff_quote *row) {
+    keep(m, FF_STREAM_QUOTES, (size_t)row->symbol * FF_SESSIONS + row->session, row);
+}
+
 static inline int push_ticks(ff_longport *m, ff_longport_packet *packet) {
     uint64_t max_rows = ff_longport_max_rows(packet->command, packet->length);
     ff_tick *rows = ff_sink_claim(&m->sink, FF_STREAM_TICKS, &max_rows);
@@ -72,8 +76,7 @@ static inline int push_state(ff_longport *m, const ff_longport_packet *packet,
     if (FF_UNLIKELY(n <= 0))
         return n;
     if (stream == FF_STREAM_QUOTES) {
-        const ff_quote *quote = row;
-        keep(m, stream, (size_t)quote->symbol * FF_SESSIONS + quote->session, row);
+        keep_quote(m, row);
     } else if (stream == FF_STREAM_BOOKS) {
         keep(m, stream, ((const ff_book *)row)->symbol, row);
     } else {
@@ -124,6 +127,13 @@ static inline int take(ff_longport *m, ff_longport_packet *packet) {
 int ff_longport_take(ff_longport *m, ff_longport_packet *packet) {
     packet->zipped = false;
     return take(m, packet);
+}
+
+int ff_longport_seed(ff_longport *m, ff_quote *rows, size_t n) {
+    const int rc = ff_longport_seed_quotes(&m->decoder, rows, n);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        keep_quote(m, rows + i);
+    return rc;
 }
 
 /* ---- packets */

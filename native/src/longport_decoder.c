@@ -681,7 +681,9 @@ int ff_longport_seed_quotes(ff_longport_decoder *d, ff_quote *rows, size_t n) {
             q->status = row->status;
             q->day_end_ns = end_ns != 0 ? end_ns : q->day_end_ns;
         }
+        const uint8_t flags = row->flags;
         put_quote(q, row->recv_ns, row->symbol, row->session, row);
+        row->flags = flags;
     }
     return 0;
 }

@@ -290,11 +290,12 @@ def test_every_byte_may_be_the_last(run, reports, transport):
 
 
 ANSWERS = {
-    "an unknown status": ({"status": 200, "body": b""}, ff.RequestError, "status 200"),
-    "an error that is no protobuf": ({"status": 7, "body": b"\xff" * 9}, ff.RequestError, "status 7"),
-    "an empty error": ({"status": 7, "body": b""}, ff.RequestError, "status 7"),
+    "an unknown status": ({"status": 200, "body": b""}, ff.RequestError, "200"),
+    "an error that is no protobuf": ({"status": 7, "body": b"\xff" * 9}, ff.RequestError, "code 7"),
+    "an empty error": ({"status": 7, "body": b""}, ff.RequestError, "code 7"),
     "an error with a huge code": (
-        {"status": 3, "body": body("Error", code=2**64 - 1, msg="x" * 100_000)}, ff.RequestError, "status 3"
+        {"status": 3, "body": body("Error", code=2**64 - 1, msg="x" * 100_000)}, ff.RequestError,
+        "code 18446744073709551615",
     ),
     "no protobuf": ({"body": b"\xff" * 9}, ff.RemoteProtocolError, "17"),
     "another security": (
