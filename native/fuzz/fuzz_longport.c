@@ -20,7 +20,7 @@ typedef struct run {
     ff_longport m;
     bytes ticks; /* all that were published */
     bytes held;
-    bytes rest;  /* packets and frames for the session */
+    bytes rest; /* packets and frames for the session */
     int status;
 } run;
 

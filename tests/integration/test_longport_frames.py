@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import gc
 import gzip
 import random
 import struct
@@ -11,7 +10,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from feeds import until
+from feeds import listen, until
 from longport_gateway import KEY, SECRET, TOKEN, Gateway, Peer, Watcher, at
 from longport_packets import VERIFY, brokers, depth, quote, trades
 
@@ -22,26 +21,6 @@ from fastfeed.protocols.longport_packets import pack_push, pack_request, pack_re
 
 AAPL = "AAPL.US"
 SECRETS = (KEY, SECRET, TOKEN, "-secret")
-
-
-@pytest.fixture(params=["ws", "tcp"])
-def transport(request):
-    return request.param
-
-
-@pytest.fixture
-def reports():
-    """Return what the loop's exception handler was told; it must stay empty."""
-    found = []
-    yield found
-    gc.collect()
-    assert found == []
-
-
-def listen(reports):
-    asyncio.get_running_loop().set_exception_handler(
-        lambda loop, context: reports.append(str(context))
-    )
 
 
 def bad_length(command=104, length=100):
@@ -90,7 +69,7 @@ def count(stats, name):
     return sum(stats["rejected"].values()) if name == "rejected" else stats[name]
 
 
-def test_what_is_passed_over(run, reports, transport):
+def test_what_is_passed_over(run_it, reports, transport):
     async def main():
         listen(reports)
         async with Gateway() as server, server.feed(transport) as feed:
@@ -111,10 +90,10 @@ def test_what_is_passed_over(run, reports, transport):
             ticks = await feed.get_ticks(AAPL)  # and the session is well
             assert len(ticks) == 0
 
-    run(main())
+    run_it(main())
 
 
-def test_bombs_take_no_memory(run, reports, transport):
+def test_bombs_take_no_memory(run_it, reports, transport):
     async def main():
         listen(reports)
         async with Gateway() as server, server.feed(transport, limit_bytes=1 << 20) as feed:
@@ -132,10 +111,10 @@ def test_bombs_take_no_memory(run, reports, transport):
             assert feed.stats()["rejected"] == {"gzip": 50}
             assert peak < 8 << 20
 
-    run(main())
+    run_it(main())
 
 
-def test_values_nobody_knows_are_kept_or_left_out(run, reports, transport):
+def test_values_nobody_knows_are_kept_or_left_out(run_it, reports, transport):
     async def main():
         listen(reports)
         async with Gateway() as server, server.feed(transport) as feed:
@@ -161,10 +140,10 @@ def test_values_nobody_knows_are_kept_or_left_out(run, reports, transport):
             assert np.isnan(book["ask_price"][0])
             assert feed.stats()["connections"] == 1
 
-    run(main())
+    run_it(main())
 
 
-def test_sequences_that_go_back(run, reports, transport):
+def test_sequences_that_go_back(run_it, reports, transport):
     async def main():
         listen(reports)
         async with Gateway() as server, server.feed(transport) as feed:
@@ -180,7 +159,7 @@ def test_sequences_that_go_back(run, reports, transport):
             assert [float(row["bid_price"][0]) for row in watcher.books] == [1, 4, 5]
             assert feed.stats()["old"] == 4
 
-    run(main())
+    run_it(main())
 
 
 def test_odd_messages_of_a_websocket(run, reports):
@@ -242,7 +221,7 @@ BROKEN_WS = {
     ],
     ids=[*BROKEN_TCP, *BROKEN_WS],
 )
-def test_a_stream_that_cannot_be_followed_is_left(run, reports, transport, broken):
+def test_a_stream_that_cannot_be_followed_is_left(run_it, reports, transport, broken):
     async def main():
         listen(reports)
         async with Gateway() as server, server.feed(transport, limit_bytes=1 << 20) as feed:
@@ -258,10 +237,10 @@ def test_a_stream_that_cannot_be_followed_is_left(run, reports, transport, broke
             await watcher.until_ticks(2)
             assert watcher.prices() == [1, 3]
 
-    run(main())
+    run_it(main())
 
 
-def test_every_byte_may_be_the_last(run, reports, transport):
+def test_every_byte_may_be_the_last(run_it, reports, transport):
     """Cut anywhere, the connection ends cleanly, and what was complete has arrived."""
     packets = trades(at(1, "1")) + quote(last_done="2") + trades(at(2, "2"), verify=VERIFY)
 
@@ -283,7 +262,7 @@ def test_every_byte_may_be_the_last(run, reports, transport):
             assert set(watcher.prices()) <= {1.0, 2.0}
             assert feed.stats()["rejected"] == {}
 
-    run(main())
+    run_it(main())
 
 
 # answers
@@ -310,7 +289,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("case", ANSWERS)
-def test_answers_that_are_none(run, reports, transport, case):
+def test_answers_that_are_none(run_it, reports, transport, case):
     how, error, text = ANSWERS[case]
 
     async def on_request(peer, packet):
@@ -337,7 +316,7 @@ def test_answers_that_are_none(run, reports, transport, case):
             assert feed.stats()["connections"] == 1
 
     server = Gateway(on_request)
-    run(main())
+    run_it(main())
 
 
 @pytest.mark.parametrize("what", ["no protobuf", "an error", "nonsense", "empty"])
@@ -461,7 +440,7 @@ BEGINNINGS = {
         *(("tcp", how) for how in ("hang", "close", "garbage")),
     ],
 )
-def test_beginnings_that_lead_nowhere(run, reports, transport, how):
+def test_beginnings_that_lead_nowhere(run_it, reports, transport, how):
     on_connect, error, text = BEGINNINGS[how]
 
     async def main():
@@ -482,7 +461,7 @@ def test_beginnings_that_lead_nowhere(run, reports, transport, how):
             assert not any(secret in shown for secret in SECRETS)
             assert not feed.connected
 
-    run(main())
+    run_it(main())
 
 
 AUTH = {
@@ -500,7 +479,7 @@ AUTH = {
 
 
 @pytest.mark.parametrize("how", AUTH)
-def test_answers_to_auth(run, reports, transport, how, caplog):
+def test_answers_to_auth(run_it, reports, transport, how, caplog):
     reply, error, code = AUTH[how]
 
     async def on_request(peer, packet):
@@ -518,10 +497,10 @@ def test_answers_to_auth(run, reports, transport, how, caplog):
             assert not any(secret in shown for secret in SECRETS)
 
     caplog.set_level("DEBUG")
-    run(main())
+    run_it(main())
 
 
-def test_an_empty_answer_to_auth_is_one(run, reports, transport):
+def test_an_empty_answer_to_auth_is_one(run_it, reports, transport):
     """No session to go on with: the next connection needs another password."""
 
     async def on_request(peer, packet):
@@ -542,13 +521,13 @@ def test_an_empty_answer_to_auth_is_one(run, reports, transport):
             assert len(server.heads) == 2
 
     server = Gateway(on_request)
-    run(main())
+    run_it(main())
 
 
 # silence and requests of the server
 
 
-def test_heartbeats_of_the_server_are_answered(run, reports, transport):
+def test_heartbeats_of_the_server_are_answered(run_it, reports, transport):
     async def main():
         listen(reports)
         async with Gateway() as server, server.feed(transport):
@@ -560,11 +539,11 @@ def test_heartbeats_of_the_server_are_answered(run, reports, transport):
             assert (first.kind, first.command, first.id, first.body) == (2, 1, 0, b"")
             assert (second.id, second.body) == (4_294_967_295, b"\x00any")
 
-    run(main())
+    run_it(main())
 
 
 @pytest.mark.parametrize("stays_alive", [True, False])
-def test_a_silent_server_is_left(run, reports, monkeypatch, transport, stays_alive):
+def test_a_silent_server_is_left(run_it, reports, monkeypatch, transport, stays_alive):
     session = functools.partial(feeds.LongportSession, heartbeat_s=0.05)
     monkeypatch.setattr(feeds, "LongportSession", session)
 
@@ -590,10 +569,10 @@ def test_a_silent_server_is_left(run, reports, monkeypatch, transport, stays_ali
             assert feed.stats()["connections"] == 2  # the second one answers
 
     server = Gateway(on_request, on_connect)
-    run(main())
+    run_it(main())
 
 
-def test_a_trickle_makes_rows_and_no_busy_loop(run, reports, transport):
+def test_a_trickle_makes_rows_and_no_busy_loop(run_it, reports, transport):
     packets = [trades(at(i, str(i))) for i in range(1, 6)]
 
     async def main():
@@ -616,11 +595,11 @@ def test_a_trickle_makes_rows_and_no_busy_loop(run, reports, transport):
             await asyncio.sleep(0.3)
             assert time.process_time() - used < 0.2
 
-    run(main())
+    run_it(main())
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_random_streams(run, reports, transport, seed):
+def test_random_streams(run_it, reports, transport, seed):
     """Good packets between damaged ones: the feed stays, and only whole rows come."""
     chance = random.Random(seed)
     good = [trades(at(1, "1")), quote(last_done="2"), depth(), brokers((1,), (2,), AAPL)]
@@ -655,4 +634,4 @@ def test_random_streams(run, reports, transport, seed):
             await watcher.until_ticks(count_before + 1)
             assert not any("cannot go on" in event.text for event in watcher.events)
 
-    run(main())
+    run_it(main())

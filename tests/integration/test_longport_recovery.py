@@ -2,13 +2,12 @@
 
 import asyncio
 import functools
-import gc
 import random
 import time
 
 import numpy as np
 import pytest
-from feeds import until
+from feeds import listen, until
 from longport_gateway import Gateway, Peer, Watcher, at
 from longport_packets import SECOND, brokers, depth, quote, trade, trades
 
@@ -21,26 +20,6 @@ from fastfeed.sim import LongPortFaults, LongPortSimulator
 
 AAPL, HK = "AAPL.US", "700.HK"
 GAP, BACKFILLED, STALE = int(ff.Flags.GAP), int(ff.Flags.BACKFILLED), int(ff.Flags.STALE)
-
-
-@pytest.fixture(params=["ws", "tcp"])
-def transport(request):
-    return request.param
-
-
-@pytest.fixture
-def reports():
-    """Return what the loop's exception handler was told; it must stay empty."""
-    found = []
-    yield found
-    gc.collect()
-    assert found == []
-
-
-def listen(reports):
-    asyncio.get_running_loop().set_exception_handler(
-        lambda loop, context: reports.append(str(context))
-    )
 
 
 def flags(rows):
@@ -63,7 +42,7 @@ async def close_at_once(peer):
 # sessions
 
 
-def test_a_session_goes_on_without_another_password(run, reports, transport):
+def test_a_session_goes_on_without_another_password(run_it, reports, transport):
     async def main():
         listen(reports)
         async with Gateway() as server, server.feed(transport, overnight=True) as feed:
@@ -88,7 +67,7 @@ def test_a_session_goes_on_without_another_password(run, reports, transport):
             assert feed.stats()["connections"] == 4
             assert "secret" not in repr(watcher.events)
 
-    run(main())
+    run_it(main())
 
 
 @pytest.mark.parametrize("how", ["expired", "almost expired", "refused", "refused oddly", "pushed"])
@@ -126,7 +105,7 @@ def test_a_session_that_ends_is_begun_anew(run, reports, how):
 
 
 @pytest.mark.parametrize("reason", [*list(CloseReason), 99])
-def test_close_pushes_say_why(run, reports, transport, reason):
+def test_close_pushes_say_why(run_it, reports, transport, reason):
     async def main():
         listen(reports)
         async with Gateway() as server, server.feed(transport) as feed:
@@ -143,7 +122,7 @@ def test_close_pushes_say_why(run, reports, transport, reason):
             is_over = reason in (CloseReason.SESSION_EXPIRED, CloseReason.AUTH_ERROR)
             assert len(server.heads) == 1 + is_over
 
-    run(main())
+    run_it(main())
 
 
 def test_a_close_frame_says_why(run, reports):
@@ -159,7 +138,7 @@ def test_a_close_frame_says_why(run, reports):
     run(main())
 
 
-def test_a_server_that_is_away_for_a_while(run, reports, transport):
+def test_a_server_that_is_away_for_a_while(run_it, reports, transport):
     async def main():
         listen(reports)
         async with Gateway() as first:
@@ -179,7 +158,7 @@ def test_a_server_that_is_away_for_a_while(run, reports, transport):
             assert len(second.heads) == 1
             await feed.close()
 
-    run(main())
+    run_it(main())
 
 
 def test_attempts_do_not_make_a_storm(run, reports):
@@ -241,7 +220,7 @@ def test_refused_credentials_are_tried_seldom(run, reports, monkeypatch, how):
 # subscribing again
 
 
-def test_many_symbols_are_subscribed_again_in_parts(run, reports, transport):
+def test_many_symbols_are_subscribed_again_in_parts(run_it, reports, transport):
     names = [f"S{i:04}.US" for i in range(1200)]
 
     async def main():
@@ -261,7 +240,7 @@ def test_many_symbols_are_subscribed_again_in_parts(run, reports, transport):
             assert sorted(server.peer.subscribed()[2]) == names[:3]
             assert sorted(feed.subscribed("quotes")) == names
 
-    run(main())
+    run_it(main())
 
 
 def test_symbols_that_are_refused_after_a_reconnect(run, reports, monkeypatch):
@@ -296,7 +275,7 @@ def test_symbols_that_are_refused_after_a_reconnect(run, reports, monkeypatch):
 
 
 def test_a_granted_subscription_whose_connection_ends_at_once_is_made_again(
-    run, reports, transport
+    run_it, reports, transport
 ):
     async def on_request(peer, packet):
         await server.answer(peer, packet)
@@ -314,7 +293,7 @@ def test_a_granted_subscription_whose_connection_ends_at_once_is_made_again(
             await watcher.until_ticks(1)
 
     server = Gateway(on_request)
-    run(main())
+    run_it(main())
 
 
 def test_unsubscribing_while_it_is_subscribed_again(run, reports):
@@ -347,7 +326,7 @@ def test_unsubscribing_while_it_is_subscribed_again(run, reports):
     run(main())
 
 
-def test_states_after_a_reconnect_know_nothing_of_those_before(run, reports, transport):
+def test_states_after_a_reconnect_know_nothing_of_those_before(run_it, reports, transport):
     async def main():
         listen(reports)
         async with Gateway() as server, server.feed(transport) as feed:
@@ -382,13 +361,13 @@ def test_states_after_a_reconnect_know_nothing_of_those_before(run, reports, tra
             assert (int(queue["asks"]), int(queue["bids"])) == (0, 1)
             assert feed.stats()["old"] == 0
 
-    run(main())
+    run_it(main())
 
 
 # what was missed
 
 
-def test_missed_trades_are_fetched_and_put_in_their_place(run, reports, transport):
+def test_missed_trades_are_fetched_and_put_in_their_place(run_it, reports, transport):
     async def on_request(peer, packet):
         if packet.command == Command.TRADES:
             # Live trades come before the answer; one of them is in it.
@@ -418,7 +397,7 @@ def test_missed_trades_are_fetched_and_put_in_their_place(run, reports, transpor
             assert flags(watcher.ticks)[-1] == 0
 
     server = Gateway(on_request)
-    run(main())
+    run_it(main())
 
 
 def test_pushes_that_lag_behind_the_pull_are_not_delivered_twice(run, reports, monkeypatch):
@@ -475,7 +454,7 @@ def test_quiet_symbols_have_no_hole(run, reports, case):
     run(main())
 
 
-def test_more_trades_missed_than_can_be_fetched(run, reports, transport):
+def test_more_trades_missed_than_can_be_fetched(run_it, reports, transport):
     async def main():
         listen(reports)
         async with Gateway() as server, server.feed(transport) as feed:
@@ -500,10 +479,10 @@ def test_more_trades_missed_than_can_be_fetched(run, reports, transport):
             assert lost.end_ns == (SECOND + 250) * 10**9
             assert [packet.message.count for packet in server.peer.of(Command.TRADES)] == [1000] * 2
 
-    run(main())
+    run_it(main())
 
 
-def test_a_refused_pull_leaves_a_hole_that_is_told(run, reports, transport):
+def test_a_refused_pull_leaves_a_hole_that_is_told(run_it, reports, transport):
     async def on_request(peer, packet):
         if packet.command == Command.TRADES:
             peer.push(trades(at(5, "6")))
@@ -530,7 +509,7 @@ def test_a_refused_pull_leaves_a_hole_that_is_told(run, reports, transport):
             assert flags(watcher.ticks) == [0, GAP, 0]
 
     server = Gateway(on_request)
-    run(main())
+    run_it(main())
 
 
 def test_live_trades_do_not_wait_for_slow_pulls(run, reports, monkeypatch):
@@ -737,7 +716,7 @@ def test_too_many_trades_to_wait(run, reports, monkeypatch):
     ],
     ids=str,
 )
-def test_nothing_is_missing_or_twice_after_faults(run, reports, transport, faults):
+def test_nothing_is_missing_or_twice_after_faults(run_it, reports, transport, faults):
     """Compared with another client of the same simulator that has no interruption."""
 
     if transport == "ws" and "unknown_type" in faults:
@@ -780,4 +759,4 @@ def test_nothing_is_missing_or_twice_after_faults(run, reports, transport, fault
                     assert rows == there[:common], symbol
                 assert feed.stats()["connections"] == 1 + struck
 
-    run(main())
+    run_it(main())
