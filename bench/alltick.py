@@ -66,12 +66,12 @@ def _book(rng: random.Random, places: tuple[int, int, int]) -> dict[str, Any]:
     }
 
 
-def frame(message: bytes) -> bytes:
+def frame(message: bytes, opcode: int = 1) -> bytes:
     """Return a message as a server sends it."""
     n = len(message)
     if n < 126:
-        return bytes([0x81, n]) + message
-    return bytes([0x81, 126]) + n.to_bytes(2, "big") + message
+        return bytes([0x80 | opcode, n]) + message
+    return bytes([0x80 | opcode, 126]) + n.to_bytes(2, "big") + message
 
 
 class Messages:

@@ -26,6 +26,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import alltick_client
+import longport_client
 
 CODES = 100  # that are subscribed
 Result = dict[str, Any]
@@ -486,7 +487,9 @@ def main(name: str, port: int, packets: int, *options: str) -> None:
         import futu
 
         futu.SysConfig.set_all_thread_daemon(True)
-    run = CLIENTS[name] if name in CLIENTS else on_uvloop(alltick_client.CANDIDATES[name])
+    run = (CLIENTS | longport_client.SDK_CANDIDATES).get(name)
+    if run is None:
+        run = on_uvloop((alltick_client.CANDIDATES | longport_client.CANDIDATES)[name])
     print("ready", file=answers, flush=True)
     for _ in sys.stdin:
         gc.collect()

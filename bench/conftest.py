@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the benches' helpers, as the p
 
 _PACKAGES = (
     *("fastfeed", "futu-api", "protobuf", "msgspec", "pandas", "numpy", "uvloop", "pycryptodome"),
-    *("picows", "websockets", "aiohttp", "pytest-benchmark"),
+    *("picows", "websockets", "aiohttp", "longport", "longbridge", "pytest-benchmark"),
 )
 
 #: What is aimed at: text, table, column, name, name of the peer to divide by, sign, limit.
@@ -116,6 +116,40 @@ BARS: tuple[tuple[str, str, str, str, str | None, str, float], ...] = (
             2,
         )
         for kind in ("quote", "trade", "book")
+    ),
+    (
+        "LongPort's trades a second",
+        "LongPort wire",
+        "pushes/s",
+        "fastfeed",
+        None,
+        "at least",
+        7_000_000,
+    ),
+    *(
+        (
+            f"LongPort's trades a second, times {package}",
+            "LongPort wire",
+            f"x {package}",
+            "fastfeed",
+            None,
+            "at least",
+            40,
+        )
+        for package in ("longport", "longbridge")
+    ),
+    *(
+        (
+            f"500 quotes of LongPort, {name} / fastfeed",
+            "LongPort quotes",
+            "ms/pull",
+            name,
+            "fastfeed",
+            "at least",
+            3,
+        )
+        for package in ("longport", "longbridge")
+        for name in (package, f"{package}, values read")
     ),
     (
         "AllTick's pushes a second",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from compiled import NoCompiler, compiler
-from longport import COMMANDS, MESSAGES, Fastfeed, Loop, Protobuf, Pushes
+from longport_pushes import COMMANDS, MESSAGES, Fastfeed, Loop, Machine, Protobuf, Pushes, Rows
 
 from fastfeed.protocols.longport_messages import message_class
 
@@ -22,31 +22,26 @@ AGREED = 300  # pushes whose rows are compared
 ROUNDS = 40
 PARSED = 10  # protobuf gets every so manieth of the pushes
 COUNTS = {"quote": 40_000, "trade": 80_000, "book": 8_000}
-CANDIDATES = {"fastfeed": Fastfeed, "C loop": Loop, "protobuf, float": Protobuf}
+CANDIDATES = {
+    "fastfeed": Fastfeed,
+    "fastfeed, frames": Machine,
+    "C loop": Loop,
+    "protobuf, float": Protobuf,
+}
 
 
 def assert_agreed(kind: str) -> None:
     """Compare the rows of those that make some."""
     sample = Pushes(kind, SYMBOLS, AGREED)
-    ours, loop = Fastfeed(sample), Loop(sample)
-    ours.run()
-    loop.run()
+    ours, framed, loop = Fastfeed(sample), Machine(sample), Loop(sample)
+    for candidate in (ours, framed, loop):
+        candidate.run()
     (codes, rows), plain = ours.rows(), loop.rows()
     assert len(rows) == len(plain) == AGREED
-    assert codes == [symbol.decode() for symbol in plain["symbol"]]
-    same = {"seq": "seq"}
-    if kind == "book":
-        for side in ("ask", "bid"):
-            for name in ("price", "volume", "orders"):
-                np.testing.assert_array_equal(rows[f"{side}_{name}"], plain[side][name])
-    elif kind == "quote":
-        same |= {name: name for name in ("last", "open", "high", "low", "volume", "turnover")}
-    else:
-        same |= {name: name for name in ("price", "volume")}
-    for name, other in same.items():
-        np.testing.assert_array_equal(rows[name], plain[other])
-    if kind != "book":
-        np.testing.assert_array_equal(rows["time_ns"], plain["time_s"] * 10**9)
+    assert codes == framed.rows()[0] == [symbol.decode() for symbol in plain["symbol"]]
+    for name in set(rows.dtype.names or ()) - {"recv_ns", "symbol"}:
+        np.testing.assert_array_equal(rows[name], framed.rows()[1][name])
+    assert_same_as_loop(kind, rows, plain)
     parse = message_class(MESSAGES[kind]).FromString
     for body, row in zip(sample.bodies, rows, strict=True):
         message: Any = parse(body)
@@ -57,6 +52,21 @@ def assert_agreed(kind: str) -> None:
             assert row["price"] == float(message.trade[0].price)
         else:
             assert row["ask_price"].tolist() == [float(level.price) for level in message.ask]
+
+
+def assert_same_as_loop(kind: str, rows: Rows, plain: Rows) -> None:
+    """Compare our rows with those of the C loop."""
+    names = ["seq"]
+    if kind == "book":
+        for side in ("ask", "bid"):
+            for name in ("price", "volume", "orders"):
+                np.testing.assert_array_equal(rows[f"{side}_{name}"], plain[side][name])
+    else:
+        np.testing.assert_array_equal(rows["time_ns"], plain["time_s"] * 10**9)
+        names += ["last", "open", "high", "low", "turnover"] if kind == "quote" else ["price"]
+        names.append("volume")
+    for name in names:
+        np.testing.assert_array_equal(rows[name], plain[name])
 
 
 def ran(candidate: Any) -> float:

@@ -6,7 +6,7 @@ import abc
 import operator
 
 from fastfeed import schema
-from fastfeed._core.opend import broker_name
+from fastfeed._core.opend import broker_name, name_broker
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.stream import Stream
 
@@ -132,6 +132,10 @@ class Hub(Streams):
     def broker_name(self, broker: int) -> str | None:
         """Return the name of a broker by the id that rows of ``brokers`` have, None when it was never told."""
         return broker_name(self.broker_names, int(broker))
+
+    def name_broker(self, broker: int, name: str) -> None:
+        """Note the name of a broker, unless one is known. (OpenD tells the names itself.)"""
+        name_broker(self.broker_names, int(broker), name)
 
     def end(self, error: Exception | None = None) -> None:
         """End the streams: loops over them finish once they have read what is there."""

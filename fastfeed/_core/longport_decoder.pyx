@@ -5,13 +5,38 @@ from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndS
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from fastfeed._core.native cimport (
-    FF_BOOK_MAX_DEPTH, FF_EROWS, FF_LONGPORT_BROKERS, FF_LONGPORT_CANDLESTICKS, FF_LONGPORT_DEPTH,
-    FF_LONGPORT_HISTORY_CANDLESTICKS, FF_LONGPORT_INTRADAY, FF_LONGPORT_PUSH_BROKERS, FF_LONGPORT_PUSH_DEPTH,
-    FF_LONGPORT_PUSH_QUOTE, FF_LONGPORT_PUSH_TRADES, FF_LONGPORT_QUOTES, FF_LONGPORT_TRADES, FF_REASONS,
-    FF_STREAM_BARS, FF_STREAM_BROKERS, FF_STREAM_QUOTES, FF_STREAM_TICKS, FF_STREAM_TIMESHARE, ff_book_size,
-    ff_longport_decode_push, ff_longport_decode_push_any, ff_longport_decode_response, ff_longport_decoder,
-    ff_longport_decoder_free, ff_longport_decoder_init, ff_longport_decoder_reset, ff_longport_max_rows,
-    ff_longport_seed_quotes, ff_quote, ff_reason_name, ff_row_types,
+    FF_BOOK_MAX_DEPTH,
+    FF_EROWS,
+    FF_LONGPORT_BROKERS,
+    FF_LONGPORT_CANDLESTICKS,
+    FF_LONGPORT_DEPTH,
+    FF_LONGPORT_HISTORY_CANDLESTICKS,
+    FF_LONGPORT_INTRADAY,
+    FF_LONGPORT_PUSH_BROKERS,
+    FF_LONGPORT_PUSH_DEPTH,
+    FF_LONGPORT_PUSH_QUOTE,
+    FF_LONGPORT_PUSH_TRADES,
+    FF_LONGPORT_QUOTES,
+    FF_LONGPORT_TRADES,
+    FF_REASONS,
+    FF_STREAM_BARS,
+    FF_STREAM_BROKERS,
+    FF_STREAM_QUOTES,
+    FF_STREAM_TICKS,
+    FF_STREAM_TIMESHARE,
+    ff_book_size,
+    ff_longport_decode_push,
+    ff_longport_decode_push_any,
+    ff_longport_decode_response,
+    ff_longport_decoder,
+    ff_longport_decoder_free,
+    ff_longport_decoder_init,
+    ff_longport_decoder_reset,
+    ff_longport_max_rows,
+    ff_longport_seed_quotes,
+    ff_quote,
+    ff_reason_name,
+    ff_row_types,
 )
 from fastfeed._core.symbols cimport SymbolTable
 
@@ -239,7 +264,7 @@ def decode_response(unsigned command, body, SymbolTable symbols not None, int64_
     cdef ff_longport_decoder decoder
     cdef Py_buffer buffer
     cdef bytearray rows
-    cdef size_t size, max_rows
+    cdef size_t size, most, max_rows
     cdef int n
     check_depth(depth)
     if command >= FF_LONGPORT_PUSH_QUOTE:
@@ -249,10 +274,15 @@ def decode_response(unsigned command, body, SymbolTable symbols not None, int64_
     decoder.recv_ns = recv_ns
     PyObject_GetBuffer(body, &buffer, PyBUF_SIMPLE)
     try:
-        max_rows = ff_longport_max_rows(command, buffer.len)
-        rows = PyByteArray_FromStringAndSize(NULL, max_rows * size)
-        n = ff_longport_decode_response(&decoder, command, <const uint8_t *>buffer.buf, buffer.len, interval_s, kind,
-                                        PyByteArray_AS_STRING(rows), max_rows)
+        most = ff_longport_max_rows(command, buffer.len)
+        max_rows = min(most, <size_t>(buffer.len // 32 + 4))  # short of room only when rows are unusually small
+        while True:
+            rows = PyByteArray_FromStringAndSize(NULL, max_rows * size)
+            n = ff_longport_decode_response(&decoder, command, <const uint8_t *>buffer.buf, buffer.len, interval_s,
+                                            kind, PyByteArray_AS_STRING(rows), max_rows)
+            if n != -FF_EROWS or max_rows >= most:
+                break
+            max_rows = min(most, 2 * max_rows)
     finally:
         PyBuffer_Release(&buffer)
         ff_longport_decoder_free(&decoder)

@@ -276,6 +276,7 @@ cdef extern from "fastfeed/opend_brokers.h" nogil:
         FF_BROKER_SPACE
 
     int ff_opend_decode_brokers(ff_opend_decoder *d, const uint8_t *body, size_t length, void *row)
+    void ff_opend_broker_name(ff_symbols *names, int64_t id, const uint8_t *name, size_t length)
 
 
 cdef extern from "fastfeed/opend_encode.h" nogil:

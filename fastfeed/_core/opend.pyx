@@ -35,6 +35,7 @@ from fastfeed._core.native cimport (
     ff_opend_decode_bars,
     ff_opend_decode_bars_reply,
     ff_opend_decode_book,
+    ff_opend_broker_name,
     ff_opend_decode_brokers,
     ff_opend_decode_quotes,
     ff_opend_decode_ticks,
@@ -395,3 +396,11 @@ def broker_name(SymbolTable brokers not None, int64_t broker):
     cdef const uint8_t *key = <const uint8_t *>&broker
     cdef int64_t id = ff_symbols_find(&brokers.table, FF_BROKER_SPACE, key, sizeof(broker), key + sizeof(broker))
     return None if id < 0 else brokers[id]
+
+
+def name_broker(SymbolTable brokers not None, int64_t broker, str name not None):
+    """Note the name of a broker, unless one is known; what cannot be a name is passed over."""
+    cdef bytes data
+    if broker_name(brokers, broker) is None:
+        data = name.encode()
+        ff_opend_broker_name(&brokers.table, broker, data, len(data))

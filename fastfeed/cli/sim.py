@@ -8,6 +8,7 @@ from typing import Any, Literal
 import click
 
 from fastfeed.cli.sim_alltick import alltick
+from fastfeed.cli.sim_longport import longport
 from fastfeed.cli.sim_options import (
     check_source,
     command_of,
@@ -47,6 +48,7 @@ def sim() -> None:
 
 
 sim.add_command(alltick)
+sim.add_command(longport)
 
 
 @sim.command(cls=command_of(_sections))

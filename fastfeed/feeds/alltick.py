@@ -98,6 +98,7 @@ class AllTick(AlltickPulls):
     return when AllTick has answered, and calls that come together make one request.
     """
 
+    _canonical = staticmethod(code)
     kinds: ClassVar[tuple[str, ...]] = tuple(KINDS)
     _link: Link[AlltickSession] | None
     _times: ClassVar[Times] = Times()
@@ -344,9 +345,6 @@ class AllTick(AlltickPulls):
         return time.monotonic_ns() - began
 
     # subscriptions
-
-    def _canonical(self, symbol: str) -> str:
-        return code(symbol)
 
     async def subscribe(self, symbols: str | Iterable[str], *kinds: str) -> None:
         """Ask for live rows of symbols; see `Feed.subscribe`.

@@ -31,7 +31,7 @@ from fastfeed.errors import (
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.http import fetch
 from fastfeed.feeds.rate_limit import RateLimit
-from fastfeed.feeds.rows import in_order, joined
+from fastfeed.feeds.rows import ids_of, in_order, joined
 from fastfeed.protocols.alltick_codes import (
     INTERVALS,
     MARKETS,
@@ -279,6 +279,7 @@ class AlltickPulls(Feed):
         row = dtype(stream, self.hub.book_depth)
         size = self._codes_a_call
         parts = [names[i : i + size] for i in range(0, len(names), size)]
+        ids = ids_of(self.symbols, names)  # replies bring no new ones
 
         async def one(part: list[str]) -> NDArray[np.void]:
             asked = {"symbol_list": [{"code": name} for name in part]}
@@ -301,7 +302,7 @@ class AlltickPulls(Feed):
         finally:
             for task in tasks:  # those that are left when one has failed
                 task.cancel()
-        rows = in_order(rows, map(self.symbols.intern, names))
+        rows = in_order(rows, ids)
         if stream == "ticks":
             rows["side"][[not self._has_sides(self.symbols[i]) for i in rows["symbol"]]] = 0
         return rows

@@ -138,8 +138,9 @@ class Feed(Streams):
         """Return the (symbol, kind) that were granted and that the vendor does not know of; forget them."""
         return set()
 
+    @staticmethod
     @abc.abstractmethod
-    def _canonical(self, symbol: str) -> str:
+    def _canonical(symbol: str) -> str:
         """Return the canonical form of a symbol; ValueError."""
 
     def _canonical_kind(self, kind: str) -> str:
@@ -320,7 +321,7 @@ class Feed(Streams):
             symbols = (symbols,)
         elif isinstance(symbols, bytes):
             raise TypeError(f"expected symbols as str, got {symbols!r}")
-        return list(dict.fromkeys(self._canonical(symbol) for symbol in symbols))
+        return list(dict.fromkeys(map(self._canonical, symbols)))
 
     def _check_loop(self) -> None:
         if self._loop is not None and self._loop is not asyncio.get_running_loop():

@@ -103,6 +103,7 @@ class LongPort(LongportPulls):
     close before, and sessions in which nothing happens; again where the market's day begins anew.
     """
 
+    _canonical = staticmethod(code)
     kinds: ClassVar[tuple[str, ...]] = tuple(KINDS)
     _link: Link[LongportSession] | None
 
@@ -305,9 +306,6 @@ class LongPort(LongportPulls):
         return await link.outcome(lambda done: link.session.request(command, body, now, done))
 
     # subscriptions
-
-    def _canonical(self, symbol: str) -> str:
-        return code(symbol)
 
     async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         no_room_for = 0

@@ -20,7 +20,7 @@ import datetime
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -42,7 +42,7 @@ from fastfeed.feeds.history import HistoryBars
 from fastfeed.feeds.longport_records import as_symbol, date_of, decimal, record
 from fastfeed.feeds.pulls import as_date, choose, date_span, every, in_parts, whole_number
 from fastfeed.feeds.rate_limit import Limit, RateLimit, TokenBucket
-from fastfeed.feeds.rows import in_order, joined
+from fastfeed.feeds.rows import ids_of, in_order, joined
 from fastfeed.protocols import longport_codes as codes
 from fastfeed.protocols.longport_codes import (
     CALLS_AT_ONCE,
@@ -100,6 +100,14 @@ _SUSPENDED = (1, 3, 7, 10)  # halted, circuit breaker, halted for a split, suspe
 _OPTION, _WARRANT = 1, 4  # bits of a quote's kind
 _UNKNOWN_DAYS = -(2**31)
 _LAST_SECOND = (2**63 - 1) // 10**9  # of what rows can hold
+
+
+class _Item(NamedTuple):
+    """What a list says of one symbol, and when it came."""
+
+    symbol: str
+    message: Any
+    recv_ns: int
 
 
 class LongportPulls(Feed):
@@ -207,8 +215,8 @@ class LongportPulls(Feed):
         -------
         ndarray, shape (rows,)
             Rows of ``dtype("quotes")``, of each symbol the regular session first, then those of pre-market,
-            post-market and overnight that LongPort has; the caller's own. Symbols that LongPort leaves out are left
-            out.
+            post-market and overnight that LongPort has; the caller's own. Symbols that LongPort leaves out, and
+            sessions without a last price, are left out.
 
         Raises
         ------
@@ -222,7 +230,7 @@ class LongportPulls(Feed):
             return [self._decoded(Command.QUOTES, body, some)]
 
         rows = joined(await in_parts(names, MOST_SYMBOLS, part), dtype("quotes"))
-        return in_order(rows, map(self.symbols.intern, names))
+        return in_order(rows, ids_of(self.symbols, names))
 
     async def get_option_quotes(self, symbols: str | Iterable[str]) -> records.OptionQuotes:
         """Return the quotes of options, in the order of the symbols (12).
@@ -246,20 +254,23 @@ class LongportPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_ticks`.
         """
-        quotes, recv_ns = await self._listed(Command.OPTION_QUOTES, "secu_quote", symbols)
-        rows = self._quote_rows(quotes, recv_ns)
-        for row, (name, quote) in zip(rows, quotes.items(), strict=True):
-            more = quote.option_extend
-            if quote.HasField("option_extend"):
-                row["kind"] = _OPTION
-                row["open_interest"] = more.open_interest
-                row["strike_price"] = decimal(more.strike_price)
-                row["contract_size"] = decimal(more.contract_size)
-                row["contract_multiplier"] = decimal(more.contract_multiplier)
-                row["implied_volatility"] = decimal(more.implied_volatility, percent=True)
-                row["expiry_days"] = _days_to(more.expiry_date, name, recv_ns)
-                row["option_style"] = ord(more.contract_type) if _is_a_letter(more) else 0
-        return records.OptionQuotes(rows, await _records(records.OptionTerms, [*quotes.values()]))
+
+        def fill(row: np.void, item: _Item) -> None:
+            more = item.message.option_extend
+            if not item.message.HasField("option_extend"):
+                return
+            row["kind"] = _OPTION
+            row["open_interest"] = more.open_interest
+            row["strike_price"] = decimal(more.strike_price)
+            row["contract_size"] = decimal(more.contract_size)
+            row["contract_multiplier"] = decimal(more.contract_multiplier)
+            row["implied_volatility"] = decimal(more.implied_volatility, percent=True)
+            row["expiry_days"] = _days_to(more.expiry_date, item)
+            row["option_style"] = _letter(more.contract_type)
+
+        found = await self._listed(Command.OPTION_QUOTES, "secu_quote", symbols)
+        terms = await _records(records.OptionTerms, [item.message for item in found])
+        return records.OptionQuotes(await self._quote_rows(found, fill), terms)
 
     async def get_warrant_quotes(self, symbols: str | Iterable[str]) -> records.WarrantQuotes:
         """Return the quotes of Hong Kong's warrants, in the order of the symbols (13).
@@ -281,16 +292,19 @@ class LongportPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_ticks`.
         """
-        quotes, recv_ns = await self._listed(Command.WARRANT_QUOTES, "secu_quote", symbols)
-        rows = self._quote_rows(quotes, recv_ns)
-        for row, (name, quote) in zip(rows, quotes.items(), strict=True):
-            more = quote.warrant_extend
-            if quote.HasField("warrant_extend"):
-                row["kind"] = _WARRANT
-                row["strike_price"] = decimal(more.strike_price)
-                row["implied_volatility"] = decimal(more.implied_volatility, percent=True)
-                row["expiry_days"] = _days_to(more.expiry_date, name, recv_ns)
-        return records.WarrantQuotes(rows, await _records(records.WarrantTerms, [*quotes.values()]))
+
+        def fill(row: np.void, item: _Item) -> None:
+            more = item.message.warrant_extend
+            if not item.message.HasField("warrant_extend"):
+                return
+            row["kind"] = _WARRANT
+            row["strike_price"] = decimal(more.strike_price)
+            row["implied_volatility"] = decimal(more.implied_volatility, percent=True)
+            row["expiry_days"] = _days_to(more.expiry_date, item)
+
+        found = await self._listed(Command.WARRANT_QUOTES, "secu_quote", symbols)
+        terms = await _records(records.WarrantTerms, [item.message for item in found])
+        return records.WarrantQuotes(await self._quote_rows(found, fill), terms)
 
     async def get_book(self, symbol: str, depth: int = BOOK_DEPTH) -> np.void:
         """Return a symbol's order book (14).
@@ -326,8 +340,8 @@ class LongportPulls(Feed):
         Returns
         -------
         void
-            One row of ``dtype("brokers")``, a record with fields; the caller's own. Whose the numbers are:
-            `get_participants`.
+            One row of ``dtype("brokers")``, a record with fields; the caller's own. After `get_participants`,
+            ``feed.hub.broker_name(id)`` is the name of a broker.
 
         Raises
         ------
@@ -521,8 +535,8 @@ class LongportPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_ticks`.
         """
-        found, _ = await self._listed(Command.STATIC_INFO, "secu_static_info", symbols)
-        return await _records(records.StaticInfo, [*found.values()])
+        found = await self._listed(Command.STATIC_INFO, "secu_static_info", symbols)
+        return await _records(records.StaticInfo, [item.message for item in found])
 
     async def get_option_expiries(self, symbol: str) -> list[datetime.date]:
         """Return the days on which options of an underlying expire, rising (20).
@@ -684,6 +698,7 @@ class LongportPulls(Feed):
         Returns
         -------
         list of Participant
+            The hub takes note of their names, for `Hub.broker_name`: English where there is one.
 
         Raises
         ------
@@ -691,7 +706,12 @@ class LongportPulls(Feed):
             As in `get_ticks`.
         """
         reply = await self._pull(Command.PARTICIPANTS)
-        return await _records(records.Participant, reply.participant_broker_numbers)
+        found = await _records(records.Participant, reply.participant_broker_numbers)
+        for one in found:
+            name = one.participant_name_en or one.participant_name_hk or one.participant_name_cn
+            for broker in one.broker_ids:
+                self.hub.name_broker(broker, name)
+        return found
 
     async def get_capital_flow(self, symbol: str) -> list[records.CapitalFlow]:
         """Return how much capital has flowed into a security today, minute by minute (24).
@@ -766,12 +786,12 @@ class LongportPulls(Feed):
         numbers = [choose("an index", name, known) for name in wanted]
         if not numbers:
             raise ValueError("expected at least one index")
-        found, _ = await self._listed(
+        found = await self._listed(
             Command.CALC_INDEXES, "security_calc_index", symbols, "symbols", calc_index=numbers
         )
         return {
-            name: {index: _index(index, getattr(message, index)) for index in wanted}
-            for name, message in found.items()
+            item.symbol: {index: _index(index, getattr(item.message, index)) for index in wanted}
+            for item in found
         }
 
     # markets
@@ -877,7 +897,8 @@ class LongportPulls(Feed):
     async def _ask(self, command: Command, **fields: Any) -> bytes:
         """Send a request when its time has come, and return the body of the reply.
 
-        The refusal of one that came too early is waited out once.
+        It may come too early all the same: others use the account, and who has to wait for one of the places is
+        late for its moment, together with those that follow. Such a refusal is waited out once.
         """
         self._check_loop()
         name = MESSAGES[command].request
@@ -939,23 +960,21 @@ class LongportPulls(Feed):
         symbols: str | Iterable[str],
         field: str = "symbol",
         **fields: Any,
-    ) -> tuple[dict[str, Any], int]:
-        """Return the messages of a list about symbols, in their order, and when the last one came."""
+    ) -> list[_Item]:
+        """Return what a list says of symbols, in their order."""
         names = self._canonical_symbols(symbols)
-        recv_ns = 0
 
-        async def part(some: list[str]) -> list[tuple[str, Any]]:
-            nonlocal recv_ns
+        async def part(some: list[str]) -> list[_Item]:
             reply = await self._pull(command, **{field: some}, **fields)
             recv_ns = time.time_ns()
-            return [(as_symbol(item.symbol), item) for item in getattr(reply, items)]
+            return [_Item(as_symbol(one.symbol), one, recv_ns) for one in getattr(reply, items)]
 
-        found: dict[str, Any] = {}
-        for name, item in await in_parts(names, MOST_SYMBOLS, part):
-            found.setdefault(name, item)
+        found: dict[str, _Item] = {}
+        for item in await in_parts(names, MOST_SYMBOLS, part):
+            found.setdefault(item.symbol, item)
         if others := found.keys() - set(names):
             raise _other_security(command, sorted(others), names)
-        return {name: found[name] for name in names if name in found}, recv_ns
+        return [found[name] for name in names if name in found]
 
     async def _rows(
         self,
@@ -993,23 +1012,27 @@ class LongportPulls(Feed):
         except ValueError as error:
             raise _unreadable(command, str(error), body) from error
         rows: NDArray[np.void] = np.ndarray(len(data) // row_type.itemsize, row_type, data)
-        asked = {self.symbols.intern(name) for name in names}
-        if others := set(rows["symbol"].tolist()) - asked:
-            raise _other_security(command, [self.symbols[i] for i in others], names)
+        was_asked = np.isin(rows["symbol"], ids_of(self.symbols, names), kind="table")
+        if not was_asked.all():
+            others = [self.symbols[i] for i in rows["symbol"][~was_asked].tolist()]
+            raise _other_security(command, others, names)
         return rows
 
-    def _quote_rows(self, quotes: dict[str, Any], recv_ns: int) -> NDArray[np.void]:
-        """Return rows with what the quotes of all kinds of securities have."""
-        rows = np.zeros(len(quotes), dtype("quotes"))
+    async def _quote_rows(
+        self, items: list[_Item], fill: Callable[[np.void, _Item], None]
+    ) -> NDArray[np.void]:
+        """Return the rows of quotes of any kind of securities, filled in with what is special to the kind."""
+        rows = np.zeros(len(items), dtype("quotes"))
         for field in rows.dtype.names or ():
             if rows.dtype[field].kind == "f":
                 rows[field] = np.nan
-        rows["recv_ns"] = recv_ns
         rows["seq"] = -1
         rows["session"] = RowSession.REGULAR
         rows["expiry_days"] = _UNKNOWN_DAYS
-        for row, (name, quote) in zip(rows, quotes.items(), strict=True):
-            row["symbol"] = self.symbols.intern(name)
+        for i, (row, item) in enumerate(zip(rows, items, strict=True), 1):
+            quote = item.message
+            row["recv_ns"] = item.recv_ns
+            row["symbol"] = self.symbols.intern(item.symbol)
             row["time_ns"] = quote.timestamp * 10**9 if 0 < quote.timestamp <= _LAST_SECOND else 0
             row["last"] = decimal(quote.last_done)
             row["prev_close"] = decimal(quote.prev_close)
@@ -1020,13 +1043,15 @@ class LongportPulls(Feed):
             row["turnover"] = decimal(quote.turnover)
             row["status"] = quote.trade_status if 0 <= quote.trade_status < 255 else 255
             row["suspended"] = quote.trade_status in _SUSPENDED
+            fill(row, item)
+            if i % _SLICE == 0:
+                await asyncio.sleep(0)
         return rows
 
 
 # requests
 
 
-@cache
 def _zone(symbol: str) -> datetime.tzinfo:
     """Return the time zone of a symbol's market."""
     if not symbol.endswith(".US"):
@@ -1085,9 +1110,12 @@ async def _records(kind: type[Record], messages: Sequence[Any]) -> list[Record]:
 def _oldest_first(rows: NDArray[np.void]) -> NDArray[np.void]:
     """Return rows in the order of their times; those of the same second stay as LongPort has them."""
     times = rows["time_ns"]
-    if len(rows) and times[0] > times[-1]:
-        rows, times = rows[::-1], times[::-1]
-    return rows[np.argsort(times, kind="stable")] if np.any(times[1:] < times[:-1]) else rows
+    if not np.any(times[1:] < times[:-1]):
+        return rows
+    order = np.arange(len(rows))
+    if times[0] > times[-1]:  # newest first
+        order = order[::-1]
+    return rows[order[np.argsort(times[order], kind="stable")]]
 
 
 def _only(command: Command, rows: NDArray[np.void]) -> np.void:
@@ -1104,12 +1132,12 @@ def _day(command: Command, text: str) -> datetime.date:
     return day
 
 
-def _days_to(text: str, symbol: str, recv_ns: int) -> int:
-    """Return the days from the market's today to a date."""
+def _days_to(text: str, item: _Item) -> int:
+    """Return the days to a date from the market's day on which an item came."""
     day = date_of(text)
     if day is None:
         return _UNKNOWN_DAYS
-    today = datetime.datetime.fromtimestamp(recv_ns // 10**9, _zone(symbol)).date()
+    today = datetime.datetime.fromtimestamp(item.recv_ns // 10**9, _zone(item.symbol)).date()
     return (day - today).days
 
 
@@ -1119,8 +1147,8 @@ def _index(name: str, value: str | int) -> float | int | datetime.date | None:
     return decimal(value) if isinstance(value, str) else value
 
 
-def _is_a_letter(extend: Any) -> bool:
-    return len(extend.contract_type) == 1 and extend.contract_type.isascii()
+def _letter(text: str) -> int:
+    return ord(text) if len(text) == 1 and text.isascii() else 0
 
 
 def _refusal(command: Command, error: RequestError) -> RequestError:

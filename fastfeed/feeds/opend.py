@@ -34,7 +34,7 @@ from fastfeed.protocols.opend_codes import (
     MOST_SYMBOLS,
     SESSIONS,
     SUB_TYPES,
-    canonical,
+    canonical_symbol,
     interval,
     security,
 )
@@ -107,6 +107,7 @@ class OpenD(OpendPulls):
     quota back when the minute is over.
     """
 
+    _canonical = staticmethod(canonical_symbol)
     kinds: ClassVar[tuple[str, ...]] = STREAMS
     _link: Link[OpendSession] | None
 
@@ -356,9 +357,6 @@ class OpenD(OpendPulls):
         return await link.outcome(lambda done: link.session.request(proto_id, message, now, done))
 
     # subscriptions
-
-    def _canonical(self, symbol: str) -> str:
-        return canonical(*security(symbol))
 
     def _canonical_kind(self, kind: str) -> str:
         stream, colon, length = kind.partition(":") if isinstance(kind, str) else (kind, "", "")

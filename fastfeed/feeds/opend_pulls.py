@@ -37,7 +37,7 @@ from fastfeed.feeds.history import HistoryBars
 from fastfeed.feeds.opend_records import record, symbol_of
 from fastfeed.feeds.pulls import as_date, choose, date_span, every, in_parts, whole_number
 from fastfeed.feeds.rate_limit import RateLimit
-from fastfeed.feeds.rows import in_order, joined
+from fastfeed.feeds.rows import ids_of, in_order, joined
 from fastfeed.protocols import opend_codes as codes
 from fastfeed.protocols import opend_enums as enums
 from fastfeed.protocols.opend_codes import (
@@ -236,7 +236,7 @@ class OpendPulls(Feed):
             return [await self._cached_rows(_QUOTES, some, subscribe)]
 
         rows = joined(await in_parts(names, MOST_SYMBOLS, part), dtype("quotes"))
-        return in_order(rows, map(self.symbols.intern, names))
+        return in_order(rows, ids_of(self.symbols, names))
 
     async def get_bars(
         self,

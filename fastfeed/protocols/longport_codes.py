@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
-from fastfeed.protocols.opend_codes import canonical, security
+from fastfeed.protocols.opend_codes import canonical_symbol
 
 __all__ = [
     "CALLS_AT_ONCE",
@@ -145,15 +145,8 @@ def reason(business_code: int) -> str:
     return _REASONS.get(business_code, "unknown code")
 
 
-def code(symbol: str) -> str:
-    """Return the canonical form of a symbol, which is LongPort's; OpenD's form is understood as well.
-
-    Raises
-    ------
-    ValueError
-        It cannot be one.
-    """
-    return canonical(*security(symbol))
+#: Return the canonical form of a symbol, which is LongPort's; OpenD's form is understood as well. ValueError.
+code = canonical_symbol
 
 
 def interval(name: str) -> Interval:

@@ -10,6 +10,7 @@ form and are five digits long on the wire.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "SUB_TYPES",
     "Interval",
     "canonical",
+    "canonical_symbol",
     "interval",
     "security",
 ]
@@ -93,6 +95,18 @@ def security(symbol: str) -> tuple[int, str]:
     if market == MARKETS["HK"] and ticker.isdigit():
         ticker = (ticker.lstrip("0") or "0").rjust(5, "0")
     return market, ticker
+
+
+@lru_cache(maxsize=1 << 16)
+def canonical_symbol(symbol: str) -> str:
+    """Return the canonical form of a symbol in either form.
+
+    Raises
+    ------
+    ValueError
+        It cannot be one.
+    """
+    return canonical(*security(symbol))
 
 
 def _market(region: str) -> int | None:

@@ -93,6 +93,7 @@ class Past:
         self._digits = max(0, round(-math.log10(instrument.spread)))
         self._volume = 1 + 50 * chance(symbol, seed, "volume")  # a second
         self._fractions = not instrument.lot_size or instrument.kind == "crypto"
+        self.last = float(self.prices(np.array([float(at_s)]))[0])
 
     def _wave(self, at_s: npt.NDArray[Any]) -> npt.NDArray[Any]:
         wave = np.zeros(at_s.shape)

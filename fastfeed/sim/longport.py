@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from os import PathLike
 from types import TracebackType
@@ -24,7 +25,7 @@ from fastfeed.sim.longport_client import Client
 from fastfeed.sim.longport_hours import Passage
 from fastfeed.sim.longport_http import Endpoints
 from fastfeed.sim.longport_knobs import LongPortFaults, LongPortKnobs
-from fastfeed.sim.longport_pushes import MESSAGE_OF_PUSH, Writer, depth_fields
+from fastfeed.sim.longport_pushes import Writer, depth_fields
 from fastfeed.sim.longport_requests import MAX_REQUEST_BYTES
 from fastfeed.sim.longport_sessions import Sessions
 from fastfeed.sim.longport_wire import TcpWire, WebSocketPackets, Wire
@@ -165,6 +166,7 @@ class LongPortSimulator(Server[Client]):
             self.passage,
             unknown_enums=self.faults.unknown_enums,
             unknown_fields=self.faults.unknown_fields,
+            unpacked=self.knobs.unpacked,
         )
         self.sessions = Sessions(self.knobs.lifetime_s, random.Random(seed), clock_ns)
         self.limits = (
@@ -180,7 +182,9 @@ class LongPortSimulator(Server[Client]):
         self._history = Window(*_HISTORY)
         self.no_access = frozenset(_symbols(filter(None, self.knobs.no_access.split(","))))
         self.answers = Answers(self)
-        self._endpoints = Endpoints(self, key, secret, token)
+        self.credentials = (key, secret, token)
+        """The app key, its secret, the access token that are accepted."""
+        self._endpoints = Endpoints(self, *self.credentials)
         self._tcp_port = tcp_port
         self._tcp: asyncio.Server | None = None
         self._web: web.Server | None = None
@@ -252,10 +256,10 @@ class LongPortSimulator(Server[Client]):
             Of the message: ``PushQuote(symbol="700.HK", tag=1, ...)``.
         """
         body = self.writer.message(command, fields)
-        assert command in MESSAGE_OF_PUSH
         for client in list(self._clients):
             if client.authenticated:
-                client.push(command, body)
+                with suppress(ConnectionError):  # it left
+                    client.push(command, body)
         await asyncio.sleep(0)
 
     async def hang_up(self, why: CloseReason, text: str = "") -> None:

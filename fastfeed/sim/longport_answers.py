@@ -32,7 +32,7 @@ from fastfeed.sim.terms import CURRENCIES, EXCHANGES, Fundamentals, OptionTerms,
 if TYPE_CHECKING:
     from fastfeed.sim.longport import LongPortSimulator
 
-__all__ = ["BAD_REQUEST", "Answers", "Asker", "Refused"]
+__all__ = ["Answers", "Asker", "Refused", "bad_request"]
 
 Fields = dict[str, Any]
 
@@ -61,6 +61,7 @@ _PACKAGES = {
     "HK": "HK_HangSengIndex_AllTerminals",
     "CN": "CN_L1_ChinaMainland_EL",
 }
+_QUOTES_KEPT = 64  # responses
 _LARGE, _MEDIUM = 100_000, 20_000  # turnovers of a trade
 
 
@@ -73,9 +74,17 @@ class Refused(Exception):
         self.code = code
 
 
-BAD_REQUEST = Refused(Status.BAD_REQUEST, 301600)
-_BAD_PARAMETER = Refused(Status.SERVER_ERROR, 301600)
-_TOO_MUCH = Refused(Status.SERVER_ERROR, 301607)
+def bad_request() -> Refused:
+    """Return the answer to what is no request."""
+    return Refused(Status.BAD_REQUEST, 301600)
+
+
+def _bad_parameter() -> Refused:
+    return Refused(Status.SERVER_ERROR, 301600)
+
+
+def _too_much() -> Refused:
+    return Refused(Status.SERVER_ERROR, 301607)
 
 
 class Asker(Protocol):
@@ -94,6 +103,21 @@ class Answers:
         self._sim = simulator
         self._market = simulator.market
         self._history: set[str] = set()
+        # Bodies of responses with quotes, until the next trade: clients are measured by pulling hundreds, often.
+        self._quoted = -1
+        self._quotes_made: dict[tuple[bytes, bool], bytes] = {}
+
+    def quotes_made(self, request: bytes, asker: Asker) -> bytes | None:
+        """Return the body of a response with quotes that was made before, where it would be the same now."""
+        if self._quoted != self._market.position:
+            self._quoted = self._market.position
+            self._quotes_made.clear()
+        return self._quotes_made.get((request, asker.overnight))
+
+    def keep_quotes(self, request: bytes, asker: Asker, made: bytes) -> None:
+        """Take note of one."""
+        if len(self._quotes_made) < _QUOTES_KEPT:
+            self._quotes_made[request, asker.overnight] = made
 
     def answer(self, command: Command, request: Any, asker: Asker) -> Fields:
         """Return what a response is made from.
@@ -105,7 +129,7 @@ class Answers:
         """
         method = _ANSWERS.get(command)
         if method is None:
-            raise BAD_REQUEST
+            raise bad_request()
         return method(self, request, asker)
 
     def instrument(self, text: str, *kinds: str) -> Instrument:
@@ -123,9 +147,9 @@ class Answers:
 
     def _several(self, symbols: Sequence[str], *kinds: str) -> list[Instrument]:
         if len(symbols) > MOST_SYMBOLS:
-            raise _TOO_MUCH
+            raise _too_much()
         if not symbols:
-            raise _BAD_PARAMETER
+            raise _bad_parameter()
         return [self.instrument(symbol, *kinds) for symbol in dict.fromkeys(symbols)]
 
     def _price(self, symbol: str) -> Callable[[float], str]:
@@ -184,7 +208,7 @@ class Answers:
         region = _REGIONS.get(request.market)
         first, last = _day(request.beg_day), _day(request.end_day)
         if region is None or not timedelta(0) <= last - first <= timedelta(_DAYS_AT_ONCE):
-            raise _BAD_PARAMETER
+            raise _bad_parameter()
         days: tuple[list[str], list[str]] = ([], [])
         for day in calendar.trading_days(region, first, last):
             days[calendar.day_kind(region, day) or 0].append(f"{day:%Y%m%d}")
@@ -368,10 +392,11 @@ class Answers:
         number = self._market.number(symbol)
         if number is None:
             return np.zeros(0, np.int64)
-        positions = self._market.ticks(number, limit, before=asker.cursor)
-        if not asker.overnight:
-            positions = positions[self._sessions(positions) != OVERNIGHT]
-        return positions
+        if asker.overnight or self._sim.passage.session(number, OVERNIGHT) is None:
+            return self._market.ticks(number, limit, before=asker.cursor)
+        positions = self._market.ticks(number, 1 << 62, before=asker.cursor)
+        by_day: npt.NDArray[np.int64] = positions[self._sessions(positions) != OVERNIGHT]
+        return by_day[-limit:]
 
     def _sessions(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:
         sessions = self._sim.passage.sessions
@@ -384,7 +409,7 @@ class Answers:
     def _trades(self, request: Any, asker: Asker) -> Fields:
         symbol = self.instrument(request.symbol).symbol
         if not 1 <= request.count <= MOST_TRADES:
-            raise _TOO_MUCH if request.count > 0 else _BAD_PARAMETER
+            raise _too_much() if request.count > 0 else _bad_parameter()
         price = self._price(symbol)
         positions = self._positions(symbol, request.count, asker)
         rows = self._rows(positions)
@@ -436,7 +461,7 @@ class Answers:
     ) -> npt.NDArray[Any]:
         """Return the bars of all sessions, or of those that share time with the regular one."""
         if trade_session not in {0, _ALL_SESSIONS}:
-            raise _BAD_PARAMETER
+            raise _bad_parameter()
         seconds = INTRADAY_S.get(interval)
         if trade_session or not seconds or found.region != "US":
             return bars
@@ -474,7 +499,7 @@ class Answers:
         found = self.instrument(request.symbol)
         interval = self._interval(request)
         if not 1 <= request.count <= MOST_BARS:
-            raise _TOO_MUCH if request.count > 0 else _BAD_PARAMETER
+            raise _too_much() if request.count > 0 else _bad_parameter()
         bars = self._last(found, interval, request, request.count, None)
         return self._bar_fields(found, interval, bars)
 
@@ -489,14 +514,14 @@ class Answers:
     def _interval(self, request: Any) -> str:
         interval = _INTERVAL_OF_PERIOD.get(request.period)
         if interval is None or request.adjust_type not in {0, 1}:
-            raise _BAD_PARAMETER
+            raise _bad_parameter()
         return interval
 
     def _history_candlesticks(self, request: Any, asker: Asker) -> Fields:
         found = self.instrument(request.symbol)
         interval = self._interval(request)
         if found.symbol not in self._history and len(self._history) >= _HISTORY_QUOTA:
-            raise _TOO_MUCH
+            raise _too_much()
         self._history.add(found.symbol)
         if request.query_type == 1:
             bars = self._by_offset(found, interval, request)
@@ -510,16 +535,16 @@ class Answers:
             )
             bars = self._wanted(bars, found, interval, request.trade_session)[:MOST_BARS]
         else:
-            raise _BAD_PARAMETER
+            raise _bad_parameter()
         return self._bar_fields(found, interval, bars)
 
     def _by_offset(self, found: Instrument, interval: str, request: Any) -> npt.NDArray[Any]:
         offset = request.offset_request
         count = offset.count or 10
         if count > MOST_BARS:
-            raise _TOO_MUCH
+            raise _too_much()
         if count < 0 or offset.direction not in {0, 1}:
-            raise _BAD_PARAMETER
+            raise _bad_parameter()
         at = int(self._market.now_s())
         if offset.date:
             minute = offset.minute or ("0000" if offset.direction else "2359")
@@ -566,7 +591,7 @@ class Answers:
         owner = self.instrument(request.symbol)
         wanted = request.filter_config
         if not 0 <= wanted.sort_by < len(_SORTED) or min(wanted.sort_offset, wanted.sort_count) < 0:
-            raise _BAD_PARAMETER
+            raise _bad_parameter()
         listed = []
         for found in self._market.instruments("HK", "warrant"):
             if found.owner != owner.symbol:
@@ -672,7 +697,7 @@ class Answers:
         found = self._several(request.symbols)
         names = [_INDEXES.get(index) for index in request.calc_index]
         if not names or None in names:
-            raise _BAD_PARAMETER
+            raise _bad_parameter()
         listed = []
         for one in found:
             values = self._indexes(one, asker)
@@ -820,7 +845,7 @@ def _epoch_s(region: str, day: str, minute: str = "0000") -> int:
     """Return the time of a day and a minute HHMM in a region."""
     midnight = calendar.midnight_s(region, _day(day))
     if len(minute) != 4 or not (minute.isascii() and minute.isdigit()):
-        raise _BAD_PARAMETER
+        raise _bad_parameter()
     return midnight + int(minute[:2]) * 3600 + int(minute[2:]) * 60
 
 

@@ -21,7 +21,7 @@ from fastfeed.protocols.longport_codes import (
 from fastfeed.protocols.longport_messages import MESSAGES, Command, message_class
 from fastfeed.protocols.longport_packets import PacketType, pack_push, pack_request, pack_response
 from fastfeed.sim.changes import Changes
-from fastfeed.sim.longport_answers import BAD_REQUEST, Refused
+from fastfeed.sim.longport_answers import Refused, bad_request
 from fastfeed.sim.longport_faults import PushFaults, sealed
 from fastfeed.sim.longport_hours import NORMAL, OVERNIGHT, SESSIONS, Session
 from fastfeed.sim.longport_pushes import brokers_fields
@@ -66,6 +66,7 @@ class Client:
         self._everything = False
         self._changes = Changes(simulator.passage.days)
         self._told: dict[tuple[int, int], Session] = {}  # quotes, by symbol and session
+        self._quotes = 0
         self._levels: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
         self._sequences: dict[tuple[str, int], int] = {}  # of pushes other than trades
         self._player: Player | None = None
@@ -213,8 +214,7 @@ class Client:
     async def _strike_now(self) -> None:
         """Let the fault strike that is due behind what was written."""
         strike = self._push_faults.take()
-        if strike:
-            self._sim.counts["dropped_fault"] += strike != "stall"
+        self._sim.counts["dropped_fault"] += strike in {"drop_after", "truncated", "close"}
         if strike == "drop_after":
             await self._wire.flush()
             self._ended = True
@@ -256,13 +256,16 @@ class Client:
         """Return the pushes that follow from what changed: symbols and their sessions."""
         pushes: list[tuple[int, bytes]] = []
         numbers: dict[int, None] = {}
-        for key in keys:
+        # The session that is going on comes last.
+        newest = self._sim.passage.days["newest"]
+        for key in sorted(keys, key=lambda key: int(newest[key])):
             number, session = divmod(key, SESSIONS)
             numbers[number] = None
             if _QUOTES in self.kinds.get(self._sim.symbols[number], ()):
                 state = self._sim.passage.session(number, session)
                 if state is not None and (session != OVERNIGHT or self.overnight):
                     pushes.append(self._quote(number, state))
+                    pushes += self._correction(number, state)
         for number in numbers:
             symbol = self._sim.symbols[number]
             kinds = self.kinds.get(symbol, set())
@@ -288,6 +291,22 @@ class Client:
         fields = sim.writer.quote(number, state, before)
         fields["sequence"] = self._sequence(sim.symbols[number], _QUOTES)
         return Command.PUSH_QUOTE, sim.writer.message(Command.PUSH_QUOTE, fields)
+
+    def _correction(self, number: int, state: Session) -> list[tuple[int, bytes]]:
+        """Return an end-of-day push, where it is the turn of one."""
+        sim = self._sim
+        self._quotes += 1
+        if not sim.knobs.tag_1 or self._quotes % sim.knobs.tag_1:
+            return []
+        symbol = sim.symbols[number]
+        fields = {
+            "symbol": symbol,
+            "sequence": self._sequence(symbol, _QUOTES),
+            "last_done": sim.writer.price(number, state.last),
+            "timestamp": state.time_ns // 10**9,
+            "tag": 1,
+        }
+        return [(Command.PUSH_QUOTE, sim.writer.message(Command.PUSH_QUOTE, fields))]
 
     def _book(self, symbol: str, *, whole: bool = False) -> list[tuple[int, bytes]]:
         sim = self._sim
@@ -337,7 +356,7 @@ class Client:
                 if state is None:
                     quote = sim.market.quote(symbol)
                     prices = (quote.last, quote.open, quote.high, quote.low)
-                    state = Session(NORMAL, 0, quote.time_ns, *prices, 0.0, 0.0)
+                    state = Session(NORMAL, 1, quote.time_ns, *prices, 0.0, 0.0)
                 if state.number != OVERNIGHT or self.overnight:
                     pushes.append(self._quote(number, state, whole=True))
             if _BOOKS in kinds:
@@ -428,10 +447,10 @@ class Client:
             if len(self._late) >= (self._sim.knobs.in_flight or _LATE):
                 raise Refused(Status.BAD_REQUEST, 301606)
             if packet.body is None:
-                raise BAD_REQUEST
+                raise bad_request()
             body, pushes = self._do(number, packet.body)
         except DecodeError:
-            refused: Refused = BAD_REQUEST
+            refused = bad_request()
         except Refused as caught:
             refused = caught
         else:
@@ -447,7 +466,7 @@ class Client:
         if number == Command.HEARTBEAT:
             return body, []
         if number not in MESSAGES:
-            raise BAD_REQUEST
+            raise bad_request()
         names = MESSAGES[Command(number)]
         request = message_class(names.request).FromString(body) if names.request else None
         pushes: list[tuple[int, bytes]] = []
@@ -457,6 +476,10 @@ class Client:
         else:
             sim.pace(number)
             sim.catch_up()
+            if number == Command.QUOTES:
+                kept = sim.answers.quotes_made(body, self)
+                if kept is not None:
+                    return kept, []
             if number == Command.SUBSCRIBE:
                 fields, pushes = self._subscribe(request)
             elif number == Command.UNSUBSCRIBE:
@@ -467,6 +490,8 @@ class Client:
                 fields = sim.answers.answer(Command(number), request, self)
         assert names.response is not None
         made: bytes = message_class(names.response)(**fields).SerializeToString()
+        if number == Command.QUOTES:
+            sim.answers.keep_quotes(body, self, made)
         return made, pushes
 
     def _authenticate(self, number: int, request: Any) -> dict[str, Any]:
@@ -494,7 +519,7 @@ class Client:
         sim = self._sim
         symbols, kinds = _symbols(request), set(request.sub_type)
         if not symbols or not kinds or not kinds <= set(KINDS.values()):
-            raise BAD_REQUEST
+            raise bad_request()
         for symbol in symbols:
             sim.answers.instrument(symbol)
         if len(sim.subscribed() | set(symbols)) > sim.knobs.subscriptions:
@@ -526,7 +551,7 @@ class Client:
             kinds = set(KINDS.values())
             symbols = symbols or list(self.kinds)
         elif not symbols or not kinds or not kinds <= set(KINDS.values()):
-            raise BAD_REQUEST
+            raise bad_request()
         for symbol in symbols:
             left = self.kinds.pop(symbol, set()) - kinds
             if left:

@@ -28,6 +28,7 @@ class LongPortKnobs(Options):
     in_flight: int = option(0, "requests that may wait for an answer; 0: any number")
     no_access: str = option("", "symbols without a right to quotes, by commas")
     delta: bool = option(True, "quotes hold only what has changed")
+    tag_1: int = option(0, "behind every nth quote an end-of-day correction (tag 1); 0: none")
     depth: Literal["full", "changed"] = option(
         "full", "levels in a push of a book", choices=("full", "changed")
     )
@@ -45,7 +46,6 @@ class LongPortFaults(Options):
     gzip: int | None = option(None, "compress bodies of n bytes and more", bare=0)
     verify: bool = option(False, "a nonce and a signature behind every body", bare=True)
     split: int = option(0, "write in pieces of n bytes (slow)", bare=1)
-    glue: int = option(0, "collect n packets for one write (at most 0.1 s)", bare=16)
     fragment: int = option(0, "WebSocket messages in fragments of n bytes", bare=16)
     pack: int = option(0, "up to n packets in one WebSocket message", bare=3)
     garbage: int = option(0, "an extra push that is no protobuf before every nth", bare=10)

@@ -66,6 +66,8 @@ class Writer:
     passage : Passage
     unknown_enums, unknown_fields : bool
         Numbers that no enumeration has, and fields that no message has.
+    unpacked : bool
+        Broker ids are written one by one.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Writer:
         *,
         unknown_enums: bool = False,
         unknown_fields: bool = False,
+        unpacked: bool = False,
     ) -> None:
         self.symbols = tuple(symbols)
         self._passage = passage
@@ -102,6 +105,7 @@ class Writer:
             for side, direction in DIRECTIONS.items()
         }
         self._status = _UNKNOWN if unknown_enums else 0
+        self._unpacked = unpacked
         self._more = _UNKNOWN_FIELDS if unknown_fields else b""
 
     def price(self, number: int | None, price: float) -> str:
@@ -151,6 +155,8 @@ class Writer:
 
     def message(self, command: int, fields: dict[str, Any]) -> bytes:
         """Return the body of a push."""
+        if self._unpacked and command == Command.PUSH_BROKERS:
+            return _unpacked_brokers(fields) + self._more
         made = message_class(MESSAGE_OF_PUSH[Command(command)])(**fields)
         body: bytes = made.SerializeToString()
         return body + self._more
@@ -213,6 +219,17 @@ def brokers_fields(places: Sequence[Place]) -> list[dict[str, Any]]:
     for place in places:
         levels.setdefault(place.level, []).append(place.id)
     return [{"position": position, "broker_ids": ids} for position, ids in levels.items()]
+
+
+def _unpacked_brokers(fields: dict[str, Any]) -> bytes:
+    """Return a PushBrokers with a field for each id."""
+    out = b"\x0a" + _text(fields["symbol"]) + b"\x10" + _varint(fields["sequence"])
+    for tag, name in ((b"\x1a", "ask_brokers"), (b"\x22", "bid_brokers")):
+        for level in fields[name]:
+            body = b"\x08" + _varint(level["position"])
+            body += b"".join(b"\x10" + _varint(id) for id in level["broker_ids"])
+            out += tag + _varint(len(body)) + body
+    return out
 
 
 def _text(text: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fastfeed.protocols.longport_packets import TCP_HANDSHAKE
@@ -94,7 +95,8 @@ class TcpWire(TransportWire):
         super().__init__(writer.transport, writer, faults.split)
         self._reader = reader
         connection = writer.get_extra_info("socket")
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(OSError):  # it has left
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     async def begin(self) -> None:
         """Wait for the handshake.

@@ -274,7 +274,7 @@ class Market:
         bars, prev_close = self._at_rest(symbol)
         number = self._numbers.get(symbol)
         if number is None or not self.days["count"][number]:
-            price = bars.past.prices(np.array([float(self._since_s)])).item()
+            price = bars.past.last
             return Quote(self._since_s * 10**9, price, price, price, price, prev_close, 0.0, 0.0, 0)
         day = self.days[number]
         if not math.isnan(day["prev_close"]):

@@ -36,15 +36,6 @@ void ff_longport_reset(ff_longport *m, bool framed) {
 
 /* ---- pushes */
 
-static inline void keep(ff_longport *m, ff_stream stream, size_t place, const void *row) {
-    if (FF_UNLIKELY(ff_sink_keep(&m->sink, stream, place, row) < 0))
-        m->counters.rejected[FF_ENOMEM]++;
-}
-
-static inline void keep_quote(ff_longport *m, const ff_quote *row) {
-    keep(m, FF_STREAM_QUOTES, (size_t)row->symbol * FF_SESSIONS + row->session, row);
-}
-
 static inline int push_ticks(ff_longport *m, ff_longport_packet *packet) {
     uint64_t max_rows = ff_longport_max_rows(packet->command, packet->length);
     ff_tick *rows = ff_sink_claim(&m->sink, FF_STREAM_TICKS, &max_rows);
@@ -75,13 +66,15 @@ static inline int push_state(ff_longport *m, const ff_longport_packet *packet,
                                           packet->length, row, 1);
     if (FF_UNLIKELY(n <= 0))
         return n;
-    if (stream == FF_STREAM_QUOTES) {
-        keep_quote(m, row);
-    } else if (stream == FF_STREAM_BOOKS) {
-        keep(m, stream, ((const ff_book *)row)->symbol, row);
-    } else {
-        keep(m, stream, ((const ff_brokers *)row)->symbol, row);
-    }
+    int kept;
+    if (stream == FF_STREAM_QUOTES)
+        kept = ff_sink_keep_quote(&m->sink, row);
+    else if (stream == FF_STREAM_BOOKS)
+        kept = ff_sink_keep(&m->sink, stream, ((const ff_book *)row)->symbol, row);
+    else
+        kept = ff_sink_keep(&m->sink, stream, ((const ff_brokers *)row)->symbol, row);
+    if (FF_UNLIKELY(kept < 0))
+        m->counters.rejected[FF_ENOMEM]++;
     ff_sink_written(&m->sink, stream, 1);
     return 0;
 }
@@ -132,7 +125,8 @@ int ff_longport_take(ff_longport *m, ff_longport_packet *packet) {
 int ff_longport_seed(ff_longport *m, ff_quote *rows, size_t n) {
     const int rc = ff_longport_seed_quotes(&m->decoder, rows, n);
     for (size_t i = 0; rc == 0 && i < n; i++)
-        keep_quote(m, rows + i);
+        if (FF_UNLIKELY(ff_sink_keep_quote(&m->sink, rows + i) < 0))
+            m->counters.rejected[FF_ENOMEM]++;
     return rc;
 }
 

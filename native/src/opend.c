@@ -35,18 +35,6 @@ static inline void keep_latest(ff_opend *m, ff_stream stream, size_t place, cons
         m->decoder.dropped[FF_ENOMEM]++;
 }
 
-static inline void keep_quote(ff_opend *m, const ff_quote *row) {
-    const size_t place = (size_t)row->symbol * FF_SESSIONS + row->session;
-    if (m->sink.latest[FF_STREAM_QUOTES] == NULL)
-        return;
-    ff_quote *kept =
-        (ff_quote *)(void *)ff_latest_row(m->sink.latest[FF_STREAM_QUOTES], place);
-    if (FF_LIKELY(kept != NULL && kept->kind == 0 && row->kind == 0))
-        memcpy(kept, row, offsetof(ff_quote, strike_price)); /* the rest is the same */
-    else
-        keep_latest(m, FF_STREAM_QUOTES, place, row);
-}
-
 /* The decoding of each kind of push into its ring: 0, a negative reason, or FF_OPEND_HELD. */
 
 static inline int push_ticks(ff_opend *m, const uint8_t *body, size_t length,
@@ -78,7 +66,8 @@ static int push_quotes(ff_opend *m, const uint8_t *body, size_t length) {
     if (FF_UNLIKELY(n < 0))
         return n;
     for (int i = 0; i < n; i++)
-        keep_quote(m, &rows[i]);
+        if (FF_UNLIKELY(ff_sink_keep_quote(&m->sink, &rows[i]) < 0))
+            m->decoder.dropped[FF_ENOMEM]++;
     ff_sink_written(&m->sink, FF_STREAM_QUOTES, (uint64_t)n);
     return 0;
 }

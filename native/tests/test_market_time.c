@@ -122,6 +122,25 @@ static void test_zones(void) {
         CHECK_EQ(in_zone(cases[i].text, cases[i].zone), cases[i].s * 1000000000);
 }
 
+/* UTC to the local clock, around the changes of the clock. */
+static void test_local(void) {
+    static const struct {
+        ff_zone zone;
+        int64_t utc_s, hours;
+    } cases[] = {
+        {FF_ZONE_UTC, 1705320000, 0},       {FF_ZONE_HONG_KONG, 1705320000, 8},
+        {FF_ZONE_TOKYO, 1705320000, 9},     {FF_ZONE_NEW_YORK, 0, -5},
+        {FF_ZONE_NEW_YORK, 1710053999, -5}, {FF_ZONE_NEW_YORK, 1710054000, -4},
+        {FF_ZONE_NEW_YORK, 1730613599, -4}, {FF_ZONE_NEW_YORK, 1730613600, -5},
+        {FF_ZONE_SYDNEY, 1712419199, 11},   {FF_ZONE_SYDNEY, 1712419200, 10},
+        {FF_ZONE_SYDNEY, 1728143999, 10},   {FF_ZONE_SYDNEY, 1728144000, 11},
+        {FF_ZONE_NEW_YORK, 1735707599, -5}, {FF_ZONE_NEW_YORK, 8999999999, -4},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        CHECK_EQ(ff_zone_local(cases[i].zone, cases[i].utc_s) - cases[i].utc_s,
+                 cases[i].hours * 3600);
+}
+
 /* Every day of the years allowed, counted one by one. */
 static void test_days(void) {
     static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
@@ -133,6 +152,7 @@ static void test_days(void) {
             int64_t sundays = 0;
             for (int d = 1; d <= last; d++, day++) {
                 CHECK_EQ(ff_days_from_civil(year, month, d), day);
+                CHECK_EQ(ff_year_of_day(day), year);
                 if ((day + 4) % 7 == 0)
                     CHECK_EQ(ff_nth_sunday(year, month, (int)++sundays), day);
                 char text[32];
@@ -153,6 +173,7 @@ int main(void) {
     test_formats();
     test_cache();
     test_zones();
+    test_local();
     test_days();
     return 0;
 }

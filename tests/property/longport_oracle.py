@@ -313,9 +313,9 @@ class Oracle:
             known["day"] = today
         for name, field in (("last", "last_done"), *((x, x) for x in ("open", "high", "low"))):
             value = real(getattr(message, field))
-            known[name] = known[name] if math.isnan(value) else value
+            known[name] = known[name] if math.isnan(value) or not value else value
         turnover = real(message.turnover)
-        known["turnover"] = known["turnover"] if math.isnan(turnover) else turnover
+        known["turnover"] = known["turnover"] if math.isnan(turnover) or not turnover else turnover
         known["volume"] = float(message.volume) if message.volume else known["volume"]
         if math.isnan(known["last"]):
             self.counters.dropped["missing_price"] += 1

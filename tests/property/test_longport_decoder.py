@@ -210,6 +210,17 @@ def test_a_snapshot_fills_in_what_later_pushes_did_not_say() -> None:
     assert quote(decoders, timestamp=noon) is None
 
 
+def test_a_sequence_is_a_clock_up_to_a_day_from_the_time() -> None:
+    decoders = Decoders()
+    noon = at(2026, 11, 25, 12)
+    day = 86400 * 10**9
+    clocks = []
+    for by in (-day - 1, -day, 0, day, day + 1):
+        row = quote(decoders, last_done=b"1", timestamp=noon, sequence=noon * 10**9 + by)
+        clocks.append(row["gateway_ns"] != 0)
+    assert clocks == [False, True, True, True, False]
+
+
 def test_old_pushes_are_left_out_by_symbol_and_kind() -> None:
     decoders = Decoders()
     trade = {"price": b"1", "timestamp": 1_700_000_000}
@@ -231,8 +242,8 @@ def test_old_pushes_are_left_out_by_symbol_and_kind() -> None:
 def test_levels_are_merged_by_position() -> None:
     decoders = Decoders()
 
-    def book(**sides: list[tuple[int, bytes, int]]) -> Any:
-        message = CLASSES[102](symbol=b"700.HK")
+    def book(symbol: bytes = b"700.HK", **sides: list[tuple[int, bytes, int]]) -> Any:
+        message = CLASSES[102](symbol=symbol)
         for side, levels in sides.items():
             for position, price, volume in levels:
                 getattr(message, side).add(position=position, price=price, volume=volume)
@@ -248,6 +259,8 @@ def test_levels_are_merged_by_position() -> None:
     np.testing.assert_array_equal(row["bid_price"], [2, NAN, NAN])
     assert decoders.oracle.stats()["cut_levels"] == 1
     assert decoders.oracle.stats()["dropped"] == {"bad_value": 1}
+    row = book(b"00700.HK", bid=[(2, b"1", 1)])  # the same symbol, in a spelling not seen before
+    np.testing.assert_array_equal(row["bid_price"], [2, 1, NAN])
 
 
 def test_queues_are_merged_by_position() -> None:

@@ -96,3 +96,17 @@ def test_a_stream_of_its_own():
     stream = Stream("books", 64, ff.SymbolTable(), depth=3)
     assert stream.dtype == ff.dtype("books", 3)
     assert stream.table is not None
+
+
+def test_brokers_have_the_name_that_was_told_first():
+    hub = ff.Hub()
+    for broker, name in (
+        (1, "One"),
+        (1, "Other"),
+        (2, "One"),
+        (3, ""),
+        (-4, "四"),
+        (5, "x" * 5000),
+    ):
+        hub.name_broker(broker, name)
+    assert [hub.broker_name(i) for i in (1, 2, 3, -4, 5)] == ["One", "One", None, "四", None]

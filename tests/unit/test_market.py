@@ -10,6 +10,7 @@ from fastfeed.protocols.opend_codes import INTERVALS
 from fastfeed.sim import calendar
 from fastfeed.sim.bars import INTRADAY_S, Rehab, adjusted
 from fastfeed.sim.instruments import expiries, instrument
+from fastfeed.sim.limits import Bucket
 from fastfeed.sim.market import Market
 from fastfeed.sim.opend_limits import HistoryQuota, RateLimits, Refused
 from fastfeed.sim.playback import TapeSource
@@ -300,6 +301,16 @@ def test_too_many_requests_in_a_while_are_refused():
     without = RateLimits(0.0)
     for _ in range(100):
         without.check(3223)
+
+
+def test_a_bucket_fills_again():
+    now = [10.0]
+    bucket = Bucket(2, 3, clock=lambda: now[0])
+    assert [bucket.take() for _ in range(5)] == [True] * 3 + [False] * 2
+    now[0] += 0.5
+    assert [bucket.take() for _ in range(2)] == [True, False]
+    now[0] += 100
+    assert [bucket.take() for _ in range(4)] == [True] * 3 + [False]
 
 
 def test_history_counts_securities():

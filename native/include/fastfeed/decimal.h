@@ -111,38 +111,86 @@ static inline const uint8_t *ff_decimal_plain(const uint8_t *p, const uint8_t *e
     return ff_decimal_read(p, end, value);
 }
 
+/* Whether all eight bytes are digits. */
+static inline bool ff_digits_only(uint64_t digits) {
+    return ff_digits_stop(digits) == 0;
+}
+
+/* A text of up to 8 bytes with the point taken out, behind zeros. Returns false when it is no
+ * plain decimal; *places is how many digits stand behind the point. */
+static inline bool ff_decimal_word(uint64_t word, size_t length, uint64_t *digits,
+                                   size_t *places) {
+    const unsigned bits = 8 * (unsigned)length;
+    uint64_t stop = ff_digits_stop(word);
+    stop |= bits < 64 ? (uint64_t)0x80 << bits : 0;
+    const unsigned whole = ff_digits_bits(stop);
+    if (FF_UNLIKELY(whole == 0))
+        return false;
+    if (whole == bits) {
+        *digits = word << (64 - bits);
+        *places = 0;
+        return true;
+    }
+    const uint64_t below = ((uint64_t)1 << whole) - 1;
+    *places = length - whole / 8 - 1;
+    *digits = ((word & below) | (word >> 8 & ~below)) << (72 - bits);
+    return (word >> whole & 0xff) == ('.' ^ '0') && *places != 0 && ff_digits_only(*digits);
+}
+
+/* The same for 9 to 16 bytes: the first eight and the last eight, which may overlap. */
+static inline bool ff_decimal_words(uint64_t first, uint64_t last, size_t length,
+                                    uint64_t digits[2], size_t *places) {
+    const unsigned bits = 8 * (unsigned)length;
+    unsigned __int128 text = first | (unsigned __int128)last << (bits - 64);
+    const uint64_t stop = ff_digits_stop(first);
+    unsigned whole = ff_digits_bits(stop);
+    if (FF_UNLIKELY(whole == 0))
+        return false;
+    if (whole == 64) {
+        uint64_t more = ff_digits_stop((uint64_t)(text >> 64));
+        more |= bits < 128 ? (uint64_t)0x80 << (bits - 64) : 0;
+        whole += ff_digits_bits(more);
+    }
+    *places = 0;
+    if (whole != bits) {
+        const unsigned __int128 below = ((unsigned __int128)1 << whole) - 1;
+        if (FF_UNLIKELY((uint8_t)(text >> whole) != ('.' ^ '0')))
+            return false;
+        *places = length - whole / 8 - 1;
+        if (FF_UNLIKELY(*places == 0))
+            return false;
+        text = ((text & below) | (text >> 8 & ~below)) << 8;
+    }
+    text <<= 128 - bits;
+    digits[0] = (uint64_t)text;
+    digits[1] = (uint64_t)(text >> 64);
+    return ff_digits_only(digits[0]) && ff_digits_only(digits[1]);
+}
+
 /* A text of any kind that is a decimal and nothing else; `reach` bounds what may be read, and
  * is not before its end. Returns whether it is. */
 static inline bool ff_decimal_parse(const uint8_t *text, size_t length, const uint8_t *reach,
                                     double *value) {
-    enum { REACH = 8 + 1 + 8 };
-    const uint8_t *end = text + length;
-    if (FF_LIKELY(reach - text >= REACH && length > 0)) {
-        uint64_t digits = ff_digits_load(text), stop = ff_digits_stop(digits);
-        stop |= length < 8 ? (uint64_t)0x80 << 8 * length : 0;
-        unsigned bits = ff_digits_bits(stop);
-        if (FF_LIKELY(bits != 0)) {
-            uint64_t mantissa = ff_digits_join(digits, bits);
-            const size_t left = length - bits / 8;
-            if (left == 0) {
-                *value = (double)(int64_t)mantissa;
+    uint64_t digits[2];
+    size_t places;
+    if (FF_LIKELY(length - 1 < 8 && reach - text >= 8)) {
+        if (FF_LIKELY(ff_decimal_word(ff_digits_load(text), length, digits, &places))) {
+            *value =
+                (double)(int64_t)ff_digits_join(digits[0], 64) / ff_decimal_powers[places];
+            return true;
+        }
+    } else if (FF_LIKELY(length - 9 < 8)) {
+        if (FF_LIKELY(ff_decimal_words(ff_digits_load(text), ff_digits_load(text + length - 8),
+                                       length, digits, &places))) {
+            const uint64_t mantissa =
+                ff_digits_join(digits[0], 64) * 100000000 + ff_digits_join(digits[1], 64);
+            if (FF_LIKELY(mantissa < (uint64_t)1 << 53)) {
+                *value = (double)(int64_t)mantissa / ff_decimal_powers[places];
                 return true;
-            }
-            if (FF_LIKELY(text[bits / 8] == '.' && left - 2 < 8)) {
-                digits = ff_digits_load(text + bits / 8 + 1);
-                bits = 8 * ((unsigned)left - 1);
-                if (FF_LIKELY(ff_digits_bits(ff_digits_stop(digits)) >= bits)) {
-                    mantissa =
-                        mantissa * ff_decimal_units[bits / 8] + ff_digits_join(digits, bits);
-                    if (FF_LIKELY(mantissa < (uint64_t)1 << 53)) {
-                        *value = (double)(int64_t)mantissa / ff_decimal_powers[bits / 8];
-                        return true;
-                    }
-                }
             }
         }
     }
-    return ff_decimal_read(text, end, value) == end;
+    return ff_decimal_read(text, text + length, value) == text + length;
 }
 
 #endif

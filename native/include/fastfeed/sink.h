@@ -46,4 +46,17 @@ static inline int ff_sink_keep(ff_sink *sink, ff_stream stream, size_t place,
     return table != NULL ? ff_latest_put(table, place, row) : 0;
 }
 
+/* The same for a quote, whose place is that of its symbol and session. */
+static inline int ff_sink_keep_quote(ff_sink *sink, const ff_quote *row) {
+    ff_latest *table = sink->latest[FF_STREAM_QUOTES];
+    const size_t place = (size_t)row->symbol * FF_SESSIONS + row->session;
+    if (table == NULL)
+        return 0;
+    ff_quote *kept = (ff_quote *)(void *)ff_latest_row(table, place);
+    if (FF_UNLIKELY(kept == NULL || kept->kind != 0 || row->kind != 0))
+        return ff_latest_put(table, place, row);
+    memcpy(kept, row, offsetof(ff_quote, strike_price)); /* the rest is the same */
+    return 0;
+}
+
 #endif

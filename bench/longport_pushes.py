@@ -8,12 +8,15 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from alltick import WINDOW_BYTES, frame
 from compiled import LOOP_FLAGS, built
 
 import fastfeed as ff
+from fastfeed._core.longport import LongportMachine
 from fastfeed._core.longport_decoder import LongportDecoder
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.protocols.longport_messages import message_class
+from fastfeed.protocols.longport_packets import pack_push
 
 RECV_NS = 1_785_204_916_000_000_000
 DEPTH = 10
@@ -101,6 +104,41 @@ class Fastfeed:
         """Return symbols and rows of a run that fits."""
         rows = self._rows[: self._count]
         return [self._symbols[i] for i in rows["symbol"]], rows
+
+
+class Machine:
+    """The machine, which gets pushes as packets in WebSocket frames, as from a socket: a window at a time."""
+
+    def __init__(self, sample: Pushes) -> None:
+        self._sample = sample
+        packets = (pack_push(sample.command, body) for body in sample.bodies)
+        self._frames = b"".join(frame(packet, 2) for packet in packets)
+        self._hub = ff.Hub()
+        self._stream = self._hub.stream(STREAMS[sample.kind])
+        self._machine = LongportMachine(
+            self._hub.symbols, window_bytes=WINDOW_BYTES, depth=DEPTH, ordered=True
+        )
+        self._machine.listen(
+            self._stream.number, self._stream.ring, self._stream.deliver, self._stream.table
+        )
+
+    def run(self) -> None:
+        machine, before, left = self._machine, self._machine.rows, memoryview(self._frames)
+        machine.reset(framed=True)
+        machine.upgraded(b"")
+        while left:
+            place = machine.space()
+            n = min(len(place), len(left))
+            place[:n] = left[:n]
+            left = left[n:]
+            machine.received(n)
+        if machine.rows - before != len(self._sample.bodies):
+            raise AssertionError(f"expected all rows, got {machine.stats()}")
+
+    def rows(self) -> tuple[list[str], Rows]:
+        """Return symbols and rows of the last run."""
+        rows = self._stream.latest(len(self._sample.bodies))
+        return [self._hub.symbols[i] for i in rows["symbol"]], rows
 
 
 _HEAD = [("symbol", "S8"), ("seq", "i8")]
