@@ -117,11 +117,14 @@ class Gateway:
     one-time password.
     """
 
-    def __init__(self, on_request=None, on_connect=Peer.shake_hands, on_token=None, port=0):
+    def __init__(
+        self, on_request=None, on_connect=Peer.shake_hands, on_token=None, port=0, tls=None
+    ):
         self.on_request = on_request or self.answer
         self.on_connect = on_connect
         self.on_token = on_token or self.password
         self.port = port
+        self.tls = tls
         self.peers = []
         self.heads = []  # of requests for one-time passwords
         self.sessions = {}
@@ -136,7 +139,7 @@ class Gateway:
 
     async def __aenter__(self):
         self._server = await asyncio.start_server(
-            self._serve, "127.0.0.1", self.port, limit=1 << 22
+            self._serve, "127.0.0.1", self.port, ssl=self.tls, limit=1 << 22
         )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
@@ -156,7 +159,7 @@ class Gateway:
 
     def url(self, transport="ws"):
         return (
-            f"ws://127.0.0.1:{self.port}/v2"
+            f"{'wss' if self.tls else 'ws'}://127.0.0.1:{self.port}/v2"
             if transport == "ws"
             else f"tcp://127.0.0.1:{self.port}"
         )
@@ -168,7 +171,7 @@ class Gateway:
             "app_secret": SECRET,
             "access_token": TOKEN,
             "url": self.url(transport),
-            "http_url": f"http://127.0.0.1:{self.port}",
+            "http_url": f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}",
             "backoff": ff.Backoff(0.01, 0.05, random.Random(0)),
         }
         return ff.LongPort(**known | options)

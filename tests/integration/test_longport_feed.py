@@ -3,11 +3,13 @@
 import asyncio
 import json
 import logging
+import ssl
 import time
 import traceback
 
 import numpy as np
 import pytest
+from certificates import make_certificate, server_tls
 from feeds import listen, quick, until
 from longport_gateway import KEY, SECRET, TOKEN, Gateway, Watcher, at
 from longport_packets import SECOND, brokers, depth, quote, trades
@@ -234,6 +236,31 @@ def test_overnight_is_an_option(run_it, transport, overnight):
             assert metadata["accept-language"] == "en"
 
     run_it(main())
+
+
+def test_certificates_are_verified(run, tmp_path):
+    path = make_certificate(tmp_path)
+
+    async def main():
+        async with Gateway(tls=server_tls(path)) as server:
+            with pytest.raises(ff.ConnectError, match=r"(?i)certificate"):
+                await server.feed().open()
+            # The password is one thing, the gateway another.
+            async with Gateway() as passwords:
+                http_url = f"http://127.0.0.1:{passwords.port}"
+                with pytest.raises(ff.ConnectError, match=r"(?i)certificate"):
+                    await server.feed(http_url=http_url).open()
+            assert (server.heads, server.peers) == ([], [])
+            context = ssl.create_default_context(cafile=path)
+            async with server.feed(ssl_context=context) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe(AAPL, "ticks")
+                server.peer.push(trades())
+                await watcher.until_ticks(1)
+                server.peer.abort()
+                await watcher.until_events("resubscribed", 1)
+
+    run(main())
 
 
 # subscribing

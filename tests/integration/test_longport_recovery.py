@@ -701,6 +701,32 @@ def test_too_many_trades_to_wait(run, reports, monkeypatch):
     run(main())
 
 
+def test_many_interruptions_leave_nothing_behind(run_it, reports, transport):
+    async def main():
+        listen(reports)
+        async with Gateway() as server, server.feed(transport) as feed:
+            watcher = Watcher(feed)
+            await feed.subscribe([AAPL, HK], "ticks", "quotes")
+            tasks, prices = [], []
+            for i in range(1, 25):
+                server.peer.push(trades(at(2 * i, str(2 * i))))
+                prices += [2 * i, 2 * i + 1]
+                await until(lambda i=i: 2 * i in watcher.prices())
+                server.trades[AAPL] = [at(p, str(p)) for p in prices]
+                server.peer.abort()
+                await watcher.until_events("gap", i)
+                # The feed's, without those of the server's connections.
+                tasks.append(len(asyncio.all_tasks()) - len(server._tasks))
+                assert len(feed._background) <= 3
+                assert len(feed._recovery._timers) == 2
+            assert max(tasks[3:]) <= max(tasks[:3])
+            assert watcher.prices() == prices
+            assert len(server.heads) == 1
+            assert feed.stats()["connections"] == 25
+
+    run_it(main())
+
+
 # with the simulator
 
 

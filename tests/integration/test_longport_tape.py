@@ -141,7 +141,7 @@ def test_every_row_of_a_tape(tape, transport, runner):
 FAULTS = {
     "gzip": (8_000, LongPortFaults(gzip=0, unknown_fields=True)),
     "verify": (8_000, LongPortFaults(verify=True, gzip=60)),
-    "coalesced": (8_000, LongPortFaults(glue=50, pack=5)),
+    "several in a message": (8_000, LongPortFaults(pack=5)),
     "garbage between": (8_000, LongPortFaults(unknown_push=7, garbage=9, bad_gzip=11)),
     "fragments": (3_000, LongPortFaults(fragment=16, gzip=60)),
     "split": (2_000, LongPortFaults(split=7)),
