@@ -7,8 +7,9 @@ once, and what was missed is written when it comes, marked as older than what wa
 
 Trades have no numbers. Of the second of the last trade before the interruption it is known how many were delivered;
 a live trade that says the same as one that was pulled is taken to be that one, as often as it was pulled. Pushes may
-lag behind a pull, so that goes on for some seconds. At most 1000 trades can be pulled; what lies before them is
-lost, and the `gap` event says so.
+lag behind a pull, so that goes on for some seconds. At most 1000 trades can be pulled, and fewer are all there are;
+what lies before 1000 is lost, and the `gap` event says so. Where the next interruption comes before what was missed
+in this one has been written, both are one.
 
 Quotes, books and broker queues are states: the gateway sends them anew.
 """

@@ -646,7 +646,17 @@ def test_pulls_under_way_fail_when_the_connection_is_lost(run_it, reports, trans
 
 @pytest.mark.parametrize(
     "moment",
-    ["password", "upgrade", "auth", "profile", "asking", "seeding", "reconnecting", "recovering"],
+    [
+        "password",
+        "upgrade",
+        "auth",
+        "profile",
+        "asking",
+        "seeding",
+        "reconnecting",
+        "recovering",
+        "recovered",
+    ],
 )
 def test_closing_while_something_is_under_way(run, reports, moment):
     """Nothing stays behind: no task, no connection, no timer that calls."""
@@ -682,14 +692,15 @@ def test_closing_while_something_is_under_way(run, reports, moment):
                 await feed.open()
                 task = asyncio.create_task(feed.subscribe([AAPL, HK], "ticks", "quotes"))
                 await asyncio.sleep(0.1)
-                if moment in ("reconnecting", "recovering"):
+                if moment in ("reconnecting", "recovering", "recovered"):
                     await task
                     task = None
                     if moment == "reconnecting":
                         server._server.close()
                     server.peer.abort()
-                    kind = "connect_failed" if moment == "reconnecting" else "resubscribed"
-                    await watcher.until_events(kind, 1)
+                    kinds = {"reconnecting": "connect_failed", "recovering": "resubscribed"}
+                    await watcher.until_events(kinds.get(moment, "gap"), 1)
+                    assert len(feed._recovery._timers) == (2 if moment == "recovered" else 0)
             await feed.close()
             if task is not None:
                 outcome = (await asyncio.gather(task, return_exceptions=True))[0]

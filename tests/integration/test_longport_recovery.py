@@ -16,7 +16,7 @@ from fastfeed.feeds import longport as feeds
 from fastfeed.feeds import longport_recovery as recovery
 from fastfeed.protocols.longport_codes import CloseReason
 from fastfeed.protocols.longport_messages import Command
-from fastfeed.sim import LongPortFaults, LongPortSimulator
+from fastfeed.sim import LongPortFaults, LongPortKnobs, LongPortSimulator
 
 AAPL, HK = "AAPL.US", "700.HK"
 GAP, BACKFILLED, STALE = int(ff.Flags.GAP), int(ff.Flags.BACKFILLED), int(ff.Flags.STALE)
@@ -784,5 +784,48 @@ def test_nothing_is_missing_or_twice_after_faults(run_it, reports, transport, fa
                     common = len(rows)
                     assert rows == there[:common], symbol
                 assert feed.stats()["connections"] == 1 + struck
+
+    run_it(main())
+
+
+def test_many_symbols_and_few_pulls_a_second(run_it, reports, transport, monkeypatch):
+    """Live trades of those whose turn is late follow at once; in the end each trade has come once."""
+    monkeypatch.setattr(recovery, "_HOLD_S", 0.2)
+
+    async def main():
+        listen(reports)
+        knobs = LongPortKnobs(rate=40, burst=5)
+        names = [f"SIM{i:05}.US" for i in range(60)]
+        async with LongPortSimulator(
+            rate=2000, symbols=names, seed=5, knobs=knobs, hold=True
+        ) as sim:
+            url = sim.url if transport == "ws" else sim.tcp_url
+            known = {"app_key": "KEY", "app_secret": "secret", "access_token": "TOKEN"}
+            known |= {"url": url, "http_url": sim.http_url}
+            backoff = ff.Backoff(0.2, 0.2, random.Random(0))
+            async with ff.LongPort(**known, backoff=backoff) as feed:
+                watcher = Watcher(feed)
+                await feed.subscribe(names, "ticks")
+                sim.begin()
+                await watcher.until_ticks(500)
+                await sim.disconnect_all()
+                await watcher.until_events("gap", 1)
+                assert all(gap.filled for gap in watcher.of("gap")), watcher.of("gap")
+                # Those that lag behind the pulls are left out for some seconds.
+                before = len(watcher.ticks)
+                await watcher.until_ticks(before + 200)
+                late = [flag for flag in flags(watcher.ticks) if flag & STALE]
+                assert late
+                assert all(flag & BACKFILLED for flag in late)
+                got = {}
+                for row in watcher.ticks:
+                    said = tuple(row[name] for name in ("time_ns", "price", "volume", "side"))
+                    got.setdefault(feed.symbols[int(row["symbol"])], []).append(said)
+                for name in names[::6]:
+                    there = [
+                        tuple(row[field] for field in ("time_ns", "price", "volume", "side"))
+                        for row in await feed.get_ticks(name, 1000)
+                    ]
+                    assert sorted(got[name]) == sorted(there[: len(got[name])]), name
 
     run_it(main())
