@@ -214,7 +214,8 @@ cdef class LongportMachine(HoldingMachine):
     def seed(self, const unsigned char[::1] rows not None):
         """Take snapshots of quotes, given as the bytes of whole rows, as what later pushes change, and deliver them.
 
-        Where a push was later than the snapshot, what it said stays; only what was not known is filled in.
+        Where a push was not earlier than the snapshot, what it said stays; only what was not known is filled in: times
+        are of whole seconds, and pushes that came behind the snapshot may have been decoded before it gets here.
         """
         cdef size_t n = rows.shape[0] // sizeof(ff_quote)
         cdef bytearray known = bytearray(rows)

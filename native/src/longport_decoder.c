@@ -235,7 +235,7 @@ int ff_longport_seed_quotes(ff_longport_decoder *d, ff_quote *rows, size_t n) {
                                    row->prev_close, row->volume, row->turnover};
         double *const known[] = {&q->open,       &q->high,   &q->low,
                                  &q->prev_close, &q->volume, &q->turnover};
-        const bool later = q->pushed && q->time_ns > row->time_ns;
+        const bool later = q->pushed && q->time_ns >= row->time_ns;
         const bool same_day = q->day_end_ns == 0 || end_ns == 0 || q->day_end_ns == end_ns;
         for (size_t k = 0; k < sizeof known / sizeof known[0]; k++) {
             if (later) {

@@ -386,7 +386,7 @@ def test_a_new_day_is_asked_for(run, reports, monkeypatch):
             )
             asked = [sorted(p.message.symbol) for p in server.peer.of(Command.QUOTES)]
             assert asked[1:] == [[AAPL], [HK, "TSLA.US"]]
-            assert [float(feed.quotes.latest(n)["last"]) for n in names] == [10, 10, 10]
+            assert [float(feed.quotes.latest(n)["last"]) for n in names] == [11, 12, 13]
             await asyncio.sleep(0.4)
             assert len(server.peer.of(Command.QUOTES)) == 3
 

@@ -143,7 +143,7 @@ FAULTS = {
     "verify": (8_000, LongPortFaults(verify=True, gzip=60)),
     "several in a message": (8_000, LongPortFaults(pack=5)),
     "garbage between": (8_000, LongPortFaults(unknown_push=7, garbage=9, bad_gzip=11)),
-    "fragments": (3_000, LongPortFaults(fragment=16, gzip=60)),
+    "fragments": (5_000, LongPortFaults(fragment=16, gzip=60)),
     "split": (2_000, LongPortFaults(split=7)),
     "split and signed fragments": (
         1_000,

@@ -86,8 +86,8 @@ int ff_longport_decode_response(ff_longport_decoder *d, unsigned command, const 
                                 size_t max_rows);
 
 /* Take rows that were decoded from 11 as what is known; later pushes are merged into them.
- * Where a push of this connection was later, only what it did not say is filled in, and not
- * from another day. The rows change to what is known now. Returns 0 or -FF_ENOMEM. */
+ * Where a push of this connection was not earlier, only what it did not say is filled in, and
+ * not from another day. The rows change to what is known now. Returns 0 or -FF_ENOMEM. */
 int ff_longport_seed_quotes(ff_longport_decoder *d, ff_quote *rows, size_t n);
 
 #endif
