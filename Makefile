@@ -38,8 +38,9 @@ dev: $(VENV)/.dev
 demo: $(VENV)/.demo
 	@exec $(BIN)/fastfeed demo
 
+# A file of tests is one process's: what its tests share is made once.
 test: $(VENV)/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 bench: $(VENV)/.dev
 	$(BIN)/pytest bench --benchmark-enable --benchmark-only
