@@ -103,7 +103,7 @@ class Client:
                 for packet in packets:
                     if not self._ended and not self._wire.silent:
                         self._receive(packet)
-                await self._wire.drain()
+                    await self._wire.drain()  # who asks much and reads little waits
         except Broken as error:
             self.hang_up(CloseReason.UNPACK_ERROR, str(error))
             self._sim.counts["dropped_bad_packet"] += 1

@@ -343,6 +343,27 @@ BROKEN = {
 }
 
 
+@BOTH
+def test_who_asks_and_does_not_read_waits(transport):
+    async def main():
+        async with quick() as sim, connect(sim, transport) as client:
+            end = client.websocket.transport if client.websocket else client.writer.transport
+            end.pause_reading()
+            sim.answers.quotes_made = lambda *_: bytes(1 << 16)  # a large answer that takes no time
+            await client.raw(b"".join(pack(Command.QUOTES, i) for i in range(1, 501)))
+            (served,) = sim._clients
+            before = -1
+            while sim.stats()["requests"] != before:  # no longer: it waits
+                before = sim.stats()["requests"]
+                await asyncio.sleep(0.2)
+            assert 0 < before < 500
+            assert served._wire._transport.get_write_buffer_size() < 1 << 20
+            end.resume_reading()
+            assert (await client.answer(500)).status == 0
+
+    within(main())
+
+
 @pytest.mark.parametrize("broken", BROKEN)
 def test_broken_packets_end_the_connection(broken):
     async def main():
