@@ -29,6 +29,24 @@ from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.events import Event
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.history import HistoryBars
+from fastfeed.feeds.longport import LongPort
+from fastfeed.feeds.longport_records import (
+    CapitalDistribution,
+    CapitalFlow,
+    Connections,
+    LongPortOptionChain,
+    LongPortStaticInfo,
+    LongPortTradingDay,
+    MarketSessions,
+    OptionQuotes,
+    Participant,
+    Profile,
+    SubscribedKinds,
+    Warrant,
+    WarrantIssuer,
+    WarrantQuotes,
+    Warrants,
+)
 from fastfeed.feeds.opend import OpenD
 from fastfeed.feeds.opend_records import (
     DelayStatistics,
@@ -50,14 +68,17 @@ from fastfeed.hub import Hub
 from fastfeed.schema import Flags, Session, dtype
 from fastfeed.stream import Reader, Stream
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 __all__ = [
     "AllTick",
     "AuthError",
     "Backoff",
+    "CapitalDistribution",
+    "CapitalFlow",
     "ConfigError",
     "ConnectError",
+    "Connections",
     "Decoder",
     "DelayStatistics",
     "Event",
@@ -71,10 +92,18 @@ __all__ = [
     "Hub",
     "InternalError",
     "LocalProtocolError",
+    "LongPort",
+    "LongPortOptionChain",
+    "LongPortStaticInfo",
+    "LongPortTradingDay",
+    "MarketSessions",
     "MarketState",
     "OpenD",
     "OptionChain",
+    "OptionQuotes",
+    "Participant",
     "Plate",
+    "Profile",
     "ProtocolError",
     "RateLimitError",
     "Reader",
@@ -86,11 +115,16 @@ __all__ = [
     "Snapshot",
     "StaticInfo",
     "Stream",
+    "SubscribedKinds",
     "SubscriptionError",
     "Subscriptions",
     "SymbolTable",
     "TradingDay",
     "UserInfo",
+    "Warrant",
+    "WarrantIssuer",
+    "WarrantQuotes",
+    "Warrants",
     "WatchlistGroup",
     "__version__",
     "connect",

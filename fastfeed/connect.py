@@ -125,8 +125,9 @@ def _query_options(query: str, known: dict[str, Any]) -> dict[str, Any]:
         try:
             options[name] = msgspec.convert(text, plain[name], strict=False)
         except msgspec.ValidationError as error:
-            kind = plain[name]
-            choices = f": {', '.join(get_args(kind))}" if get_origin(kind) is Literal else ""
+            kinds = (plain[name], *get_args(plain[name]))  # it may be `Literal[...] | None`
+            words = next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
+            choices = f": {', '.join(words)}" if words else ""
             raise ConfigError(f"option {name}={text!r} in the URL: {error}{choices}") from None
     return options
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import operator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -51,21 +52,22 @@ def dtype(stream: str, depth: int = BOOK_DEPTH) -> np.dtype[Any]:
     `recv_ns`       i8   the bytes arrived here, ns since 1970 UTC; the same for all rows of a read
     `time_ns`       i8   the exchange's time, ns since 1970 UTC, 0 = unknown
     `gateway_ns`    i8   the vendor's gateway got it, ns since 1970 UTC, 0 = unknown
-    `seq`           i8   the vendor's sequence, -1 = none
+    `seq`           i8   the vendor's sequence, -1 = none (LongPort's: ns, rising with holes)
     =============== ==== =========================================================================
 
     and has `symbol` (u4, ``feed.symbols[id]``), `session` (u1, `Session`) and `flags` (u1, `Flags`). All other
     numbers are f8 and NaN where they were not sent, unless it says otherwise.
 
     ``ticks``, 64 bytes: `price`, `volume`, `turnover`; `side` (i1): 1 buyer, -1 seller, 0 neutral or unknown;
-    `kind` (u1): type of the trade as the vendor numbers it, 255 = larger than that.
+    `kind` (u1): type of the trade as the vendor numbers it, 255 = larger than that; of LongPort its letter
+    (``ord("I")``), 0 = an ordinary one.
 
     ``quotes``, 320 bytes, a row for each session of a symbol: `last`, `open`, `high`, `low`, `prev_close`,
     `volume`, `turnover`, `change`, `change_rate`, `amplitude`, `turnover_rate` (percent), `price_spread`
-    (tick size); `listed_ns` (i8); `status`, `suspended`, `dark_status` (u1). Options, warrants and futures,
-    told by the bits of `kind` (u1; 1 option, 2 future, 4 warrant): `strike_price`, `contract_size`,
-    `open_interest`, `net_open_interest`, `open_interest_change`, `implied_volatility`, `premium` (percent),
-    `delta`, `gamma`, `vega`, `theta`, `rho`, `contract_nominal_value`, `owner_lot_multiplier`,
+    (tick size); `listed_ns` (i8); `status` (the vendor's number), `suspended`, `dark_status` (u1). Options,
+    warrants and futures, told by the bits of `kind` (u1; 1 option, 2 future, 4 warrant): `strike_price`,
+    `contract_size`, `open_interest`, `net_open_interest`, `open_interest_change`, `implied_volatility`, `premium`
+    (percent), `delta`, `gamma`, `vega`, `theta`, `rho`, `contract_nominal_value`, `owner_lot_multiplier`,
     `contract_multiplier`, `last_settle_price`; `expiry_days` (i4, -2**31 = unknown); `option_style`,
     `index_option_type` (u1).
 
@@ -103,4 +105,9 @@ def dtype(stream: str, depth: int = BOOK_DEPTH) -> np.dtype[Any]:
     depth = operator.index(depth)
     if not 1 <= depth <= ring.MAX_DEPTH:
         raise ValueError(f"expected a depth of 1 to {ring.MAX_DEPTH} levels, got {depth}")
+    return _dtype(stream, depth)
+
+
+@lru_cache(maxsize=64)
+def _dtype(stream: str, depth: int) -> np.dtype[Any]:
     return np.dtype(ring.row_type(STREAMS.index(stream), depth))  # type: ignore[arg-type]

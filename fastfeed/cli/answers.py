@@ -11,6 +11,7 @@ from fastfeed.cli.grid import Column, column, grid, terminal_width, times
 from fastfeed.cli.output import Csv, Format, JsonLines
 from fastfeed.cli.records import csv_lines, flat, json_lines, value_at
 from fastfeed.feeds.feed import Feed
+from fastfeed.feeds.longport import LongPort
 from fastfeed.stream import Rows
 
 __all__ = ["Answer", "fields", "listed", "of_records", "of_rows", "single"]
@@ -32,7 +33,7 @@ def of_rows(
     """Return rows of a stream, with their table."""
 
     def text(make: Callable[..., Format]) -> bytes:
-        form = make(feed.symbols, stream, depth)
+        form = make(feed.symbols, stream, depth, sessions=isinstance(feed, LongPort))
         return form.header + form(rows)
 
     return Answer(table, lambda: text(Csv), lambda: text(JsonLines), len(rows))
@@ -78,7 +79,9 @@ def fields(record: msgspec.Struct) -> list[str]:
     names: list[str] = []
     texts: list[str] = []
     for path, value in flat(record).items():
-        if isinstance(value, tuple) and not all(isinstance(item, str) for item in value):
+        if isinstance(value, dict) or (
+            isinstance(value, tuple) and not all(isinstance(item, str | int) for item in value)
+        ):
             continue  # lists of records have tables of their own
         if path.endswith("_ns"):
             made = times("", [value])

@@ -1,7 +1,8 @@
 """The fields of a stream's rows as columns of text (CSV) and as values (JSON), complete and exact.
 
-Ticks have the columns they always had. The rows of other streams: symbol, time and session first, then what the
-stream is about in the order of its dtype, then sequence, flags and the times in nanoseconds.
+Ticks have the columns they always had, those of LongPort their session behind them. The rows of other streams:
+symbol, time and session first, then what the stream is about in the order of its dtype, then sequence, flags and the
+times in nanoseconds.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastfeed._core.symbols import SymbolTable
+from fastfeed.protocols import longport_codes
 from fastfeed.protocols.opend_codes import ADJUSTMENTS, INTERVALS
 from fastfeed.schema import Flags, Session
 from fastfeed.stream import Rows
@@ -44,7 +46,10 @@ FIELDS = (
 _LAST = ("seq", "flags", "recv_ns", "time_ns", "gateway_ns")
 
 #: Names of bars by their length.
-INTERVAL_NAMES = {interval.seconds: interval.name for interval in INTERVALS.values()}
+INTERVAL_NAMES = {
+    **{interval.seconds: interval.name for interval in longport_codes.INTERVALS.values()},
+    **{interval.seconds: interval.name for interval in INTERVALS.values()},
+}
 #: Names of sessions by their number; the unknown one has none.
 SESSION_NAMES = {session.value: session.name.lower() for session in Session if session}
 _WORDS: dict[str, dict[int, str]] = {
@@ -64,10 +69,10 @@ Texts = Callable[[Rows], Iterable[str]]
 Values = Callable[[Rows], list[Any]]
 
 
-def names_of(stream: str, dtype: np.dtype[Any]) -> tuple[str, ...]:
-    """Return the fields of a stream's rows in the order of the columns."""
+def names_of(stream: str, dtype: np.dtype[Any], *, sessions: bool = False) -> tuple[str, ...]:
+    """Return the fields of a stream's rows in the order of the columns; `sessions`: of ticks as well."""
     if stream == "ticks":
-        return FIELDS
+        return (*FIELDS, "session") if sessions else FIELDS
     names = [name for name in dtype.names or () if name not in (*_LAST, "symbol", "session")]
     first = ["symbol", "time", "session"]
     if stream == "bars":
@@ -75,11 +80,13 @@ def names_of(stream: str, dtype: np.dtype[Any]) -> tuple[str, ...]:
     return (*first, *names, *_LAST)
 
 
-def texts_of(stream: str, dtype: np.dtype[Any], symbols: SymbolTable) -> dict[str, Texts]:
+def texts_of(
+    stream: str, dtype: np.dtype[Any], symbols: SymbolTable, *, sessions: bool = False
+) -> dict[str, Texts]:
     """Return the columns of a CSV file: an array is as many columns as it has elements."""
     found: dict[str, Texts] = {}
     names = _SymbolNames(symbols, quoted)
-    for name in names_of(stream, dtype):
+    for name in names_of(stream, dtype, sessions=sessions):
         shape = dtype[name].shape if name in (dtype.names or ()) else ()
         if shape:
             for i in range(shape[0]):
@@ -89,10 +96,14 @@ def texts_of(stream: str, dtype: np.dtype[Any], symbols: SymbolTable) -> dict[st
     return found
 
 
-def values_of(stream: str, dtype: np.dtype[Any], symbols: SymbolTable) -> dict[str, Values]:
+def values_of(
+    stream: str, dtype: np.dtype[Any], symbols: SymbolTable, *, sessions: bool = False
+) -> dict[str, Values]:
     """Return the fields of a JSON object: an array is a list of the elements that are real."""
     names = _SymbolNames(symbols, str)
-    return {name: _values(name, dtype, names) for name in names_of(stream, dtype)}
+    return {
+        name: _values(name, dtype, names) for name in names_of(stream, dtype, sessions=sessions)
+    }
 
 
 def quoted(text: str) -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
 import click
 import msgspec
 
+from fastfeed.cli import doctor_alltick, doctor_longport
 from fastfeed.cli.connection import connection_options, feed_of
-from fastfeed.cli.doctor_alltick import AlltickExamination, stand_in
+from fastfeed.cli.doctor_alltick import AlltickExamination
+from fastfeed.cli.doctor_longport import LongportExamination
 from fastfeed.cli.doctor_opend import OpendExamination
 from fastfeed.cli.examination import Check, Examination, Report, Verdict
 from fastfeed.cli.grid import say, terminal_width
 from fastfeed.connect import run
 from fastfeed.feeds.alltick import AllTick
+from fastfeed.feeds.longport import LongPort
 from fastfeed.feeds.opend import OpenD
 
 __all__ = ["doctor"]
@@ -44,25 +48,35 @@ def doctor(
 ) -> None:
     """Look whether the server at URL is there, works, and what it allows.
 
-    Nothing is subscribed and nothing is changed. Each line is ok, a warning (it works, with a drawback) or
+    Nothing is changed. Each line is ok, a warning (it works, with a drawback) or
     a problem; the exit code is 1 if there is a problem.
 
     Of AllTick it opens one connection for some seconds, which counts among those of the plan, and asks for one
-    trade by HTTP.
+    trade by HTTP. Of LongPort it opens one as well, on which it subscribes to 700.HK, AAPL.US, 600519.SH and
+    D05.SG, to see what may be subscribed and what comes.
 
     \b
     Examples:
       fastfeed doctor opend://127.0.0.1:11111
       fastfeed doctor opend://10.0.0.5:11111 --rsa-key ~/futu.pem
+      fastfeed doctor longport://
+      fastfeed doctor "longport://?transport=tcp"
       fastfeed doctor alltick://crypto
       fastfeed doctor "alltick://stock?plan=premium"
     """
-    options = {"connect_timeout_s": timeout, "request_timeout_s": timeout, "wait_s": 0.0}
-    feed = feed_of(url, rsa_key, encryption, **options, **stand_in(url))
+    options: dict[str, Any] = {
+        "connect_timeout_s": timeout,
+        "request_timeout_s": timeout,
+        "wait_s": 0.0,
+    }
+    options |= doctor_alltick.stand_in(url) | doctor_longport.stand_in(url)
+    feed = feed_of(url, rsa_key, encryption, **options)
     tell = None if as_json else _print
-    examination: Examination[AllTick] | Examination[OpenD]
+    examination: Examination[AllTick] | Examination[LongPort] | Examination[OpenD]
     if isinstance(feed, AllTick):
         examination = AlltickExamination(feed, timeout, tell, url)
+    elif isinstance(feed, LongPort):
+        examination = LongportExamination(feed, timeout, tell, url)
     else:
         assert isinstance(feed, OpenD)
         examination = OpendExamination(feed, timeout, tell)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import email.utils
 import os
-import ssl
-import statistics
 import time
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from fastfeed.cli import words
-from fastfeed.cli.examination import SECOND_NS, Examination, Tell
+from fastfeed.cli.examination import Examination, Tell
 from fastfeed.connect import vendor_of
 from fastfeed.errors import (
     AuthError,
@@ -31,8 +27,6 @@ _VARIABLE = "ALLTICK_TOKEN"
 _ROUND_TRIPS = 3  # there is more than a second between them
 _BETWEEN_S = 1.5
 _SLOW_NS = 500_000_000
-_SOON_S = 14 * 86400  # that a certificate expires
-_HEAD_BYTES = 1 << 14
 _NOT_SERVED = (600, 604)
 #: What all plans have.
 _KNOWN = {"stock": "700.HK", "crypto": "BTCUSDT"}
@@ -74,7 +68,10 @@ class AlltickExamination(Examination[AllTick]):
             self._token()
             if not await self._reachable(self._host, self._port, self._hint):
                 return
-            if not await self._encryption() or not self._token_from:
+            risk = "The token can be read on the way: use wss://."
+            if not await self._encryption(self._host, self._port, self._tls, risk):
+                return
+            if not self._token_from:
                 return
             if await self._http() and await self._websocket():
                 self._plan()
@@ -91,79 +88,6 @@ class AlltickExamination(Examination[AllTick]):
             self._found(name, "warning", "given in the URL", hint, source="url")
         else:
             self._found(name, "ok", f"given by {_VARIABLE}", source="environment")
-
-    async def _encryption(self) -> bool:
-        """Look at TLS, and on the way at the clock, in the head of any answer."""
-        name, where = "encryption", f"{self._host}:{self._port}"
-        began = time.monotonic_ns()
-        try:
-            async with asyncio.timeout(self._timeout):
-                reader, writer = await asyncio.open_connection(
-                    self._host, self._port, ssl=ssl.create_default_context() if self._tls else None
-                )
-        except ssl.SSLCertVerificationError as error:
-            hint = "Somebody stands between, or this machine's certificates or clock are old."
-            text = f"the certificate of {where} is not trusted: {error.verify_message}"
-            self._found(name, "problem", text, hint)
-            return False
-        except ssl.SSLError as error:
-            hint = "Something else listens there; a simulator has addresses with ws://."
-            reason = (error.reason or str(error)).lower().replace("_", " ")
-            self._found(name, "problem", f"no TLS with {where}: {reason}", hint)
-            return False
-        except TimeoutError:
-            text = f"no answer to the TLS handshake from {where} in {self._timeout:g} s"
-            self._found(name, "problem", text)
-            return False
-        except OSError as error:
-            self._found(name, "problem", f"{where}: {error.strerror or error}")
-            return False
-        took_ns = time.monotonic_ns() - began
-        try:
-            tls = writer.get_extra_info("ssl_object")
-            if tls is not None:
-                self._certificate(tls, took_ns)
-            elif self._is_local:
-                self._found(name, "ok", "none, on this machine", tls=None)
-            else:
-                hint = "The token can be read on the way: use wss://."
-                self._found(name, "warning", "none", hint, tls=None)
-            await self._clock(reader, writer)
-        finally:
-            writer.close()
-        return True
-
-    def _certificate(self, tls: Any, took_ns: int) -> None:
-        expiry = tls.getpeercert().get("notAfter", "")
-        expiry_s = ssl.cert_time_to_seconds(expiry) if expiry else 0
-        until = datetime.datetime.fromtimestamp(expiry_s, datetime.UTC)
-        soon = expiry_s - time.time() < _SOON_S
-        text = (
-            f"{tls.version()}, in {words.latency(took_ns)}; certificate good until {until:%Y-%m-%d}"
-        )
-        self._found(
-            "encryption", "warning" if soon else "ok", text, tls=tls.version(), tls_ns=took_ns
-        )
-
-    async def _clock(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Ask without a token for nothing: whatever the answer is, its head has the time."""
-        sent_ns, began = time.time_ns(), time.monotonic_ns()
-        writer.write(f"HEAD / HTTP/1.1\r\nHost: {self._host}\r\nConnection: close\r\n\r\n".encode())
-        try:
-            async with asyncio.timeout(self._timeout):
-                head = await reader.readuntil(b"\r\n\r\n")
-        except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            return  # what is wrong there shows next
-        took = time.monotonic_ns() - began
-        for line in head[:_HEAD_BYTES].decode("latin-1").split("\r\n"):
-            key, _, value = line.partition(":")
-            if key.lower() == "date":
-                try:
-                    moment = email.utils.parsedate_to_datetime(value.strip())
-                except ValueError:
-                    return
-                told_ns = int(moment.timestamp()) * SECOND_NS
-                self._whole_seconds("server clock", "the server's", told_ns, sent_ns + took // 2)
 
     async def _websocket(self) -> bool:
         """Return whether it is AllTick, and the token is good, as far as that is known."""
@@ -203,14 +127,7 @@ class AlltickExamination(Examination[AllTick]):
             text = f"AllTick did not answer a heartbeat in {self._timeout:g} s"
             self._found(name, "problem", text)
             return
-        median, worst = int(statistics.median(trips)), max(trips)
-        self._found(
-            name,
-            "ok" if median < _SLOW_NS else "warning",
-            f"median {words.latency(median)}, worst {words.latency(worst)} of {len(trips)} heartbeats",
-            median_ns=median,
-            worst_ns=worst,
-        )
+        self._trips(trips, "heartbeats", _SLOW_NS)
 
     async def _http(self) -> bool:
         """Ask for a trade; return whether the token is good, as far as that is known."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from urllib.parse import urlsplit
 
@@ -117,14 +116,7 @@ class OpendExamination(Examination[OpenD]):
             if not best or took < best:
                 best, middle_ns = took, sent_ns + took // 2
                 clock = state.local_time_ns, state.server_time_ns
-        median, worst = int(statistics.median(trips)), max(trips)
-        self._found(
-            "round trip",
-            "ok" if median < _SLOW_NS else "warning",
-            f"median {words.latency(median)}, worst {words.latency(worst)} of {len(trips)} requests",
-            median_ns=median,
-            worst_ns=worst,
-        )
+        self._trips(trips, "requests", _SLOW_NS)
         self._clocks(*clock, middle_ns, best)
 
     def _clocks(

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import datetime
+import email.utils
 import socket
+import ssl
+import statistics
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Literal, TypeVar
@@ -23,6 +27,8 @@ Verdict = Literal["ok", "warning", "problem"]
 
 SECOND_NS = 1_000_000_000
 _OFF_NS = 2 * SECOND_NS  # of a clock that tells whole seconds
+_SOON_S = 14 * 86400  # that a certificate expires
+_HEAD_BYTES = 1 << 14
 
 
 class Check(msgspec.Struct):
@@ -91,9 +97,9 @@ class Examination(abc.ABC, Generic[F]):
             self._found(name, "problem", str(error))
             return None
 
-    async def _reachable(self, host: str, port: int, hint: str) -> bool:
+    async def _reachable(self, host: str, port: int, hint: str, *, name: str = "reachable") -> bool:
         """Look whether something listens; the hint is for where nothing does."""
-        name, where = "reachable", f"{host}:{port}"
+        where = f"{host}:{port}"
         began = time.monotonic_ns()
         try:
             async with asyncio.timeout(self._timeout):
@@ -118,6 +124,109 @@ class Examination(abc.ABC, Generic[F]):
             name, "ok", f"{where}, connected in {words.latency(took_ns)}", connect_ns=took_ns
         )
         return True
+
+    async def _encryption(
+        self,
+        host: str,
+        port: int,
+        tls: bool,
+        risk: str,
+        *,
+        name: str = "encryption",
+        clock: str = "server clock",
+    ) -> bool:
+        """Look at TLS, and on the way at the clock in the head of any answer by HTTP.
+
+        Parameters
+        ----------
+        host, port
+        tls
+        risk
+            The hint where there is none, and it is not this machine.
+        name, clock
+            Of the checks; without a name for it the clock is not looked at.
+        """
+        where = f"{host}:{port}"
+        began = time.monotonic_ns()
+        try:
+            async with asyncio.timeout(self._timeout):
+                reader, writer = await asyncio.open_connection(
+                    host, port, ssl=ssl.create_default_context() if tls else None
+                )
+        except ssl.SSLCertVerificationError as error:
+            hint = "Somebody stands between, or this machine's certificates or clock are old."
+            text = f"the certificate of {where} is not trusted: {error.verify_message}"
+            self._found(name, "problem", text, hint)
+            return False
+        except ssl.SSLError as error:
+            hint = "Something else listens there; a simulator has addresses with ws:// and http://."
+            reason = (error.reason or str(error)).lower().replace("_", " ")
+            self._found(name, "problem", f"no TLS with {where}: {reason}", hint)
+            return False
+        except TimeoutError:
+            text = f"no answer to the TLS handshake from {where} in {self._timeout:g} s"
+            self._found(name, "problem", text)
+            return False
+        except OSError as error:
+            self._found(name, "problem", f"{where}: {error.strerror or error}")
+            return False
+        took_ns = time.monotonic_ns() - began
+        try:
+            layer = writer.get_extra_info("ssl_object")
+            if layer is not None:
+                self._certificate(name, layer, took_ns)
+            elif self._is_local:
+                self._found(name, "ok", "none, on this machine", tls=None)
+            else:
+                self._found(name, "warning", "none", risk, tls=None)
+            if clock:
+                await self._clock(clock, host, reader, writer)
+        finally:
+            writer.close()
+        return True
+
+    def _certificate(self, name: str, tls: Any, took_ns: int) -> None:
+        expiry = tls.getpeercert().get("notAfter", "")
+        expiry_s = ssl.cert_time_to_seconds(expiry) if expiry else 0
+        until = datetime.datetime.fromtimestamp(expiry_s, datetime.UTC)
+        soon = expiry_s - time.time() < _SOON_S
+        text = (
+            f"{tls.version()}, in {words.latency(took_ns)}; certificate good until {until:%Y-%m-%d}"
+        )
+        self._found(name, "warning" if soon else "ok", text, tls=tls.version(), tls_ns=took_ns)
+
+    async def _clock(
+        self, name: str, host: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Ask without a token for nothing: whatever the answer is, its head has the time."""
+        sent_ns, began = time.time_ns(), time.monotonic_ns()
+        writer.write(f"HEAD / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        try:
+            async with asyncio.timeout(self._timeout):
+                head = await reader.readuntil(b"\r\n\r\n")
+        except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            return  # what is wrong there shows next
+        took = time.monotonic_ns() - began
+        for line in head[:_HEAD_BYTES].decode("latin-1").split("\r\n"):
+            key, _, value = line.partition(":")
+            if key.lower() == "date":
+                try:
+                    moment = email.utils.parsedate_to_datetime(value.strip())
+                except ValueError:
+                    return
+                told_ns = int(moment.timestamp()) * SECOND_NS
+                self._whole_seconds(name, "the server's", told_ns, sent_ns + took // 2)
+
+    def _trips(self, trips: list[int], what: str, slow_ns: int) -> None:
+        """Tell how long round trips took."""
+        median, worst = int(statistics.median(trips)), max(trips)
+        self._found(
+            "round trip",
+            "ok" if median < slow_ns else "warning",
+            f"median {words.latency(median)}, worst {words.latency(worst)} of {len(trips)} {what}",
+            median_ns=median,
+            worst_ns=worst,
+        )
 
     @property
     def _is_local(self) -> bool:

@@ -3,381 +3,90 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime
 import functools
-import math
-import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import click
 import msgspec
 import numpy as np
 
-from fastfeed.cli import answers, ladder, words
+from fastfeed.cli import answers, get_longport, ladder
 from fastfeed.cli.answers import Answer
 from fastfeed.cli.columns import SESSION_NAMES
-from fastfeed.cli.connection import connection_options, feed_of
-from fastfeed.cli.grid import Column, column, dates, grid, say, terminal_width, times
-from fastfeed.cli.group import complain
-from fastfeed.cli.output import Csv, Format, JsonLines
+from fastfeed.cli.connection import NAMES
+from fastfeed.cli.grid import column, grid, terminal_width, times
+from fastfeed.cli.questions import (
+    GATEWAY,
+    MARKET_DATA,
+    SECURITIES,
+    WATCHLISTS,
+    adjust_option,
+    array_of,
+    bars_answer,
+    day_option,
+    each,
+    field_column,
+    filled,
+    get,
+    interval_option,
+    maybe_symbols,
+    named_column,
+    one_plate,
+    one_symbol,
+    quotes_answer,
+    session_option,
+    symbol_option,
+    symbols,
+    symbols_column,
+    what,
+)
 from fastfeed.cli.records import value_at
-from fastfeed.connect import run, vendor_of
-from fastfeed.errors import ConnectError
 from fastfeed.feeds import opend_records as records
 from fastfeed.feeds.alltick import AllTick
-from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.history import HistoryBars
+from fastfeed.feeds.longport import LongPort
 from fastfeed.feeds.opend import OpenD
-from fastfeed.protocols.alltick_codes import MOST_BARS_OF_MANY, code
-from fastfeed.protocols.opend_codes import (
-    ADJUSTMENTS,
-    INTERVALS,
-    MARKETS,
-    SESSIONS,
-    canonical,
-    interval,
-    security,
-)
+from fastfeed.protocols.alltick_codes import MOST_BARS_OF_MANY
+from fastfeed.protocols.opend_codes import MARKETS
 from fastfeed.schema import dtype
 from fastfeed.stream import Rows
 
 __all__ = ["get"]
 
-Form = Literal["table", "csv", "jsonl"]
-
-_DAY_S = 86400
-_COMMON = ("form", "wait", "rsa_key", "encryption")
 _TICKS = 20
-_FILL_S = 2.0  # how long a gateway may take to fill its cache
-_ASK_AGAIN_S = 0.2
-_HELP = ("-h", "--help")
-
-
-class _GetGroup(click.Group):
-    """Commands behind a URL; their help is found without one as well."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.sections: dict[str, list[str]] = {}
-        self.alltick: list[str] = []  # what AllTick has as well
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name, command, rest = super().resolve_command(ctx, args)
-        if name in self.alltick or vendor_of(ctx.params["url"]) is not AllTick:
-            return name, command, rest
-        if not any(word in rest for word in _HELP):
-            raise click.UsageError(f"AllTick has no {name}: expected {_or(self.alltick)}", ctx)
-        return name, command, rest
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] in self.commands:
-            if not any(word in args for word in _HELP):
-                raise click.UsageError(
-                    f"expected a URL before {args[0]!r}, as in "
-                    f"{ctx.command_path} opend://127.0.0.1:11111 {args[0]}",
-                    ctx,
-                )
-            args = ["URL", *args]
-        return super().parse_args(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        limit = formatter.width - 6 - max(map(len, self.commands))
-        for section, names in self.sections.items():
-            with formatter.section(section):
-                formatter.write_dl(
-                    [(name, self.commands[name].get_short_help_str(limit)) for name in names]
-                )
-
-
-def _or(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} or {names[-1]}"
-
-
-@click.group(
-    cls=_GetGroup,
-    subcommand_metavar="WHAT [ARGS]...",
-    short_help="Ask a server once: ticks, bars, a book, a watchlist and more.",
-)
-@click.argument("url")
-def get(url: str) -> None:
-    """Ask a server for something and print the answer.
-
-    URL is where it listens: opend://127.0.0.1:11111, alltick://stock or alltick://crypto. Each WHAT has a
-    help of its own: fastfeed get ticks --help. AllTick has ticks, bars and book; it is asked by HTTP, which
-    takes none of the plan's connections.
-
-    \b
-    Formats (--format, after WHAT):
-      table  for people: the more important columns, as many as fit
-      csv    everything, below a header line; unknown is empty
-      jsonl  everything, a JSON object a line; unknown is null
-
-    csv and jsonl are complete: numbers read back as the very same doubles. Times are UTC, those in _ns
-    nanoseconds since 1970. What needs a subscription is subscribed until the command ends.
-
-    \b
-    Examples:
-      fastfeed get opend://127.0.0.1:11111 ticks 700.HK -n 100
-      fastfeed get opend://127.0.0.1:11111 bars 700.HK --interval 5m
-      fastfeed get opend://127.0.0.1:11111 watchlist All --format csv >all.csv
-      fastfeed get alltick://crypto ticks BTCUSDT EURUSD
-    """
-
-
-# columns of tables
-
-
-def _field(rows: Rows, name: str) -> Column:
-    title, values = name.replace("_", " ").capitalize(), rows[name].tolist()
-    if name == "turnover":  # nobody reads it to the cent
-        known = [words.NONE if math.isnan(value) else words.count(value) for value in values]
-        return Column(title, known)
-    return column(title, values, 0 if name == "volume" else 2)
-
-
-def _change(values: Rows) -> Column:
-    return Column("Change", [words.percent(value / 100) for value in values.tolist()])
-
-
-def _symbols_of(feed: Feed, rows: Rows) -> Column:
-    return column("Symbol", [feed.symbols[i] for i in rows["symbol"].tolist()])
-
-
-def _named(title: str, names: dict[int, str], numbers: Sequence[int]) -> Column:
-    return column(title, [names.get(number) for number in numbers])
-
-
-async def _filled(ask: Callable[[], Awaitable[Rows]]) -> Rows:
-    """Ask again while the answer is empty: a gateway fills its cache after the subscription."""
-    deadline = time.monotonic() + _FILL_S
-    while not len(rows := await ask()) and time.monotonic() < deadline:
-        await asyncio.sleep(_ASK_AGAIN_S)
-    return rows
-
-
-async def _each(
-    symbols: Sequence[str], ask: Callable[[str], Awaitable[Rows]], row: np.dtype[Any]
-) -> Rows:
-    """Ask for each symbol, and return all rows."""
-    parts = await asyncio.gather(*map(ask, symbols))
-    return np.concatenate(parts, dtype=row)
-
-
-# what all commands have in common
-
-Pull = Callable[..., Awaitable[Any]]
-
-
-def _what(
-    section: str, name: str | None = None, *, alltick: bool = False
-) -> Callable[[Pull], click.Command]:
-    """Make a command of a coroutine function that gets the feed and the arguments and gives an answer.
-
-    The feed is an `OpenD`; or, where AllTick has that as well, an `AllTick`.
-    """
-
-    def decorate(pull: Pull) -> click.Command:
-        @functools.wraps(pull)
-        def callback(
-            *,
-            form: Form,
-            wait: float | None,
-            rsa_key: str | None,
-            encryption: str | None,
-            **arguments: Any,
-        ) -> None:
-            ctx = click.get_current_context()
-            assert ctx.parent is not None
-            feed = feed_of(ctx.parent.params["url"], rsa_key, encryption, wait_s=wait)
-            run(_pull(feed, pull, arguments, form, wait or 0.0))
-
-        command = connection_options(callback)
-        command = click.option(
-            "--wait",
-            type=click.FloatRange(min=0),
-            metavar="S",
-            help="Keep trying for S seconds if nothing listens there yet.",
-        )(command)
-        command = click.option(
-            "--format",
-            "form",
-            type=click.Choice(["table", "csv", "jsonl"]),
-            default="table",
-            show_default=True,
-            help="What to write.",
-        )(command)
-        made = get.command(name or pull.__name__)(command)
-        made.params.sort(key=lambda param: param.name in _COMMON)  # these come last in the help
-        assert isinstance(get, _GetGroup)
-        get.sections.setdefault(section, []).append(made.name or "")
-        if alltick:
-            get.alltick.append(made.name or "")
-        return made
-
-    return decorate
-
-
-async def _pull(
-    feed: Feed, pull: Pull, arguments: dict[str, Any], form: Form, wait_s: float
-) -> None:
-    async with _ready(feed):
-        try:
-            answer = await _patiently(feed, functools.partial(pull, feed, **arguments), wait_s)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from None
-        if isinstance(answer, HistoryBars):
-            await _print_pages(feed, answer, form)
-        else:
-            _print(answer, form)
-
-
-@contextlib.asynccontextmanager
-async def _ready(feed: Feed) -> AsyncIterator[None]:
-    """Connect where pulls need it: those of AllTick have connections of their own, by HTTP."""
-    try:
-        if not isinstance(feed, AllTick):
-            await feed.open()
-        yield
-    finally:
-        await feed.close()
-
-
-async def _patiently(feed: Feed, ask: Callable[[], Awaitable[Any]], wait_s: float) -> Any:
-    """Ask; of AllTick again while it cannot be reached, which is what opening a feed does otherwise."""
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            return await ask()
-        except ConnectError:
-            if not isinstance(feed, AllTick) or time.monotonic() >= deadline:
-                raise
-        await asyncio.sleep(_ASK_AGAIN_S)
-
-
-def _print(answer: Answer, form: Form) -> None:
-    if form == "table":
-        if answer.count:
-            say(answer.table())
-        else:
-            complain("the answer is empty")
-    else:
-        _write(answer.csv() if form == "csv" else answer.jsonl())
-
-
-def _write(text: bytes) -> None:
-    sys.stdout.buffer.write(text)
-    sys.stdout.buffer.flush()
-
-
-async def _print_pages(feed: Feed, bars: HistoryBars, form: Form) -> None:
-    """Print a table of all, or text page by page: there may be more than fits into memory."""
-    if form == "table":
-        _print(_bars_answer(feed, await bars, 1), form)
-        return
-    text: Format = Csv(feed.symbols, "bars") if form == "csv" else JsonLines(feed.symbols, "bars")
-    _write(text.header)
-    async for page in bars:
-        _write(text(page))
-
-
-# arguments
-
-
-def _vendor(ctx: click.Context) -> type[Feed] | None:
-    assert ctx.parent is not None
-    return vendor_of(ctx.parent.params["url"])
-
-
-def _symbol(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
-    def one(symbol: str) -> str:
-        return code(symbol) if _vendor(ctx) is AllTick else canonical(*security(symbol))
-
-    try:
-        if isinstance(value, tuple):
-            return tuple(dict.fromkeys(map(one, value)))
-        return None if value is None else one(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def _interval(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    if _vendor(ctx) is AllTick:
-        return value  # which there are depends on the market: the feed knows
-    try:
-        return interval(value).name
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def _day(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime.date | None:
-    try:
-        return None if value is None else datetime.date.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter(f"expected a day as yyyy-mm-dd, got {value!r}") from None
-
-
-one_symbol = click.argument("symbol", callback=_symbol)
-symbols = click.argument("symbols", metavar="SYMBOL...", nargs=-1, required=True, callback=_symbol)
-interval_option = functools.partial(
-    click.option,
-    "--interval",
-    "length",
-    callback=_interval,
-    show_default=True,
-    metavar="LENGTH",
-    help=f"{' '.join(INTERVALS)}; M is a month.",
-)
-adjust_option = click.option(
-    "--adjust",
-    type=click.Choice(list(ADJUSTMENTS)),
-    help="For splits and dividends.  [default: forward; AllTick has none]",
-)
-
-
-def day_option(name: str, text: str, *, required: bool = False) -> Callable[[Any], Any]:
-    return click.option(name, callback=_day, metavar="DAY", help=text, required=required)
+_ALL = (OpenD, LongPort, AllTick)
+_BOTH = (OpenD, LongPort)
+#: LongPort's words for sessions by OpenD's.
+_SESSIONS: dict[str, Literal["regular", "all"]] = {"RTH": "regular", "ALL": "all"}
+
+
+def _longport_session(session: str | None) -> Literal["regular", "all"]:
+    if session is None or session in _SESSIONS:
+        return _SESSIONS[session or "RTH"]
+    raise ValueError(f"expected of LongPort a --session ({', '.join(_SESSIONS)}), got {session}")
 
 
 # market data
 
-_MARKET_DATA = "Market data"
 
-
-@_what(_MARKET_DATA)
+@what(MARKET_DATA, of=_BOTH)
 @symbols
-async def quotes(feed: OpenD, symbols: tuple[str, ...]) -> Answer:
+async def quotes(feed: OpenD | LongPort, symbols: tuple[str, ...]) -> Answer:
     """Print the quotes of SYMBOLs, by session.
 
     \b
-    Example:
+    Examples:
       fastfeed get opend://127.0.0.1:11111 quotes 700.HK AAPL.US
+      fastfeed get "longport://?overnight=true" quotes AAPL.US
     """
-    rows = await feed.get_quotes(symbols, subscribe=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        since = (rows["last"] / rows["prev_close"] - 1) * 100
-    change = np.where(np.isnan(rows["change_rate"]), since, rows["change_rate"])
-
-    def table() -> Sequence[str]:
-        columns = [
-            _symbols_of(feed, rows),
-            _named("Session", SESSION_NAMES, rows["session"].tolist()),
-            _field(rows, "last"),
-            _change(change),
-            *(_field(rows, name) for name in ("open", "high", "low", "prev_close", "volume")),
-            _field(rows, "turnover"),
-            times("Time", rows["time_ns"].tolist()),
-        ]
-        return grid(columns, terminal_width())
-
-    return answers.of_rows(feed, "quotes", rows, table)
+    if isinstance(feed, LongPort):
+        return quotes_answer(feed, await feed.get_quotes(symbols))
+    return quotes_answer(feed, await feed.get_quotes(symbols, subscribe=True))
 
 
-@_what(_MARKET_DATA, alltick=True)
+@what(MARKET_DATA, of=_ALL)
 @symbols
 @click.option(
     "-n",
@@ -386,55 +95,55 @@ async def quotes(feed: OpenD, symbols: tuple[str, ...]) -> Answer:
     metavar="N",
     help=f"How many ticks of each at most.  [default: {_TICKS}; AllTick has only the latest]",
 )
-async def ticks(feed: OpenD | AllTick, symbols: tuple[str, ...], n: int | None) -> Answer:
+async def ticks(
+    feed: OpenD | LongPort | AllTick, symbols: tuple[str, ...], n: int | None
+) -> Answer:
     """Print the latest trades of SYMBOLs.
 
     \b
     Examples:
       fastfeed get opend://127.0.0.1:11111 ticks 700.HK -n 1000 --format csv >ticks.csv
+      fastfeed get longport:// ticks AAPL.US -n 50
       fastfeed get alltick://crypto ticks BTCUSDT EURUSD
     """
     if isinstance(feed, AllTick):
         rows: Rows = await feed.get_ticks(symbols, n or 1)
+    elif isinstance(feed, LongPort):
+        rows = await each(
+            symbols, lambda symbol: feed.get_ticks(symbol, n or _TICKS), dtype("ticks")
+        )
     else:
-        rows = await _each(
+        rows = await each(
             symbols,
-            lambda symbol: _filled(lambda: feed.get_ticks(symbol, n or _TICKS, subscribe=True)),
+            lambda symbol: filled(lambda: feed.get_ticks(symbol, n or _TICKS, subscribe=True)),
             dtype("ticks"),
         )
 
     def table() -> Sequence[str]:
+        if isinstance(feed, LongPort):  # numbers no trades; its kinds are letters
+            rest = [
+                named_column("Session", SESSION_NAMES, rows["session"].tolist()),
+                column("Type", [chr(kind) if kind else "" for kind in rows["kind"].tolist()]),
+            ]
+        else:
+            rest = [
+                field_column(rows, "turnover"),
+                column("Sequence", map(str, rows["seq"].tolist())),
+            ]
         columns = [
-            *([_symbols_of(feed, rows)] if len(symbols) > 1 else []),
+            *([symbols_column(feed, rows)] if len(symbols) > 1 else []),
             times("Time", rows["time_ns"].tolist()),
-            _field(rows, "price"),
-            _field(rows, "volume"),
-            _named("Side", {1: "buy", -1: "sell"}, rows["side"].tolist()),
-            _field(rows, "turnover"),
-            column("Sequence", map(str, rows["seq"].tolist())),
+            field_column(rows, "price"),
+            field_column(rows, "volume"),
+            named_column("Side", {1: "buy", -1: "sell"}, rows["side"].tolist()),
+            *rest,
         ]
         return grid(columns, terminal_width())
 
     return answers.of_rows(feed, "ticks", rows, table)
 
 
-def _bars_answer(feed: Feed, rows: Rows, symbols: int) -> Answer:
-    def table() -> Sequence[str]:
-        when = rows["time_ns"].tolist()
-        daily = len(rows) > 0 and rows["interval_s"][0] >= _DAY_S
-        columns = [
-            *([_symbols_of(feed, rows)] if symbols > 1 else []),
-            dates("Day", when) if daily else times("Start", when),
-            *(_field(rows, name) for name in ("open", "high", "low", "close", "volume")),
-            *([] if np.isnan(rows["change_rate"]).all() else [_change(rows["change_rate"])]),
-            _field(rows, "turnover"),
-        ]
-        return grid(columns, terminal_width())
-
-    return answers.of_rows(feed, "bars", rows, table)
-
-
-@_what(_MARKET_DATA, alltick=True)
+@what(MARKET_DATA, of=_ALL)
 @symbols
 @interval_option(default="1m")
 @click.option(
@@ -447,24 +156,44 @@ def _bars_answer(feed: Feed, rows: Rows, symbols: int) -> Answer:
     help="How many bars of each at most; AllTick has 500.",
 )
 @adjust_option
+@session_option
 async def bars(
-    feed: OpenD | AllTick, symbols: tuple[str, ...], length: str, n: int, adjust: Any
+    feed: OpenD | LongPort | AllTick,
+    symbols: tuple[str, ...],
+    length: str,
+    n: int,
+    adjust: Any,
+    session: str | None,
 ) -> Answer:
     """Print the latest bars of SYMBOLs.
 
-    The oldest comes first, the last one is still running. Times are starts of bars. OpenD has older bars:
-    history. AllTick has lengths of 1m 5m 15m 30m 1h 1d 1w 1M, of all but stocks also 2h 4h; and up to 500
-    bars of a symbol, for which each symbol takes a request of its own.
+    The oldest comes first, the last one is still running. Times are starts of bars. OpenD and LongPort have older
+    bars: history. Of OpenD, sessions are an option of the URL. AllTick has lengths of 1m 5m 15m 30m 1h 1d 1w 1M, of
+    all but stocks also 2h 4h; and up to 500 bars of a symbol, for which each symbol takes a request of its own.
 
     \b
     Examples:
       fastfeed get opend://127.0.0.1:11111 bars 700.HK --interval 5m -n 50
+      fastfeed get longport:// bars AAPL.US --session ALL
       fastfeed get alltick://crypto bars GOLD --interval 4h
     """
-    if not isinstance(feed, AllTick):
-        rows = await _each(
+    if isinstance(feed, LongPort):
+        which = _longport_session(session)
+        rows = await each(
             symbols,
-            lambda symbol: _filled(
+            lambda symbol: feed.get_bars(
+                symbol, length, n, adjust=adjust or "forward", session=which
+            ),
+            dtype("bars"),
+        )
+    elif session is not None:
+        raise ValueError(
+            "--session of bars is LongPort's; of OpenD it stands in the URL: ?session=ALL"
+        )
+    elif isinstance(feed, OpenD):
+        rows = await each(
+            symbols,
+            lambda symbol: filled(
                 lambda: feed.get_bars(symbol, length, n, adjust=adjust or "forward", subscribe=True)
             ),
             dtype("bars"),
@@ -474,22 +203,20 @@ async def bars(
     elif len(symbols) > 1 and n <= MOST_BARS_OF_MANY:
         rows = await feed.get_bars(symbols, length, n)
     else:
-        rows = await _each(symbols, lambda symbol: feed.get_bars(symbol, length, n), dtype("bars"))
-    return _bars_answer(feed, rows, len(symbols))
+        rows = await each(symbols, lambda symbol: feed.get_bars(symbol, length, n), dtype("bars"))
+    return bars_answer(feed, rows, len(symbols))
 
 
-@_what(_MARKET_DATA)
+@what(MARKET_DATA, of=_BOTH)
 @one_symbol
 @interval_option(default="1d")
 @day_option("--start", "First day; a year before the last one if not given.")
 @day_option("--end", "Last day; today if not given.")
 @adjust_option
-@click.option(
-    "--session", type=click.Choice(list(SESSIONS)), help="Trading sessions of US symbols."
-)
+@session_option
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The oldest N bars only.")
 async def history(
-    feed: OpenD,
+    feed: OpenD | LongPort,
     symbol: str,
     length: str,
     start: datetime.date | None,
@@ -503,31 +230,43 @@ async def history(
     It needs no subscription, but a place of the quota of history: one for each symbol in 30 days.
 
     \b
-    Example:
+    Examples:
       fastfeed get opend://127.0.0.1:11111 history AAPL.US --start 2024-01-01 --end 2024-12-31
+      fastfeed get longport:// history 700.HK --interval 5m --start 2026-10-01
     """
+    if isinstance(feed, LongPort):
+        which = _longport_session(session)
+        return feed.get_history_bars(
+            symbol, length, start, end, adjust=adjust or "forward", session=which, limit=limit
+        )
     return feed.get_history_bars(
         symbol, length, start, end, adjust=adjust or "forward", session=session, limit=limit
     )
 
 
-@_what(_MARKET_DATA)
+@what(MARKET_DATA, of=_BOTH)
 @one_symbol
-async def timeshare(feed: OpenD, symbol: str) -> Answer:
+@session_option
+async def timeshare(feed: OpenD | LongPort, symbol: str, session: str | None) -> Answer:
     """Print the minute line of a SYMBOL's day."""
-    rows = await _filled(lambda: feed.get_timeshare(symbol, subscribe=True))
+    if isinstance(feed, LongPort):
+        rows: Rows = await feed.get_timeshare(symbol, session=_longport_session(session))
+    elif session is not None:
+        raise ValueError("--session of timeshare is LongPort's; OpenD has the regular one")
+    else:
+        rows = await filled(lambda: feed.get_timeshare(symbol, subscribe=True))
 
     def table() -> Sequence[str]:
         columns = [
             times("Time", rows["time_ns"].tolist()),
-            *(_field(rows, name) for name in ("price", "avg_price", "volume", "turnover")),
+            *(field_column(rows, name) for name in ("price", "avg_price", "volume", "turnover")),
         ]
         return grid(columns, terminal_width())
 
     return answers.of_rows(feed, "timeshare", rows, table)
 
 
-@_what(_MARKET_DATA, alltick=True)
+@what(MARKET_DATA, of=_ALL)
 @symbols
 @click.option(
     "--depth",
@@ -535,27 +274,33 @@ async def timeshare(feed: OpenD, symbol: str) -> Answer:
     default=10,
     show_default=True,
     metavar="N",
-    help="Levels of a side; AllTick has at most 10.",
+    help="Levels of a side; LongPort and AllTick have at most 10.",
 )
-@click.option("--odd-lots", is_flag=True, help="The books of odd lots instead; AllTick has none.")
+@click.option("--odd-lots", is_flag=True, help="The books of odd lots instead; of OpenD only.")
 async def book(
-    feed: OpenD | AllTick, symbols: tuple[str, ...], depth: int, odd_lots: bool
+    feed: OpenD | LongPort | AllTick, symbols: tuple[str, ...], depth: int, odd_lots: bool
 ) -> Answer:
     """Print the order books of SYMBOLs.
 
     \b
     Examples:
       fastfeed get opend://127.0.0.1:11111 book 700.HK --depth 5
+      fastfeed get longport:// book 700.HK
       fastfeed get alltick://crypto book BTCUSDT
     """
-    if not isinstance(feed, AllTick):
 
-        async def one(symbol: str) -> Rows:
-            return _array_of(await feed.get_book(symbol, depth, odd_lots=odd_lots, subscribe=True))
+    async def of_opend(feed: OpenD, symbol: str) -> Rows:
+        return array_of(await feed.get_book(symbol, depth, odd_lots=odd_lots, subscribe=True))
 
-        rows = await _each(symbols, one, dtype("books", depth))
-    elif odd_lots:
-        raise ValueError("AllTick has no --odd-lots")
+    async def of_longport(feed: LongPort, symbol: str) -> Rows:
+        return array_of(await feed.get_book(symbol, depth))
+
+    if odd_lots and not isinstance(feed, OpenD):
+        raise ValueError(f"{NAMES[type(feed)]} has no --odd-lots")
+    if isinstance(feed, OpenD):
+        rows = await each(symbols, functools.partial(of_opend, feed), dtype("books", depth))
+    elif isinstance(feed, LongPort):
+        rows = await each(symbols, functools.partial(of_longport, feed), dtype("books", depth))
     else:
         depth = min(depth, feed.hub.book_depth)
         rows = _cut(await feed.get_book(symbols), depth)
@@ -580,20 +325,23 @@ def _cut(books: Rows, depth: int) -> Rows:
     return rows
 
 
-@_what(_MARKET_DATA)
+@what(MARKET_DATA, of=_BOTH)
 @one_symbol
-async def brokers(feed: OpenD, symbol: str) -> Answer:
-    """Print the broker queues of a SYMBOL (Hong Kong only)."""
-    row = await feed.get_brokers(symbol, subscribe=True)
+async def brokers(feed: OpenD | LongPort, symbol: str) -> Answer:
+    """Print the broker queues of a Hong Kong SYMBOL."""
+    if isinstance(feed, LongPort):
+        row, _ = await asyncio.gather(feed.get_brokers(symbol), feed.get_participants())  # names
+    else:
+        row = await feed.get_brokers(symbol, subscribe=True)
     return answers.of_rows(
         feed,
         "brokers",
-        _array_of(row),
+        array_of(row),
         lambda: grid(ladder.queues(row, feed.hub.broker_name), terminal_width()),
     )
 
 
-@_what(_MARKET_DATA)
+@what(MARKET_DATA)
 @symbols
 async def snapshot(feed: OpenD, symbols: tuple[str, ...]) -> Answer:
     """Print snapshots of SYMBOLs, without a subscription.
@@ -625,15 +373,7 @@ async def snapshot(feed: OpenD, symbols: tuple[str, ...]) -> Answer:
     )
 
 
-def _array_of(row: np.void) -> Rows:
-    rows = np.empty(1, row.dtype)
-    rows[0] = row
-    return rows
-
-
 # securities
-
-_SECURITIES = "Securities"
 
 
 def _securities(found: Sequence[records.StaticInfo]) -> Answer:
@@ -649,9 +389,11 @@ def _securities(found: Sequence[records.StaticInfo]) -> Answer:
     )
 
 
-@_what(_SECURITIES)
-@click.argument("symbols", metavar="[SYMBOL]...", nargs=-1, callback=_symbol)
-@click.option("--market", metavar="MARKET", help=f"All of a market: {' '.join(MARKETS)}.")
+@what(SECURITIES, of=_BOTH)
+@maybe_symbols
+@click.option(
+    "--market", metavar="MARKET", help=f"All of a market, of OpenD only: {' '.join(MARKETS)}."
+)
 @click.option(
     "--kind",
     default="STOCK",
@@ -659,19 +401,26 @@ def _securities(found: Sequence[records.StaticInfo]) -> Answer:
     metavar="KIND",
     help="Of a market: STOCK ETF WARRANT IDX BOND FUTURE PLATE DRVT.",
 )
-async def static(feed: OpenD, symbols: tuple[str, ...], market: str | None, kind: str) -> Answer:
+async def static(
+    feed: OpenD | LongPort, symbols: tuple[str, ...], market: str | None, kind: str
+) -> Answer:
     """Print what SYMBOLs are: names, lot sizes, terms.
 
     \b
     Examples:
       fastfeed get opend://127.0.0.1:11111 static 700.HK
       fastfeed get opend://127.0.0.1:11111 static --market HK --kind ETF --format csv >etf.csv
+      fastfeed get longport:// static 700.HK AAPL.US
     """
+    if isinstance(feed, LongPort):
+        if market is not None or not symbols:
+            raise ValueError("LongPort has no lists of markets: expected symbols")
+        return get_longport.securities(await feed.get_static_info(symbols))
     found = await feed.get_static_info(symbols or None, market=market, kind=kind)
     return _securities(found)
 
 
-@_what(_SECURITIES)
+@what(SECURITIES)
 @click.argument("market")
 @click.option(
     "--kind",
@@ -680,13 +429,13 @@ async def static(feed: OpenD, symbols: tuple[str, ...], market: str | None, kind
     show_default=True,
 )
 async def plates(feed: OpenD, market: str, kind: str) -> Answer:
-    """Print the sectors of a MARKET, such as HK, US, SH, SZ."""
+    """Print the sectors of a MARKET: HK, US, SH, SZ."""
     found = await feed.get_plates(market, kind)
     return answers.listed(records.Plate, found, Plate="symbol", Name="name", Kind="kind")
 
 
-@_what(_SECURITIES)
-@click.argument("plate", callback=_symbol)
+@what(SECURITIES)
+@one_plate
 async def plate(feed: OpenD, plate: str) -> Answer:
     """Print the members of a sector or an index.
 
@@ -694,28 +443,38 @@ async def plate(feed: OpenD, plate: str) -> Answer:
     return _securities(await feed.get_plate_symbols(plate))
 
 
-@_what(_SECURITIES)
+@what(SECURITIES, of=_BOTH)
 @one_symbol
-@day_option("--start", "First expiry.", required=True)
-@day_option("--end", "Last expiry.", required=True)
-@click.option("--kind", type=click.Choice(["all", "call", "put"]), default="all", show_default=True)
+@day_option("--start", "First expiry; OpenD has to be told.")
+@day_option("--end", "Last expiry; the same.")
 @click.option(
-    "--moneyness", type=click.Choice(["all", "in", "out"]), default="all", show_default=True
+    "--kind", type=click.Choice(["all", "call", "put"]), help="Of OpenD only.  [default: all]"
 )
+@click.option("--moneyness", type=click.Choice(["all", "in", "out"]), help="The same.")
 async def options(
-    feed: OpenD,
+    feed: OpenD | LongPort,
     symbol: str,
-    start: datetime.date,
-    end: datetime.date,
+    start: datetime.date | None,
+    end: datetime.date | None,
     kind: Any,
     moneyness: Any,
 ) -> Answer:
     """Print the option chain of an underlying SYMBOL.
 
+    LongPort is asked once for the expiries, and once more for each: expiries lists them.
+
     \b
-    Example:
+    Examples:
       fastfeed get opend://127.0.0.1:11111 options 700.HK --start 2026-12-01 --end 2026-12-31
+      fastfeed get longport:// options AAPL.US --start 2026-12-01 --end 2026-12-31
     """
+    if isinstance(feed, LongPort):
+        if kind is not None or moneyness is not None:
+            raise ValueError("LongPort has no --kind and no --moneyness of options")
+        return get_longport.chains(await feed.get_option_chain(symbol, start, end))
+    if start is None or end is None:
+        raise ValueError("expected --start and --end: of OpenD they are needed")
+    kind, moneyness = kind or "all", moneyness or "all"
     chains = await feed.get_option_chain(symbol, start, end, kind=kind, moneyness=moneyness)
     pairs = [(chain.expiry, pair) for chain in chains for pair in chain.options]
     contracts = [c for _, pair in pairs for c in (pair.call, pair.put) if c is not None]
@@ -736,7 +495,7 @@ async def options(
     return answers.of_records(records.OptionChain, chains, table, (records.StaticInfo, contracts))
 
 
-@_what(_SECURITIES)
+@what(SECURITIES)
 @symbols
 async def futures(feed: OpenD, symbols: tuple[str, ...]) -> Answer:
     """Print the terms of futures."""
@@ -757,10 +516,10 @@ async def futures(feed: OpenD, symbols: tuple[str, ...]) -> Answer:
     )
 
 
-@_what(_SECURITIES)
+@what(SECURITIES)
 @one_symbol
 async def rehab(feed: OpenD, symbol: str) -> Answer:
-    """Print corporate actions and adjustment factors of a SYMBOL."""
+    """Print corporate actions of a SYMBOL, with factors."""
     found = await feed.get_rehab(symbol)
     return answers.listed(
         records.Rehab,
@@ -778,15 +537,13 @@ async def rehab(feed: OpenD, symbol: str) -> Answer:
     )
 
 
-@_what(_SECURITIES)
+@what(SECURITIES, of=_BOTH)
 @click.argument("market", required=False)
-@click.option(
-    "--symbol", callback=_symbol, metavar="SYMBOL", help="Its days instead of a market's."
-)
+@symbol_option("Its days instead of a market's; of OpenD only.")
 @day_option("--start", "First day; a year before the last one if not given.")
 @day_option("--end", "Last day; today if not given.")
 async def days(
-    feed: OpenD,
+    feed: OpenD | LongPort,
     market: str | None,
     symbol: str | None,
     start: datetime.date | None,
@@ -794,17 +551,22 @@ async def days(
 ) -> Answer:
     """Print the days on which a market is open.
 
-    MARKET is one of HK US CN NT ST SG MY JP JP_FUTURE SG_FUTURE; NT and ST are the links north and south.
+    MARKET is one of HK US CN NT ST SG MY JP JP_FUTURE SG_FUTURE; NT and ST are the links north and south. LongPort
+    has HK US CN SG, and the days of the last year.
 
     \b
     Example:
       fastfeed get opend://127.0.0.1:11111 days HK --start 2026-11-01 --end 2026-11-30
     """
+    if isinstance(feed, LongPort):
+        if market is None or symbol is not None:
+            raise ValueError("expected a market: LongPort has no days of symbols")
+        return get_longport.days(await feed.get_trading_days(market, start, end))
     found = await feed.get_trading_days(market, start, end, symbol=symbol)
     return answers.listed(records.TradingDay, found, Day="date", Kind="kind")
 
 
-@_what(_SECURITIES)
+@what(SECURITIES)
 @symbols
 async def state(feed: OpenD, symbols: tuple[str, ...]) -> Answer:
     """Print the state of the markets of SYMBOLs."""
@@ -814,10 +576,8 @@ async def state(feed: OpenD, symbols: tuple[str, ...]) -> Answer:
 
 # watchlists
 
-_WATCHLISTS = "Watchlists"
 
-
-@_what(_WATCHLISTS)
+@what(WATCHLISTS)
 @click.option(
     "--kind", type=click.Choice(["all", "custom", "system"]), default="all", show_default=True
 )
@@ -827,7 +587,7 @@ async def watchlists(feed: OpenD, kind: Any) -> Answer:
     return answers.listed(records.WatchlistGroup, found, Name="name", Kind="kind")
 
 
-@_what(_WATCHLISTS)
+@what(WATCHLISTS)
 @click.argument("group")
 async def watchlist(feed: OpenD, group: str) -> Answer:
     """Print the securities of a watchlist.
@@ -841,16 +601,14 @@ async def watchlist(feed: OpenD, group: str) -> Answer:
 
 # the account and the gateway
 
-_GATEWAY = "Account and gateway"
 
-
-@_what(_GATEWAY, "global")
+@what(GATEWAY, "global")
 async def global_(feed: OpenD) -> Answer:
     """Print the gateway's state and those of the markets."""
     return answers.single(await feed.get_global_state())
 
 
-@_what(_GATEWAY)
+@what(GATEWAY)
 async def user(feed: OpenD) -> Answer:
     """Print the account's rights to quotes and its quotas."""
     return answers.single(await feed.get_user_info())
@@ -864,13 +622,19 @@ class _Subscribed(msgspec.Struct, frozen=True):
     symbol: str
 
 
-@_what(_GATEWAY)
-@click.option("--all", "everybody", is_flag=True, help="Those of all connections to the gateway.")
-async def subscriptions(feed: OpenD, everybody: bool) -> Answer:
+@what(GATEWAY, of=_BOTH)
+@click.option(
+    "--all", "everybody", is_flag=True, help="Those of all connections to the gateway; of OpenD."
+)
+async def subscriptions(feed: OpenD | LongPort, everybody: bool) -> Answer:
     """Print what is subscribed, and the quota left.
 
-    A command's own connection has no subscriptions: --all shows those of others.
+    A command's own connection has no subscriptions: --all shows those of others. LongPort tells no quota.
     """
+    if isinstance(feed, LongPort):
+        if everybody:
+            raise ValueError("LongPort has no --all: it tells what it knows of")
+        return get_longport.subscribed(await feed.get_subscriptions())
     found = await feed.get_subscriptions(everybody)
     lines = [
         _Subscribed(connection.own, group.kind, symbol)
@@ -896,7 +660,7 @@ class _Quota(msgspec.Struct, frozen=True):
     remaining: int
 
 
-@_what(_GATEWAY)
+@what(GATEWAY)
 async def quota(feed: OpenD) -> Answer:
     """Print how much of the quotas is used and left."""
     live = await feed.get_subscriptions(True)
@@ -911,7 +675,7 @@ async def quota(feed: OpenD) -> Answer:
     return answers.listed(_Quota, found, Quota="quota", Used="used", Left="remaining")
 
 
-@_what(_GATEWAY)
+@what(GATEWAY)
 async def delays(feed: OpenD) -> Answer:
     """Print the gateway's own record of delays, in ms."""
     found = await feed.get_delay_statistics()

@@ -30,6 +30,10 @@ def cli() -> None:
     A running OpenD (Futu's or moomoo's gateway):
       fastfeed doctor opend://127.0.0.1:11111
       fastfeed watch opend://127.0.0.1:11111 700.HK AAPL.US
+    LongPort (Longbridge), with its key, secret and token in LONGBRIDGE_APP_KEY,
+    LONGBRIDGE_APP_SECRET and LONGBRIDGE_ACCESS_TOKEN:
+      fastfeed doctor longport://
+      fastfeed watch longport:// 700.HK AAPL.US --kinds quotes,books
     AllTick, with its token in ALLTICK_TOKEN:
       fastfeed doctor alltick://crypto
       fastfeed watch alltick://crypto BTCUSDT EURUSD

@@ -58,9 +58,14 @@ class Csv:
     header: bytes = (",".join(FIELDS) + "\n").encode()
 
     def __init__(
-        self, symbols: SymbolTable, stream: str = "ticks", depth: int = BOOK_DEPTH
+        self,
+        symbols: SymbolTable,
+        stream: str = "ticks",
+        depth: int = BOOK_DEPTH,
+        *,
+        sessions: bool = False,
     ) -> None:
-        columns = texts_of(stream, dtype(stream, depth), symbols)
+        columns = texts_of(stream, dtype(stream, depth), symbols, sessions=sessions)
         self.header = (",".join(columns) + "\n").encode()
         self._columns = tuple(columns.values())
 
@@ -94,8 +99,9 @@ class JsonLines:
         depth: int = BOOK_DEPTH,
         *,
         tagged: bool = False,
+        sessions: bool = False,
     ) -> None:
-        columns = values_of(stream, dtype(stream, depth), symbols)
+        columns = values_of(stream, dtype(stream, depth), symbols, sessions=sessions)
         self._columns = tuple(columns.values())
         self._line = msgspec.defstruct(
             "Line",

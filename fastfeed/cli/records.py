@@ -22,7 +22,7 @@ def json_lines(records: Sequence[msgspec.Struct]) -> bytes:
 def csv_lines(kind: type[msgspec.Struct], records: Sequence[msgspec.Struct]) -> bytes:
     """Return a header and the records, a line each; what is unknown is empty.
 
-    A list of words is one cell with blanks between them, a list of records one with JSON.
+    A list of words or numbers is one cell with blanks between them, one of records, or with names, a cell with JSON.
     """
     paths = list(_paths(kind))
     lines = [",".join(paths)]
@@ -33,7 +33,9 @@ def csv_lines(kind: type[msgspec.Struct], records: Sequence[msgspec.Struct]) -> 
 def flat(record: msgspec.Struct) -> dict[str, Any]:
     """Return the fields of a record that are known, those of nested ones by names with dots."""
     found = {path: value_at(record, path) for path in _paths(type(record))}
-    return {path: value for path, value in found.items() if value is not None and value != ()}
+    return {
+        path: value for path, value in found.items() if value is not None and value not in ((), {})
+    }
 
 
 def value_at(record: Any, path: str) -> Any:
@@ -49,7 +51,7 @@ def _paths(kind: type[msgspec.Struct]) -> Iterator[str]:
     hints = typing.get_type_hints(kind)
     for name in kind.__struct_fields__:
         nested = next(filter(_is_struct, (hints[name], *typing.get_args(hints[name]))), None)
-        if nested is None or typing.get_origin(hints[name]) is tuple:
+        if nested is None or typing.get_origin(hints[name]) in (tuple, dict):
             yield name
         else:
             yield from (f"{name}.{path}" for path in _paths(nested))
@@ -64,8 +66,8 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, tuple):
-        if all(isinstance(item, str) for item in value):
-            return quoted(" ".join(value))
+    if isinstance(value, tuple) and all(isinstance(item, str | int) for item in value):
+        return quoted(" ".join(map(str, value)))
+    if isinstance(value, tuple | dict):
         return quoted(msgspec.json.encode(value).decode())
     return quoted(str(value))

@@ -22,6 +22,7 @@ from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
 from fastfeed.feeds.events import Event
 from fastfeed.feeds.feed import Feed
+from fastfeed.feeds.longport import LongPort
 
 __all__ = ["console_for_table", "seconds", "watch", "watch_table", "watch_text"]
 
@@ -103,14 +104,16 @@ def watch(
     """Show the live data of SYMBOLs from a server.
 
     URL is where the server listens: opend://127.0.0.1:11111 with SYMBOLs such as 700.HK, AAPL.US,
-    BTCUSDT.CC, or written OpenD's way, HK.00700; alltick://stock with 700.HK, AAPL.US, or alltick://crypto
-    with BTCUSDT, EURUSD, GOLD, Silver, the token in ALLTICK_TOKEN. It ends with Ctrl-C, --limit or
-    --duration, and comes back by itself when the connection is lost.
+    BTCUSDT.CC, or written OpenD's way, HK.00700; longport:// with 700.HK, AAPL.US, 600519.SH, D05.SG and
+    credentials in LONGBRIDGE_APP_KEY, LONGBRIDGE_APP_SECRET, LONGBRIDGE_ACCESS_TOKEN (or LONGPORT_...);
+    alltick://stock with 700.HK, AAPL.US, or alltick://crypto with BTCUSDT, EURUSD, GOLD, Silver, the token in
+    ALLTICK_TOKEN. It ends with Ctrl-C, --limit or --duration, and comes back by itself when the connection
+    is lost.
 
     \b
     Kinds:
-      ticks, books: of both; of OpenD also quotes, odd_books, timeshare, brokers (Hong Kong)
-      and bars:LENGTH, with 1m 3m 5m 10m 15m 30m 1h 2h 3h 4h 1d 1w 1M 3M 1y
+      ticks, books: of all; of OpenD and LongPort also quotes and brokers (Hong Kong); of OpenD
+      odd_books, timeshare and bars:LENGTH, with 1m 3m 5m 10m 15m 30m 1h 2h 3h 4h 1d 1w 1M 3M 1y
 
     \b
     Formats:
@@ -139,6 +142,8 @@ def watch(
       fastfeed watch opend://127.0.0.1:11111 700.HK AAPL.US
       fastfeed watch opend://127.0.0.1:11111 700.HK --kinds quotes,books
       fastfeed watch opend://127.0.0.1:11111 700.HK --format csv --duration 60 >ticks.csv
+      fastfeed watch longport:// 700.HK AAPL.US --kinds quotes,books,brokers,ticks
+      fastfeed watch "longport://?transport=tcp&overnight=true" AAPL.US --kinds quotes
       fastfeed watch alltick://crypto BTCUSDT EURUSD --kinds ticks,books
       fastfeed watch "alltick://stock?plan=premium" 700.HK AAPL.US
     """
@@ -231,10 +236,11 @@ async def watch_text(
 def _source(feed: Feed, name: str, form: Literal["csv", "jsonl"], tagged: bool) -> Source:
     """Return what is to be written of a stream, from now on: made before anything is subscribed."""
     stream = feed.stream(name)
-    depth = feed.hub.book_depth
+    depth, sessions = feed.hub.book_depth, isinstance(feed, LongPort)
     if form == "csv":
-        return Source(stream, stream.reader(), Csv(feed.symbols, name, depth))
-    return Source(stream, stream.reader(), JsonLines(feed.symbols, name, depth, tagged=tagged))
+        return Source(stream, stream.reader(), Csv(feed.symbols, name, depth, sessions=sessions))
+    lines = JsonLines(feed.symbols, name, depth, tagged=tagged, sessions=sessions)
+    return Source(stream, stream.reader(), lines)
 
 
 async def watch_table(

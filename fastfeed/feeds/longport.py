@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 import time
@@ -24,9 +25,9 @@ from fastfeed.feeds.address import WEBSOCKET_PORTS, Address
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.batches import in_batches, shown
 from fastfeed.feeds.feed import check_options
-from fastfeed.feeds.longport_http import Credentials, Settings, get_token
+from fastfeed.feeds.longport_http import Credentials, OneTimePassword, Settings, get_token
 from fastfeed.feeds.longport_pulls import LongportPulls, parsed
-from fastfeed.feeds.longport_records import as_symbol
+from fastfeed.feeds.longport_records import Connections, as_symbol
 from fastfeed.feeds.longport_recovery import LongportRecovery
 from fastfeed.feeds.longport_session import Auth, LongportSession, Messages, Reconnect
 from fastfeed.feeds.session import Link
@@ -176,9 +177,46 @@ class LongPort(LongportPulls):
         self._session_id = ""  # of the gateway, which outlives a connection
         self._expires_ms = 0
         self._subscribe_limit = MOST_SYMBOLS
+        self._knows_brokers = False
         self._ignored = dict.fromkeys(_IGNORED, 0)
 
+    @property
+    def settings(self) -> Settings:
+        """Where LongPort is, and in which form it answers: `url`, `http_url`, `language`, `overnight`."""
+        return self._settings
+
+    @property
+    def session_expires_ns(self) -> int | None:
+        """Until when the gateway knows this session, ns since 1970 UTC; None without one."""
+        return self._expires_ms * 1_000_000 if self._session_id else None
+
+    async def get_connections(self) -> Connections:
+        """Return how many connections the account may have and has, by HTTP; the feed need not be connected.
+
+        Returns
+        -------
+        Connections
+
+        Raises
+        ------
+        AuthError
+            The credentials were refused, with LongPort's code and text; or no further connection is allowed.
+        RateLimitError, RequestError, RequestTimeout, ConnectError, RemoteProtocolError
+            Too many requests; another refusal; no reply, no connection, or a reply that cannot be read.
+        """
+        password = await self._password()
+        return Connections(password.limit, password.online)
+
     # connection
+
+    async def _password(self) -> OneTimePassword:
+        return await get_token(
+            self._credentials,
+            self._settings.http_url,
+            language=self._settings.language,
+            timeout_s=self._request_timeout_s,
+            tls=self._tls if self._settings.http_url.startswith("https:") else None,
+        )
 
     async def _connect(self) -> asyncio.Future[Exception | None]:
         if self._session_id and self._expires_ms > time.time() * 1000 + _IN_HAND_MS:
@@ -187,14 +225,7 @@ class LongPort(LongportPulls):
             except AuthError as error:
                 _logger.info("%s the session is not taken again: %s", self.url, error)
         self._session_id = ""
-        password = await get_token(
-            self._credentials,
-            self._settings.http_url,
-            language=self._settings.language,
-            timeout_s=self._request_timeout_s,
-            tls=self._tls if self._settings.http_url.startswith("https:") else None,
-        )
-        return await self._connect_as(Auth(password.otp))
+        return await self._connect_as(Auth((await self._password()).otp))
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -336,6 +367,8 @@ class LongPort(LongportPulls):
             if "quotes" in kinds:
                 granted = [symbol for symbol in symbols if (symbol, "quotes") in self._granted]
                 self._in_background(self._seed(granted))
+            if "brokers" in kinds and not self._knows_brokers:
+                self._in_background(self._learn_brokers())
         if beyond:
             refused = tuple(new[fitting:])
             raise SubscriptionError(
@@ -345,6 +378,12 @@ class LongPort(LongportPulls):
                 code=_TOO_MANY_SUBSCRIPTIONS,
                 text=reason(_TOO_MANY_SUBSCRIPTIONS),
             )
+
+    async def _learn_brokers(self) -> None:
+        """Learn whose the numbers in broker queues are; without that they stay numbers."""
+        with contextlib.suppress(FastfeedError):
+            await self.get_participants()
+            self._knows_brokers = True
 
     async def _seed(self, symbols: list[str]) -> None:
         """Pull snapshots of quotes, and let the machine go on from them."""

@@ -517,7 +517,9 @@ class LongportPulls(Feed):
 
     # securities
 
-    async def get_static_info(self, symbols: str | Iterable[str]) -> list[records.StaticInfo]:
+    async def get_static_info(
+        self, symbols: str | Iterable[str]
+    ) -> list[records.LongPortStaticInfo]:
         """Return what securities are: names, lot sizes, shares, boards (10).
 
         Parameters
@@ -527,7 +529,7 @@ class LongportPulls(Feed):
 
         Returns
         -------
-        list of StaticInfo
+        list of LongPortStaticInfo
             In the order of the symbols. Those that LongPort leaves out are left out.
 
         Raises
@@ -536,7 +538,7 @@ class LongportPulls(Feed):
             As in `get_ticks`.
         """
         found = await self._listed(Command.STATIC_INFO, "secu_static_info", symbols)
-        return await _records(records.StaticInfo, [item.message for item in found])
+        return await _records(records.LongPortStaticInfo, [item.message for item in found])
 
     async def get_option_expiries(self, symbol: str) -> list[datetime.date]:
         """Return the days on which options of an underlying expire, rising (20).
@@ -563,7 +565,7 @@ class LongportPulls(Feed):
         symbol: str,
         start: str | datetime.date | None = None,
         end: str | datetime.date | None = None,
-    ) -> list[records.OptionChain]:
+    ) -> list[records.LongPortOptionChain]:
         """Return the options of an underlying by expiry and strike price (20, and 21 for each expiry).
 
         Parameters
@@ -575,7 +577,7 @@ class LongportPulls(Feed):
 
         Returns
         -------
-        list of OptionChain
+        list of LongPortOptionChain
             By expiry; with the symbols of calls and puts.
 
         Raises
@@ -589,13 +591,13 @@ class LongportPulls(Feed):
             raise ValueError(f"expected a start that is not after the end, got {first} and {last}")
         name = self._canonical(symbol)
 
-        async def part(days: list[datetime.date]) -> list[records.OptionChain]:
+        async def part(days: list[datetime.date]) -> list[records.LongPortOptionChain]:
             (day,) = days
             reply = await self._pull(
                 Command.OPTION_STRIKES, symbol=name, expiry_date=f"{day:%Y%m%d}"
             )
             pairs = await _records(records.OptionPair, reply.strike_price_info)
-            return [records.OptionChain(day, tuple(pairs))]
+            return [records.LongPortOptionChain(day, tuple(pairs))]
 
         expiries = await self.get_option_expiries(name)
         return await in_parts([day for day in expiries if first <= day <= last], 1, part)
@@ -816,7 +818,7 @@ class LongportPulls(Feed):
         market: str,
         start: str | datetime.date | None = None,
         end: str | datetime.date | None = None,
-    ) -> list[records.TradingDay]:
+    ) -> list[records.LongPortTradingDay]:
         """Return the days on which a market is open (9).
 
         Parameters
@@ -828,7 +830,7 @@ class LongportPulls(Feed):
 
         Returns
         -------
-        list of TradingDay
+        list of LongPortTradingDay
             Rising.
 
         Raises
@@ -841,7 +843,7 @@ class LongportPulls(Feed):
 
         async def part(
             spans: list[tuple[datetime.date, datetime.date]],
-        ) -> list[records.TradingDay]:
+        ) -> list[records.LongPortTradingDay]:
             ((begin, finish),) = spans
             reply = await self._pull(
                 Command.TRADING_DAYS,
@@ -851,7 +853,7 @@ class LongportPulls(Feed):
             )
             kinds = {_day(Command.TRADING_DAYS, text): "WHOLE" for text in reply.trade_day}
             kinds |= {_day(Command.TRADING_DAYS, text): "HALF" for text in reply.half_trade_day}
-            return [records.TradingDay(day, kinds[day]) for day in sorted(kinds)]
+            return [records.LongPortTradingDay(day, kinds[day]) for day in sorted(kinds)]
 
         return await in_parts(every(_TRADING_DAYS, first, last), 1, part)
 

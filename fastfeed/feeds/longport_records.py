@@ -1,6 +1,7 @@
 """What LongPort's pulls of static data return: immutable records, made from its messages.
 
-Their fields have the vendor's names. The same rules hold everywhere:
+Their fields have the vendor's names; where OpenD has records of the same name with other contents, theirs begins with
+``LongPort``. The same rules hold everywhere:
 
 - symbols are canonical (``"700.HK"``), an empty one is None;
 - decimals are floats, NaN where nothing was sent; ratios and volatilities are fractions (0.25 is 25 %), as LongPort
@@ -28,18 +29,19 @@ __all__ = [
     "CapitalDistribution",
     "CapitalFlow",
     "CommandLimit",
+    "Connections",
+    "LongPortOptionChain",
+    "LongPortStaticInfo",
+    "LongPortTradingDay",
     "MarketPackages",
     "MarketSessions",
-    "OptionChain",
     "OptionPair",
     "OptionQuotes",
     "OptionTerms",
     "Package",
     "Participant",
     "Profile",
-    "StaticInfo",
     "SubscribedKinds",
-    "TradingDay",
     "TradingSession",
     "Warrant",
     "WarrantIssuer",
@@ -112,6 +114,15 @@ def _minute(path: str) -> Of:
 # the account
 
 
+class Connections(msgspec.Struct, frozen=True):
+    """Connections of the account to the gateway."""
+
+    limit: int
+    """How many there may be."""
+    online: int
+    """How many there are."""
+
+
 class CommandLimit(msgspec.Struct, frozen=True):
     """How often one command may be sent."""
 
@@ -167,7 +178,7 @@ class SubscribedKinds(msgspec.Struct, frozen=True):
 # securities
 
 
-class StaticInfo(msgspec.Struct, frozen=True):
+class LongPortStaticInfo(msgspec.Struct, frozen=True):
     """What a security is."""
 
     symbol: Annotated[str, _symbol("symbol")]
@@ -247,7 +258,7 @@ class OptionPair(msgspec.Struct, frozen=True):
     standard: bool
 
 
-class OptionChain(msgspec.Struct, frozen=True):
+class LongPortOptionChain(msgspec.Struct, frozen=True):
     """The options of one expiry."""
 
     expiry: datetime.date
@@ -359,7 +370,7 @@ class MarketSessions(msgspec.Struct, frozen=True):
     sessions: Annotated[tuple[TradingSession, ...], Of("trade_session")]
 
 
-class TradingDay(msgspec.Struct, frozen=True):
+class LongPortTradingDay(msgspec.Struct, frozen=True):
     """A day on which the market is open, or half of it."""
 
     date: datetime.date

@@ -53,6 +53,21 @@ def alltick(
         child.communicate(timeout=10)
 
 
+@contextlib.contextmanager
+def longport(*args: str, port: str = "0") -> Iterator[tuple[dict[str, str], subprocess.Popen[str]]]:
+    """Run LongPort; give the variables that clients need, and its addresses as WS, TCP and HTTP."""
+    options = ("--listen", f"127.0.0.1:{port}", "--tcp-port", "0")
+    with process("sim", "longport", *options, *args) as child:
+        assert child.stdout is not None
+        lines = [child.stdout.readline().split() for _ in range(8)]
+        found = {"WS": lines[0][1], "TCP": lines[1][1], "HTTP": lines[2][1]}
+        for words in lines[4:]:
+            found.update(word.split("=", 1) for word in words if "=" in word)
+        yield found, child
+        child.terminate()
+        child.communicate(timeout=10)
+
+
 def run(*args: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*FASTFEED, *args], capture_output=True, text=True, timeout=timeout, check=False

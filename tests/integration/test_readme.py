@@ -10,14 +10,20 @@ import re
 import pytest
 
 import fastfeed as ff
+from fastfeed.cli.get import get
 from fastfeed.protocols.alltick_codes import PLANS
-from fastfeed.sim import AllTickSimulator, OpenDSimulator
+from fastfeed.protocols.longport_messages import MESSAGES, Command, message_class
+from fastfeed.sim import AllTickSimulator, LongPortSimulator, OpenDSimulator
 
 README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 
 OPEND = "opend://127.0.0.1:11111"
 ALLTICK = "ws://127.0.0.1:11112"
+LONGPORT = "ws://127.0.0.1:11113/v2"
+LONGPORT_HTTP = "http://127.0.0.1:11113"
+#: In the tables of the section about LongPort.
+CONNECTION = (Command.AUTH, Command.RECONNECT, Command.SUBSCRIBE, Command.UNSUBSCRIBE)
 
 
 def block(words):
@@ -28,6 +34,8 @@ def block(words):
 @pytest.fixture(autouse=True)
 def token(monkeypatch):
     monkeypatch.setenv("ALLTICK_TOKEN", "testtoken")
+    for name, value in (("APP_KEY", "KEY"), ("APP_SECRET", "secret"), ("ACCESS_TOKEN", "TOKEN")):
+        monkeypatch.setenv(f"LONGPORT_{name}", value)
 
 
 def alltick():
@@ -45,29 +53,33 @@ async def run_pulls(text, feed):
 
 
 def test_every_block_is_run():
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 6
 
 
-@pytest.mark.parametrize("address", [OPEND, ALLTICK])
+@pytest.mark.parametrize("address", [OPEND, LONGPORT, ALLTICK])
 def test_quick_starts(address, monkeypatch, capsys):
     text = block(address)
     mains = []
     monkeypatch.setattr(ff, "run", mains.append)
 
     async def main():
-        async with (
-            OpenDSimulator(symbols=["700.HK", "AAPL.US"], rate=1000)
-            if address == OPEND
-            else alltick()
-        ) as sim:
-            exec(text.replace(address, sim.url), {})
+        if address == ALLTICK:
+            server = alltick()
+        else:
+            vendor = OpenDSimulator if address == OPEND else LongPortSimulator
+            server = vendor(symbols=["700.HK", "AAPL.US"], rate=1000)
+        async with server as sim:
+            code = text.replace(address, sim.url)
+            if address == LONGPORT:
+                code = code.replace(LONGPORT_HTTP, sim.http_url)
+            exec(code, {})
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(mains[0], 2.5)
 
     asyncio.run(main())
     lines = capsys.readouterr().out.splitlines()
     assert {line.split()[0] for line in lines} == set(
-        ["700.HK", "AAPL.US"] if address == OPEND else ["BTCUSDT", "EURUSD"]
+        ["BTCUSDT", "EURUSD"] if address == ALLTICK else ["700.HK", "AAPL.US"]
     )
 
 
@@ -93,6 +105,84 @@ def test_the_pulls_of_alltick():
     names = asyncio.run(main())
     assert [len(names[name]) for name in ("trades", "bars", "latest")] == [2, 100, 4]
     assert names["book"]["bids"] == 5
+
+
+def test_the_pulls_of_longport():
+    async def main():
+        async with LongPortSimulator(symbols=["700.HK", "AAPL.US"], rate=1000) as sim:
+            async with ff.connect("longport://", url=sim.url, http_url=sim.http_url) as feed:
+                return await run_pulls(block("get_calc_indexes"), feed)
+
+    names = asyncio.run(main())
+    assert set(names["quotes"]["symbol"]) == {0, 1}
+    assert len(names["bars"]) == 100
+    assert len(names["history"]) > 100
+    assert len(names["chain"]) > 1
+    assert set(names["numbers"]["700.HK"]) == {"pe_ttm_ratio", "pb_ratio"}
+
+
+def test_the_table_of_longports_pulls():
+    rows = re.findall(r"^\| (\d+) \| `(get_\w+)\(.*?\| `([\w-]+)` \|$", README.read_text(), re.M)
+    assert [int(number) for number, _, _ in rows] == [
+        command for command in MESSAGES if command not in CONNECTION
+    ]
+    for number, method, _ in rows:
+        assert re.search(rf"[(\s,]{number}\b", inspect.getdoc(getattr(ff.LongPort, method)))
+    assert sorted(name for _, _, name in rows) == sorted(get.of(ff.LongPort))
+
+
+def test_the_table_of_longports_quotes():
+    """Each field lands where the table says, and none is left out."""
+    rows = re.findall(
+        r"^\|(?: (\d+) `(\w+)`)? \|(?: (\d+) `(\w+)`)? \| (`\w+`(?:, `\w+`)?) \| (.*) \|$",
+        README.read_text(),
+        re.M,
+    )
+    sent, places = {}, {}
+    for name, where in (("SecurityQuote", slice(0, 2)), ("PrePostQuote", slice(2, 4))):
+        told = {int(row[where][0]): row[where][1] for row in rows if row[where][0]}
+        fields = message_class(name).DESCRIPTOR.fields
+        assert told == {field.number: field.name for field in fields}
+        sent[name] = message_class(name)(
+            **{f.name: _value(f) for f in fields if f.message_type is None and f.name != "symbol"}
+        )
+        places[name] = {row[where][1]: re.findall(r"\w+", row[4]) for row in rows if row[where][1]}
+    quote = sent["SecurityQuote"]
+    quote.symbol = "AAPL.US"
+    for row in rows:
+        if row[5].startswith("`Session.") and row[1]:
+            getattr(quote, row[1]).CopyFrom(sent["PrePostQuote"])
+
+    class Asked(ff.LongPort):
+        async def _ask(self, command, **fields):
+            assert command == Command.QUOTES
+            return message_class("SecurityQuoteResponse")(secu_quote=[quote]).SerializeToString()
+
+    feed = Asked()
+    found = asyncio.run(feed.get_quotes("AAPL.US"))
+    sessions = [re.findall(r"Session\.(\w+)", row[5]) for row in rows]
+    told = [ff.Session[names[0]] for names in sessions if names]
+    assert found["session"].tolist() == told == [1, 2, 3, 4]
+    assert {feed.symbols[number] for number in found["symbol"]} == {"AAPL.US"}
+    for i, row in enumerate(found):
+        name = "PrePostQuote" if i else "SecurityQuote"
+        for field, (first, *_) in places[name].items():
+            if first in ("symbol", "session"):
+                continue
+            value = float(getattr(sent[name], field))
+            assert float(row[first]) == (value * 1e9 if first == "time_ns" else value)
+        assert str(row["open"]) == ("nan" if i else str(float(quote.open)))
+        assert (row["status"], row["suspended"]) == (quote.trade_status, 1)
+        assert (row["seq"], row["gateway_ns"]) == (-1, 0)
+
+
+def _value(field):
+    """Return a value that no other field has; as a status one of those that suspend."""
+    if field.name == "trade_status":
+        return 10
+    if field.name == "timestamp":
+        return 1_700_000_000 + field.number
+    return f"{field.number}.25" if field.type == field.TYPE_STRING else field.number * 1000
 
 
 def test_the_plans_are_those_that_are_kept():

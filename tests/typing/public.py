@@ -52,8 +52,27 @@ async def use() -> None:
         assert_type(await alltick.round_trip_ns(), int)
 
 
+async def use_longport() -> None:
+    async with ff.LongPort(transport="tcp", region="cn", overnight=True) as longport:
+        assert_type(longport, ff.LongPort)
+        assert_type(await longport.get_quotes(["700.HK"]), NDArray[np.void])
+        assert_type(await longport.get_ticks("700.HK", 100), NDArray[np.void])
+        assert_type(await longport.get_book("700.HK"), np.void)
+        history = longport.get_history_bars("700.HK", "45m", "2026-01-02", session="all")
+        assert_type(history, ff.HistoryBars)
+        assert_type((await longport.get_option_quotes("A.US")).rows, NDArray[np.void])
+        assert_type(await longport.get_static_info("700.HK"), list[ff.LongPortStaticInfo])
+        assert_type(await longport.get_option_chain("A.US"), list[ff.LongPortOptionChain])
+        assert_type(await longport.get_trading_days("HK"), list[ff.LongPortTradingDay])
+        assert_type(await longport.get_warrants("700.HK"), ff.Warrants)
+        assert_type(await longport.get_profile(), ff.Profile)
+        assert_type(await longport.get_connections(), ff.Connections)
+        assert_type(longport.session_expires_ns, int | None)
+
+
 def decode(data: bytes) -> None:
     decoder = ff.Decoder("opend", ff.Hub(capacity=1024))
+    ff.Decoder("longport", transport="tcp")
     assert_type(decoder.feed(memoryview(data)), int)
     assert_type(ff.dtype("ticks"), np.dtype[Any])
     assert_type(ff.run(_answer()), int)
@@ -66,3 +85,4 @@ async def _answer() -> int:
 ff.connect("opend://h").subscribe(700, "ticks")  # type: ignore[arg-type, unused-coroutine]
 ff.OpenD(session="NIGHT")  # type: ignore[arg-type]
 ff.AllTick(market="forex")  # type: ignore[arg-type]
+ff.LongPort(transport="udp")  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import math
 
@@ -14,11 +15,13 @@ from rich.console import Console
 import fastfeed as ff
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.cli import grid, ladder
-from fastfeed.cli.columns import names_of
+from fastfeed.cli.columns import INTERVAL_NAMES, names_of
 from fastfeed.cli.output import Csv, JsonLines
 from fastfeed.cli.panels import Panels, panel_of, shares
 from fastfeed.cli.records import csv_lines, flat, json_lines
+from fastfeed.feeds import longport_records
 from fastfeed.feeds import opend_records as records
+from fastfeed.protocols import longport_codes, opend_codes
 from fastfeed.schema import STREAMS, Session
 
 NAN = math.nan
@@ -159,6 +162,30 @@ def test_lists_in_csv_cells() -> None:
     line = csv_lines(records.ConnectionSubscriptions, [connection]).decode().splitlines()[1]
     cell = next(csv.reader([line]))[4]
     assert msgspec.json.decode(cell) == [{"kind": "ticks", "symbols": ["700.HK", "AAPL.US"]}]
+
+
+def test_numbers_dates_and_maps_in_csv_cells() -> None:
+    broker = longport_records.Participant((1000, 1001), "名", "Alder, Ash", "名")
+    kind = longport_records.Participant
+    line = csv_lines(kind, [broker]).decode().splitlines()[1]
+    assert line == '1000 1001,名,"Alder, Ash",名'
+    packages = {"K": longport_records.Package("K", "Level 2", "", None, 7)}
+    profile = longport_records.Profile(5, "HKAA", 500, 100, (), packages, {})
+    text = csv_lines(longport_records.Profile, [profile]).decode()
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert msgspec.json.decode(row["packages"])["K"]["name"] == "Level 2"
+    assert row["markets"] == "{}"
+    assert list(flat(profile)) == [
+        *("member_id", "quote_level", "subscribe_limit", "history_candlestick_limit", "packages"),
+    ]
+    day = longport_records.LongPortTradingDay(datetime.date(2026, 11, 25), "HALF")
+    assert csv_lines(type(day), [day]) == b"date,kind\n2026-11-25,HALF\n"
+    assert json_lines([day]) == b'{"date":"2026-11-25","kind":"HALF"}\n'
+
+
+def test_bars_of_all_vendors_have_names() -> None:
+    for interval in (*longport_codes.INTERVALS.values(), *opend_codes.INTERVALS.values()):
+        assert INTERVAL_NAMES[interval.seconds] == interval.name
 
 
 def test_records_are_kept_in_json() -> None:

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from longport_packets import SECOND, brokers, depth, quote, response, trade, trades
 
 import fastfeed as ff
 
@@ -273,3 +274,46 @@ def test_capture_of_a_real_gateway(samples):
         assert tick["flags"] == {2: ff.Flags.BACKFILLED, 3: ff.Flags.CACHED}.get(
             row.pushDataType, 0
         )
+
+
+def test_longports_messages_become_rows_of_four_streams():
+    decoder = ff.Decoder("longport", ff.Hub(capacity=1024))
+    stamp = SECOND * 10**9 + 5
+    assert decoder.feed(trades(trade("10.5"), trade("10.25", direction=2)), recv_ns=7) == 2
+    assert decoder.feed(quote(sequence=stamp, last_done="10.5", volume=8, trade_session=2)) == 1
+    assert decoder.feed(depth(("10.3", "10.4"), ("10.2",))) == 1
+    assert decoder.feed(brokers()) == 1
+    assert decoder.feed(response()) == 0
+    assert decoder.symbols[0] == "AAPL.US"
+    first, second = decoder.ticks.latest(2)
+    assert (first["recv_ns"], first["time_ns"], first["seq"]) == (7, SECOND * 10**9, -1)
+    assert (first["price"], second["price"], second["side"]) == (10.5, 10.25, 1)
+    [row] = decoder.quotes.latest()
+    assert (row["session"], row["last"], row["volume"]) == (ff.Session.POST, 10.5, 8)
+    assert row["seq"] == row["gateway_ns"] == stamp
+    assert math.isnan(row["high"])
+    book = decoder.books.latest("AAPL.US")
+    assert (book["asks"], book["ask_price"][1], book["bids"], book["bid_price"][0]) == (
+        *(2, 10.4),
+        *(1, 10.2),
+    )
+    queue = decoder.brokers.latest("700.HK")
+    assert queue["ask_broker"][:2].tolist() == [7358, 9057]
+    assert decoder.stats()["frames"] == 1
+    assert decoder.stats()["rejected"] == {}
+
+
+def test_longports_stream_may_be_cut_anywhere_over_tcp():
+    stream = trades() + quote(last_done="1") + response() + trades(trade("11"), trade("12"))
+    for size in (1, 7, len(stream)):
+        decoder = ff.Decoder("longport", ff.Hub(capacity=64), transport="tcp")
+        parts = [stream[i : i + size] for i in range(0, len(stream), size)]
+        assert sum(map(decoder.feed, parts)) == 4
+        assert decoder.ticks.latest(3)["price"].tolist() == [10.5, 11.0, 12.0]
+
+
+def test_longports_kinds_and_transports():
+    decoder = ff.Decoder("longport", ff.Hub(capacity=64), kinds=["books"])
+    assert (decoder.feed(trades()), decoder.feed(depth())) == (0, 1)
+    with pytest.raises(ValueError, match="expected a transport"):
+        ff.Decoder("longport", transport="udp")

@@ -530,7 +530,9 @@ def test_option_expiries_and_chain():
     ]
     found, feed = pull("get_option_chain", "AAPL.US", "2025-12-20", answers=fake)
     assert found == [
-        records.OptionChain(day, (records.OptionPair(100.0, f"C{day:%Y%m%d}.US", None, True),))
+        records.LongPortOptionChain(
+            day, (records.OptionPair(100.0, f"C{day:%Y%m%d}.US", None, True),)
+        )
         for day in days[1:]
     ]
     asked = [(r.symbol, r.expiry_date) for r in feed.requests(Command.OPTION_STRIKES)]
@@ -632,7 +634,7 @@ def test_static_info():
     )
     (one,) = found
     assert one.dividend_yield != one.dividend_yield
-    assert records.StaticInfo(
+    assert records.LongPortStaticInfo(
         "700.HK", "c", "Tencent", "h", datetime.date(2004, 6, 16), "SEHK", "HKD", 100, 9_600_000_000,
         2, 3, 28.4394, -1.5, 103.40413, one.dividend_yield, ("OPTION", "WARRANT", "9"), "HKEquity",
     ) == one  # fmt: skip
@@ -734,7 +736,8 @@ def test_trading_days_are_asked_for_a_month_at_a_time():
         (3, 5, "HALF"),
     ]
     assert found == [
-        records.TradingDay(datetime.date(2026, month, day), kind) for month, day, kind in days
+        records.LongPortTradingDay(datetime.date(2026, month, day), kind)
+        for month, day, kind in days
     ]
 
 
@@ -823,7 +826,7 @@ def fill(draw, message):
 @given(
     st.sampled_from(
         [
-            (records.StaticInfo, "StaticInfo"),
+            (records.LongPortStaticInfo, "StaticInfo"),
             (records.Warrant, "FilterWarrant"),
             (records.WarrantIssuer, "IssuerInfo"),
             (records.Participant, "ParticipantInfo"),
@@ -855,7 +858,7 @@ def test_records_have_what_messages_have(pair, data):
 @pytest.mark.parametrize(
     ("kind", "name", "others"),
     [
-        (records.StaticInfo, "StaticInfo", ()),
+        (records.LongPortStaticInfo, "StaticInfo", ()),
         (records.Warrant, "FilterWarrant", ("type",)),
         (records.WarrantIssuer, "IssuerInfo", ()),
         (records.Participant, "ParticipantInfo", ()),
