@@ -118,11 +118,6 @@ static void receive(run *r, const uint8_t *data, size_t length, size_t step) {
     }
 }
 
-static bool same(const bytes *a, const bytes *b) {
-    return a->length == b->length &&
-           (a->length == 0 || memcmp(a->data, b->data, a->length) == 0);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     if (length < 2)
         return 0;
@@ -132,9 +127,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     open_run(&pieces, data[1]);
     receive(&whole, data + 2, length - 2, SIZE_MAX);
     receive(&pieces, data + 2, length - 2, step);
-    CHECK(same(&whole.rest, &pieces.rest));
-    CHECK(same(&whole.ticks, &pieces.ticks));
-    CHECK(same(&whole.held, &pieces.held));
+    check_same(&whole.rest, &pieces.rest);
+    check_same(&whole.ticks, &pieces.ticks);
+    check_same(&whole.held, &pieces.held);
     CHECK(memcmp(whole.m.sink.rows, pieces.m.sink.rows, sizeof whole.m.sink.rows) == 0);
     CHECK(whole.status == pieces.status);
     CHECK(memcmp(&whole.m.counters, &pieces.m.counters, sizeof whole.m.counters) == 0);
