@@ -849,6 +849,17 @@ def test_subscriptions_are_counted_and_given_up(run):
     run(main())
 
 
+def test_subscriptions_may_be_answered_by_an_empty_body():
+    async def main():
+        async with quick(knobs={"empty_subscribe": True}) as sim, connect(sim) as client:
+            request = {"symbol": ["SPY.US"], "sub_type": [TRADE]}
+            packet = await client.ask(Command.SUBSCRIBE, **request)
+            assert (packet.status, packet.body) == (0, b"")
+            await client.trades(1)
+
+    within(main())
+
+
 def test_requests_are_limited_in_what_they_ask_for():
     async def main():
         async with quick(knobs={"no_access": "600519.SH"}) as sim, connect(sim) as client:
