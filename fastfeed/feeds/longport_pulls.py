@@ -147,7 +147,7 @@ class LongportPulls(Feed):
         """
         known, self._calls_of = self._calls_of, {}
         for one in profile.rate_limit:
-            if one.limit < 1:  # says nothing
+            if one.limit < 1 or one.command not in MESSAGES:  # says nothing of ours
                 continue
             burst = max(one.burst, 1)
             bucket = known.get(one.command)

@@ -1148,6 +1148,9 @@ def test_limits_that_stay_the_same_are_not_full_again():
     assert feed._calls_of == {11: bucket}
     feed._set_limits(profile(rate_limit=[{"command": 11, "limit": 5, "burst": 3}]))
     assert feed._calls_of[11] is not bucket
+    every = [{"command": i, "limit": 1} for i in range(100_000)]
+    feed._set_limits(profile(rate_limit=every))
+    assert set(feed._calls_of) == set(MESSAGES)  # what is not asked for has no bucket
     feed._set_limits(profile())
     assert feed._calls_of == {}
 
