@@ -29,7 +29,7 @@ from fastfeed._core.native cimport (
     ff_longport_packet,
     ff_longport_process,
     ff_longport_reset,
-    ff_longport_seed_quotes,
+    ff_longport_seed,
     ff_longport_take,
     ff_order_pass,
     ff_order_symbol,
@@ -90,6 +90,7 @@ cdef class LongportMachine(HoldingMachine):
         self.limit_bytes = limit_bytes
         self.again = {}
         self.following = set()
+        self.last_second = {}
         if ordered:
             self.machine.order = &self.order
 
@@ -213,7 +214,8 @@ cdef class LongportMachine(HoldingMachine):
     def seed(self, const unsigned char[::1] rows not None):
         """Take snapshots of quotes, given as the bytes of whole rows, as what later pushes change, and deliver them.
 
-        Where a push was later than the snapshot, what it said stays; only what was not known is filled in.
+        Where a push was not earlier than the snapshot, what it said stays; only what was not known is filled in: times
+        are of whole seconds, and pushes that came behind the snapshot may have been decoded before it gets here.
         """
         cdef size_t n = rows.shape[0] // sizeof(ff_quote)
         cdef bytearray known = bytearray(rows)
@@ -223,7 +225,7 @@ cdef class LongportMachine(HoldingMachine):
         self.enter()
         if n == 0:
             return
-        if ff_longport_seed_quotes(&self.machine.decoder, <ff_quote *>&view[0], n) < 0:
+        if ff_longport_seed(&self.machine, <ff_quote *>&view[0], n) < 0:
             raise MemoryError("no memory for another symbol")
         if self.sink.rings[<int>FF_STREAM_QUOTES] != NULL:
             self.write_rows(FF_STREAM_QUOTES, &view[0], n)
@@ -231,16 +233,25 @@ cdef class LongportMachine(HoldingMachine):
     # What was missed, beyond holding: trades have no numbers, so it takes what they say to know them again.
 
     def trades_of_last_second(self, uint32_t number):
-        """Return the latest time of a symbol's ticks, 0 when there was none, and how many had it."""
-        cdef ff_order_symbol *symbol = self.order_of(number)
-        return symbol.time_ns, symbol.count
+        """Return the latest time of a held symbol's ticks before the interruption, 0 when there was none, and how many
+        had it.
+        """
+        return self.last_second.get(number, (0, 0))
 
     def hold(self, ids):
+        """As `HoldingMachine.hold`. Where what an earlier interruption missed has not been written yet, that one goes
+        on: also live ticks go on to follow.
+        """
+        cdef ff_order_symbol *symbol
         ids = tuple(ids)
-        HoldingMachine.hold(self, ids)
         for number in ids:
+            symbol = self.order_of(number)
+            if not symbol.held or number in self.again:
+                self.last_second[number] = symbol.time_ns, symbol.count
             self.again.pop(number, None)
-            self.following.discard(number)
+            if number in self.following:
+                symbol.gap = True
+        HoldingMachine.hold(self, ids)
 
     def follow(self, uint32_t number):
         """Let live ticks of a symbol follow at once, those that wait first, and keep copies of them in their place:
@@ -295,6 +306,7 @@ cdef class LongportMachine(HoldingMachine):
         self.take_overflow(number)
         self.again.pop(number, None)
         self.following.discard(number)
+        self.last_second.pop(number, None)
         symbol.held = False
         symbol.gap = False
         symbol.time_ns = 0
@@ -304,7 +316,7 @@ cdef class LongportMachine(HoldingMachine):
         if number in self.following:  # they have been written
             self.following.discard(number)
             self.order_of(number).held = False
-            self.overflowed[number] = (0, 0)
+            self.overflowed[number] = self.trades_of_last_second(number)[0], (<const ff_tick *>&rows[0]).time_ns
             return 0
         return HoldingMachine.let_go(self, number, rows)
 
@@ -340,6 +352,13 @@ cdef class LongportMachine(HoldingMachine):
         self.error = broken(self.window, reason, self.machine.counters.bytes - self.begun_at, "longport",
                             messages if self.machine.framed else None)
         return 0
+
+    @property
+    def new_days(self):
+        """How often a push of quotes was the first one of a market's day and a session, after another day's: what the
+        pushes do not say was forgotten with it.
+        """
+        return self.machine.decoder.new_days
 
     @property
     def packets(self):

@@ -389,6 +389,7 @@ cdef extern from "fastfeed/longport_decoder.h" nogil:
         uint64_t cut_levels
         uint64_t old
         uint64_t end_of_day
+        uint64_t new_days
 
     int ff_longport_decoder_init(ff_longport_decoder *d, ff_symbols *symbols, size_t depth)
     void ff_longport_decoder_free(ff_longport_decoder *d)
@@ -447,4 +448,5 @@ cdef extern from "fastfeed/longport.h" nogil:
     void ff_longport_reset(ff_longport *m, bint framed)
     int ff_longport_process(ff_longport *m, ff_longport_packet *packet, ff_ws_message *message)
     int ff_longport_take(ff_longport *m, ff_longport_packet *packet)
+    int ff_longport_seed(ff_longport *m, ff_quote *rows, size_t n)
     void ff_longport_message(ff_longport *m, const uint8_t *data, size_t length)

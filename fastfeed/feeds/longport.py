@@ -18,6 +18,7 @@ from fastfeed.errors import (
     ConnectError,
     FastfeedError,
     RateLimitError,
+    RemoteProtocolError,
     RequestError,
     SubscriptionError,
 )
@@ -35,7 +36,7 @@ from fastfeed.feeds.transport import Connection, open_connection
 from fastfeed.hub import Hub
 from fastfeed.protocols.longport_codes import KINDS, MOST_SYMBOLS, code, reason
 from fastfeed.protocols.longport_messages import Command, message_class
-from fastfeed.schema import BOOK_DEPTH, Flags
+from fastfeed.schema import BOOK_DEPTH, Flags, Session
 
 __all__ = ["LongPort"]
 
@@ -43,11 +44,14 @@ _logger = logging.getLogger(__name__)
 
 _PORTS = {**WEBSOCKET_PORTS, "tcp": 2020}
 _TOO_MANY_SUBSCRIPTIONS = 301605
+_TOO_MANY_CONNECTIONS = 403
 _IN_HAND_MS = 10_000  # of a session's time
 _ALWAYS_REFUSED_PAUSE_S = 60.0  # before the next attempt when credentials were refused
+_BUSY_PAUSE_S = 10.0  # the same when there are too many connections or requests
+_LOOK_S = 1.0  # between two looks whether the market's day has begun anew
+_NEW_DAY_PAUSE_S = 60.0  # between two pulls of snapshots for that reason
 #: Counters of a session.
 _IGNORED = ("unmatched_replies", "unknown_pushes", "unknown_requests", "unknown_messages")
-_BUSY_PAUSE_S = 10.0  # the same when there are too many connections or requests
 
 
 class LongPort(LongportPulls):
@@ -97,7 +101,7 @@ class LongPort(LongportPulls):
     -----
     Pushes of quotes say only what has changed. Rows are complete all the same: one record for each symbol and
     session. Where quotes are subscribed to, snapshots are pulled (`get_quotes`), for what pushes never say: the
-    close before, and sessions in which nothing happens.
+    close before, and sessions in which nothing happens; again where the market's day begins anew.
     """
 
     _canonical = staticmethod(code)
@@ -179,6 +183,8 @@ class LongPort(LongportPulls):
         self._subscribe_limit = MOST_SYMBOLS
         self._knows_brokers = False
         self._ignored = dict.fromkeys(_IGNORED, 0)
+        # (symbol, kind) that were asked for, and it is not known with what result.
+        self._doubtful: set[tuple[str, str]] = set()
 
     @property
     def settings(self) -> Settings:
@@ -222,7 +228,9 @@ class LongPort(LongportPulls):
         if self._session_id and self._expires_ms > time.time() * 1000 + _IN_HAND_MS:
             try:
                 return await self._connect_as(Reconnect(self._session_id))
-            except AuthError as error:
+            except RateLimitError:
+                raise
+            except (AuthError, RequestError) as error:
                 _logger.info("%s the session is not taken again: %s", self.url, error)
         self._session_id = ""
         return await self._connect_as(Auth((await self._password()).otp))
@@ -276,6 +284,7 @@ class LongPort(LongportPulls):
         except BaseException:
             self._disconnect()
             raise
+        self._in_background(self._watch_days())
         return link.lost
 
     async def _learn_limits(self) -> None:
@@ -283,8 +292,8 @@ class LongPort(LongportPulls):
         request = message_class("UserQuoteProfileRequest")(language=self._settings.language)
         try:
             body = await self._exchange(Command.PROFILE, request.SerializeToString())
-            profile = message_class("UserQuoteProfileResponse").FromString(body)
-        except RequestError as error:
+            profile = parsed(Command.PROFILE, body)
+        except (RequestError, RemoteProtocolError) as error:
             self._emit(
                 "error", f"the limits of the account are not known: {error}", code=error.code
             )
@@ -298,9 +307,9 @@ class LongPort(LongportPulls):
 
     def _pause_s(self, failure: FastfeedError | None) -> float:
         least = 0.0
-        if isinstance(failure, AuthError):
+        if isinstance(failure, AuthError) and failure.code not in (None, _TOO_MANY_CONNECTIONS):
             least = _ALWAYS_REFUSED_PAUSE_S
-        elif isinstance(failure, RateLimitError):
+        elif isinstance(failure, AuthError | RateLimitError):
             least = _BUSY_PAUSE_S
         return max(least, super()._pause_s(failure))
 
@@ -329,15 +338,26 @@ class LongPort(LongportPulls):
     # subscriptions
 
     async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
+        no_room_for = 0
+
         async def ask(batch: list[str]) -> None:
-            body = await self._ask(
-                Command.SUBSCRIBE,
-                symbol=batch,
-                sub_type=[KINDS[kind] for kind in kinds],
-                # After a reconnect as well: so quotes, books and queues are what they are now.
-                is_first_push=True,
-            )
+            nonlocal no_room_for
+            asked = {(symbol, kind) for symbol in batch for kind in kinds}
+            self._doubtful |= asked
+            try:
+                body = await self._ask(
+                    Command.SUBSCRIBE,
+                    symbol=batch,
+                    sub_type=[KINDS[kind] for kind in kinds],
+                    # After a reconnect as well: so quotes, books and queues are what they are now.
+                    is_first_push=True,
+                )
+            except RequestError as error:
+                self._doubtful -= asked
+                no_room_for = len(batch) if error.code == _TOO_MANY_SUBSCRIPTIONS else 0
+                raise
             named = {as_symbol(one.symbol) for one in parsed(Command.SUBSCRIBE, body).sub_list}
+            self._doubtful -= asked
             granted = [symbol for symbol in batch if symbol in named] if named else batch
             for kind in kinds:
                 for symbol in granted:
@@ -345,9 +365,12 @@ class LongPort(LongportPulls):
                     self._granted.add((symbol, kind))
             if len(granted) < len(batch):
                 text = "not among those that it names in its answer"
+                no_room_for = 0
                 raise RequestError(f"LongPort has not subscribed all symbols: {text}", text=text)
 
         async def room() -> int:
+            if no_room_for:  # other connections of the account count as well, nobody says how much
+                return no_room_for // 2
             return self._subscribe_limit - len({symbol for symbol, _ in self._granted})
 
         for kind in kinds:
@@ -366,7 +389,8 @@ class LongPort(LongportPulls):
         finally:
             if "quotes" in kinds:
                 granted = [symbol for symbol in symbols if (symbol, "quotes") in self._granted]
-                self._in_background(self._seed(granted))
+                if granted:
+                    self._in_background(self._seed(granted))
             if "brokers" in kinds and not self._knows_brokers:
                 self._in_background(self._learn_brokers())
         if beyond:
@@ -387,8 +411,6 @@ class LongPort(LongportPulls):
 
     async def _seed(self, symbols: list[str]) -> None:
         """Pull snapshots of quotes, and let the machine go on from them."""
-        if not symbols:
-            return
         try:
             rows = await self.get_quotes(symbols)
         except ConnectError:
@@ -401,8 +423,29 @@ class LongPort(LongportPulls):
                 symbols=tuple(symbols),
             )
             return
+        ids = [
+            self.symbols.intern(symbol) for symbol in symbols if (symbol, "quotes") in self._granted
+        ]
+        rows = rows[np.isin(rows["symbol"], ids)]  # some may have been given up meanwhile
         rows["flags"] |= np.uint8(Flags.CACHED)
         self._machine.seed(rows.tobytes())
+
+    async def _watch_days(self) -> None:
+        """Pull snapshots of those whose day has begun anew: pushes do not say the close before, for example."""
+        seen = self._machine.new_days
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            if self._machine.new_days == seen:
+                continue
+            seen = self._machine.new_days
+            symbols = {symbol for symbol, kind in self._granted if kind == "quotes"}
+            if renewed := [symbol for symbol in sorted(symbols) if self._is_renewed(symbol)]:
+                await self._seed(renewed)
+                await asyncio.sleep(_NEW_DAY_PAUSE_S)
+
+    def _is_renewed(self, symbol: str) -> bool:
+        quotes = [self.quotes.latest(symbol, session) for session in Session]
+        return any(quote is not None and np.isnan(quote["prev_close"]) for quote in quotes)
 
     def _give_up(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         if "ticks" in kinds:
@@ -415,9 +458,10 @@ class LongPort(LongportPulls):
                 Command.UNSUBSCRIBE, symbol=batch, sub_type=[KINDS[kind] for kind in kinds]
             )
 
-        gone = {(s, kind) for s in symbols for kind in kinds} & self._granted
+        gone = {(s, kind) for s in symbols for kind in kinds} & (self._granted | self._doubtful)
         known = [symbol for symbol in symbols if any((symbol, kind) in gone for kind in kinds)]
         self._granted -= gone
+        self._doubtful -= gone
         if known and self._link is not None:
             await in_batches("LongPort", "unsubscribe", known, ask, size=MOST_SYMBOLS)
 

@@ -7,8 +7,9 @@ once, and what was missed is written when it comes, marked as older than what wa
 
 Trades have no numbers. Of the second of the last trade before the interruption it is known how many were delivered;
 a live trade that says the same as one that was pulled is taken to be that one, as often as it was pulled. Pushes may
-lag behind a pull, so that goes on for some seconds. At most 1000 trades can be pulled; what lies before them is
-lost, and the `gap` event says so.
+lag behind a pull, so that goes on for some seconds. At most 1000 trades can be pulled, and fewer are all there are;
+what lies before 1000 is lost, and the `gap` event says so. Where the next interruption comes before what was missed
+in this one has been written, both are one.
 
 Quotes, books and broker queues are states: the gateway sends them anew.
 """
@@ -58,16 +59,21 @@ class LongportRecovery:
         self._machine = machine
         self._tell = tell
         self._interruptions = 0
+        self._timers: dict[int, asyncio.TimerHandle] = {}  # by symbol, until pushes lag no more
 
     def hold(self, symbols: Iterable[str]) -> None:
         """Let the ticks of symbols wait: an interruption has begun."""
         self._interruptions += 1
-        self._machine.hold(self._feed.symbols[symbol] for symbol in symbols)
+        for number in list(self._timers):
+            self._stop_timer(number)
+        self._machine.hold(map(self._feed.symbols.intern, symbols))
 
     def give_up(self, symbol: str) -> None:
         """Let go of a symbol that nobody wants any more; what waited is forgotten."""
         if symbol in self._feed.symbols:
-            self._machine.give_up(self._feed.symbols[symbol])
+            number = self._feed.symbols[symbol]
+            self._stop_timer(number)
+            self._machine.give_up(number)
 
     async def recover(self, symbols: Iterable[str], since_ns: int) -> None:
         """Fetch the trades that were missed since the interruption began, and tell about the gap.
@@ -107,20 +113,20 @@ class LongportRecovery:
 
     def _follow(self, symbols: tuple[str, ...]) -> None:
         for symbol in symbols:
-            self._machine.follow(self._feed.symbols[symbol])
+            self._machine.follow(self._feed.symbols.intern(symbol))
 
     async def _fill(self, symbol: str, since_ns: int) -> int | None:
         """Write what was missed of a symbol and what waited, and let it go. Returns the number of ticks fetched when
         nothing is missing; otherwise tells about the gap."""
-        machine, number = self._machine, self._feed.symbols[symbol]
+        machine, number = self._machine, self._feed.symbols.intern(symbol)
         self._tell_overflow(symbol)
         if not machine.is_held(number):
             return None
         interruption = self._interruptions
         last_ns, delivered = machine.trades_of_last_second(number)
         if not last_ns:  # what came before the interruption was not missed
-            last_ns, delivered = since_ns // _SECOND_NS * _SECOND_NS - 1, 0
-        pulled = self._feed.ticks.latest(0)
+            last_ns = since_ns // _SECOND_NS * _SECOND_NS - 1
+        pulled = self._feed.ticks.latest(0).copy()
         reason = ""
         try:
             pulled = in_order(await self._feed.get_ticks(symbol, MOST_TRADES))
@@ -135,20 +141,35 @@ class LongportRecovery:
         waited = np.frombuffer(bytes(machine.take_held(number)), self._feed.ticks.dtype)
         pulled["flags"] |= np.uint8(Flags.BACKFILLED)
         missed, rows = merged(pulled, waited, last_ns, delivered)
-        closed = len(pulled) > 0 and int(pulled["time_ns"][0]) < last_ns
+        of_last = int(np.count_nonzero(pulled["time_ns"] == last_ns))
+        is_closed = bool(np.any(pulled["time_ns"] < last_ns)) or (
+            len(pulled) < MOST_TRADES and of_last >= delivered and not reason
+        )
         if machine.is_followed(number):  # those that waited have been written
             missed["flags"] |= np.uint8(Flags.STALE)
             rows = missed
-        machine.settle(number, rows.tobytes(), missed.tobytes(), gap=not closed)
-        asyncio.get_running_loop().call_later(_SETTLE_S, machine.settled, number)
-        if closed and not reason:
+        machine.settle(number, rows.tobytes(), missed.tobytes(), gap=not is_closed)
+        self._stop_timer(number)
+        self._timers[number] = asyncio.get_running_loop().call_later(
+            _SETTLE_S, self._settled, number
+        )
+        if is_closed and not reason:
             return len(missed)
         reason = reason or (
             f"{len(missed)} ticks were fetched, which do not reach back to the last one before"
         )
-        first_ns = int(rows["time_ns"][0]) if len(rows) else 0
+        later = rows if len(rows) else waited  # which may have followed already
+        first_ns = int(later["time_ns"][0]) if len(later) else 0
         self._tell_hole(symbol, last_ns, first_ns, len(missed), reason)
         return None
+
+    def _stop_timer(self, number: int) -> None:
+        if number in self._timers:
+            self._timers.pop(number).cancel()
+
+    def _settled(self, number: int) -> None:
+        del self._timers[number]
+        self._machine.settled(number)
 
     def _tell_overflow(self, symbol: str) -> None:
         bounds = self._machine.take_overflow(self._feed.symbols[symbol])

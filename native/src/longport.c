@@ -122,6 +122,14 @@ int ff_longport_take(ff_longport *m, ff_longport_packet *packet) {
     return take(m, packet);
 }
 
+int ff_longport_seed(ff_longport *m, ff_quote *rows, size_t n) {
+    const int rc = ff_longport_seed_quotes(&m->decoder, rows, n);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        if (FF_UNLIKELY(ff_sink_keep_quote(&m->sink, rows + i) < 0))
+            m->counters.rejected[FF_ENOMEM]++;
+    return rc;
+}
+
 /* ---- packets */
 
 static inline uint32_t load_big(const uint8_t *p, size_t n) {

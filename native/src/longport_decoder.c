@@ -176,8 +176,10 @@ static inline int take_quote(ff_longport_decoder *d, uint32_t symbol, const quot
     q->seq = seq_of(sequence);
     q->status = ff_u8(v->status);
     q->pushed = true;
-    if (FF_UNLIKELY(q->time_ns >= q->day_end_ns))
+    if (FF_UNLIKELY(q->time_ns >= q->day_end_ns)) {
+        d->new_days += q->day_end_ns != 0;
         begin_day(d->symbols, symbol, session, q->time_ns, q);
+    }
     change(v->last, end, &q->last);
     change(v->open, end, &q->open);
     change(v->high, end, &q->high);
@@ -233,7 +235,7 @@ int ff_longport_seed_quotes(ff_longport_decoder *d, ff_quote *rows, size_t n) {
                                    row->prev_close, row->volume, row->turnover};
         double *const known[] = {&q->open,       &q->high,   &q->low,
                                  &q->prev_close, &q->volume, &q->turnover};
-        const bool later = q->pushed && q->time_ns > row->time_ns;
+        const bool later = q->pushed && q->time_ns >= row->time_ns;
         const bool same_day = q->day_end_ns == 0 || end_ns == 0 || q->day_end_ns == end_ns;
         for (size_t k = 0; k < sizeof known / sizeof known[0]; k++) {
             if (later) {
@@ -252,7 +254,9 @@ int ff_longport_seed_quotes(ff_longport_decoder *d, ff_quote *rows, size_t n) {
             q->status = row->status;
             q->day_end_ns = end_ns != 0 ? end_ns : q->day_end_ns;
         }
+        const uint8_t flags = row->flags;
         put_quote(q, row->recv_ns, row->symbol, row->session, row);
+        row->flags = flags;
     }
     return 0;
 }

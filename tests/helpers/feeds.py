@@ -18,3 +18,10 @@ async def until(condition, timeout=15.0):
 def quick():
     """Return options for short pauses."""
     return {"backoff": ff.Backoff(0.01, 0.05, random.Random(0))}
+
+
+def listen(reports):
+    """Let the loop tell what nobody catches."""
+    asyncio.get_running_loop().set_exception_handler(
+        lambda loop, context: reports.append(str(context))
+    )

@@ -1,6 +1,7 @@
 """Fixtures of several integration tests."""
 
 import asyncio
+import gc
 import importlib.util
 
 import pytest
@@ -13,6 +14,28 @@ import fastfeed as ff
 def run(request):
     """Run a coroutine on the standard loop and on uvloop, with a limit."""
     return lambda main: request.param(asyncio.wait_for(main, 30))
+
+
+@pytest.fixture(params=["ws", "tcp"])
+def transport(request):
+    """Return what carries LongPort's packets."""
+    return request.param
+
+
+@pytest.fixture
+def run_it(transport):
+    """Run a coroutine on one of the loops, another for each transport; both on both would take too long."""
+    runner = ff.run if transport == "ws" else asyncio.run
+    return lambda main: runner(asyncio.wait_for(main, 30))
+
+
+@pytest.fixture
+def reports():
+    """Return what the loop's exception handler was told, see `feeds.listen`; it must stay empty."""
+    found = []
+    yield found
+    gc.collect()
+    assert found == []
 
 
 @pytest.fixture(params=["futu", "moomoo"])

@@ -10,7 +10,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from alltick_feeds import HEARTBEAT, TOKEN, Server, Watcher, quick_feed, tick
-from feeds import until
+from feeds import listen, until
 
 import fastfeed as ff
 from fastfeed.sim import AllTickFaults, AllTickKnobs, AllTickSimulator, Tape
@@ -20,21 +20,6 @@ from fastfeed.sim.tape import TICK
 def simulator(**options):
     options = {"market": "crypto", "rate": 500, "token": TOKEN, "rate_limits": False} | options
     return AllTickSimulator(**options)
-
-
-@pytest.fixture
-def reports():
-    """Return what the loop's exception handler was told; it must stay empty."""
-    found = []
-    yield found
-    gc.collect()
-    assert found == []
-
-
-def listen(reports):
-    asyncio.get_running_loop().set_exception_handler(
-        lambda loop, context: reports.append(str(context))
-    )
 
 
 # the server goes and comes

@@ -330,7 +330,7 @@ class Oracle:
             known = self.quotes.setdefault((symbol, row_session), dict(UNKNOWN_QUOTE))
             its_day = day(symbol, row_session, row["time_ns"])
             same_day = known["day"] is None or its_day is None or known["day"] == its_day
-            later = known["pushed"] and known["time_ns"] > row["time_ns"]
+            later = known["pushed"] and known["time_ns"] >= row["time_ns"]
             for name in OF_A_DAY:
                 filled = same_day and math.isnan(known[name])
                 kept = same_day and math.isnan(row[name])

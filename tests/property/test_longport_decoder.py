@@ -201,10 +201,13 @@ def test_a_snapshot_fills_in_what_later_pushes_did_not_say() -> None:
     row = decoders.seed(message.SerializeToString())[0]
     assert (row["last"], row["volume"], row["prev_close"], row["open"]) == (2, 50, 0.5, 1.25)
     assert row["time_ns"] == noon * 10**9
-    message.secu_quote[0].timestamp = noon
+    message.secu_quote[0].timestamp = noon  # the push may be what came behind it
+    row = decoders.seed(message.SerializeToString())[0]
+    assert (row["last"], row["volume"], row["prev_close"]) == (2, 50, 0.5)
+    message.secu_quote[0].timestamp = noon + 1
     row = decoders.seed(message.SerializeToString())[0]
     assert (row["last"], row["volume"], row["prev_close"]) == (1, 20, 0.5)
-    row = quote(decoders, last_done=b"3", timestamp=noon + 1)
+    row = quote(decoders, last_done=b"3", timestamp=noon + 2)
     assert (row["last"], row["volume"], row["prev_close"], row["open"]) == (3, 20, 0.5, 1.25)
     decoders.reset()
     assert quote(decoders, timestamp=noon) is None

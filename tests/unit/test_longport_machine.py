@@ -412,9 +412,55 @@ def tick_rows(driver, *prices, at=SECOND):
 def test_how_many_ticks_the_last_second_had():
     driver = Driver().send(trades(trade("1"), trade("2", at=SECOND + 1), trade("3", at=SECOND + 1)))
     number = driver.hub.symbols["AAPL.US"]
+    assert driver.machine.trades_of_last_second(number) == (0, 0)  # there was no interruption
+    held(driver)
     assert driver.machine.trades_of_last_second(number) == ((SECOND + 1) * 10**9, 2)
+    driver.machine.settle(number, b"", b"")
     driver.send(trades(trade("4", at=SECOND)), trades(trade("5", at=SECOND + 1)))
+    held(driver)
     assert driver.machine.trades_of_last_second(number) == ((SECOND + 1) * 10**9, 3)
+
+
+def test_ticks_that_follow_do_not_move_the_beginning_of_the_interruption():
+    driver = Driver().send(trades(trade("1")))
+    number = held(driver)
+    driver.machine.follow(number)
+    driver.send(trades(trade("5", at=SECOND + 5)))
+    # Another one, before what was missed has been written: both are one hole.
+    held(driver)
+    assert driver.machine.trades_of_last_second(number) == (SECOND * 10**9, 1)
+    assert driver.machine.is_followed(number)
+    driver.send(trades(trade("7", at=SECOND + 7)))
+    assert driver.rows()["flags"].tolist() == [0, Flags.GAP, Flags.GAP]
+    waited = np.frombuffer(bytes(driver.machine.take_held(number)), driver.rows().dtype)
+    assert waited["price"].tolist() == [5.0, 7.0]
+    driver.machine.settle(number, tick_rows(driver, 3).tobytes(), b"")
+    held(driver)
+    assert driver.machine.trades_of_last_second(number) == ((SECOND + 7) * 10**9, 1)
+    assert not driver.machine.is_followed(number)
+
+
+def test_snapshots_are_the_latest_quotes():
+    driver = Driver().send(quote(last_done="11", timestamp=SECOND + 1))
+    number = driver.hub.symbols["AAPL.US"]
+    rows = np.zeros(2, driver.rows("quotes").dtype)
+    rows["symbol"], rows["flags"], rows["time_ns"] = number, Flags.CACHED, SECOND * 10**9
+    rows["session"], rows["last"], rows["prev_close"] = (1, 3), (10, 7), (9, 8)
+    driver.machine.seed(rows.tobytes())
+    assert driver.rows("quotes")["flags"].tolist() == [0, Flags.CACHED, Flags.CACHED]
+    for session, last, close in ((1, 11, 9), (3, 7, 8)):
+        latest = driver.hub.quotes.latest("AAPL.US", session)
+        assert (latest["last"], latest["prev_close"]) == (last, close)
+
+
+def test_new_days_are_counted():
+    day = 86400
+    driver = Driver()
+    for at, count in ((0, 0), (9, 0), (day, 1), (day + 9, 1), (9 * day, 2)):
+        driver.send(quote(last_done="1", timestamp=SECOND + at))
+        assert driver.machine.new_days == count
+    driver.send(quote(last_done="1", timestamp=SECOND, trade_session=1))  # another session
+    assert driver.machine.new_days == 2
 
 
 def test_ticks_wait_and_those_that_were_pulled_do_not_come_twice():

@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import sys
 import tracemalloc
+from collections.abc import Sequence
 
 import numpy as np
+from longport_packets import SECOND, brokers, depth, quote, trade, trades
+from typing_extensions import Buffer
 
 import fastfeed as ff
 from fastfeed.protocols.opend_frames import pack
@@ -42,11 +45,35 @@ def stream(packets: int) -> bytes:
     return b"".join(frames)
 
 
+def longport_messages(packets: int) -> list[bytes]:
+    """Return WebSocket messages of 100 packets: trades, and after every third all other kinds."""
+    found = []
+    for i in range(packets):
+        name = f"S{i % 100:03}.US"
+        price = f"{100 + i / 100:.3f}"
+        found.append(trades(trade(price, i, SECOND + i), symbol=name))
+        if i % 3 == 0:
+            found.append(quote(name, last_done=price, volume=i, high=price))
+            found.append(depth((price,), (price, "1.5"), name))
+            found.append(brokers((i % 9999, 2), (3,), name))
+    return [b"".join(found[at : at + 100]) for at in range(0, len(found), 100)]
+
+
 def test_a_million_ticks_leave_no_memory_behind() -> None:
     packets = 20_000
     view = memoryview(stream(packets))
     pieces = [view[at : at + PIECE_BYTES] for at in range(0, len(view), PIECE_BYTES)]
-    decoder = ff.Decoder("opend")
+    check("opend", pieces, packets)
+
+
+def test_a_million_ticks_of_longport_leave_no_memory_behind() -> None:
+    packets = 20_000
+    check("longport", longport_messages(packets), packets)
+
+
+def check(vendor: str, pieces: Sequence[Buffer], packets: int) -> None:
+    """Feed pieces with so many ticks, again and again, and compare the memory in use."""
+    decoder = ff.Decoder(vendor)
     delivered = np.zeros(1, np.int64)
 
     def on_batch(rows: np.ndarray) -> None:
@@ -58,6 +85,9 @@ def test_a_million_ticks_leave_no_memory_behind() -> None:
                 decoder.feed(piece)
 
     decoder.ticks.on_batch(on_batch)
+    if vendor == "longport":
+        for name in ("quotes", "books", "brokers"):
+            decoder.stream(name).on_batch(lambda rows: None)
     tracemalloc.start()
     try:
         feed(2)

@@ -106,4 +106,8 @@ static inline void ff_longport_message(ff_longport *m, const uint8_t *data, size
     m->counters.bytes += length;
 }
 
+/* Take snapshots of quotes as what is known, see ff_longport_seed_quotes(), and keep the rows
+ * that they become as the latest ones; the caller writes them. Returns 0 or -FF_ENOMEM. */
+int ff_longport_seed(ff_longport *m, ff_quote *rows, size_t n);
+
 #endif

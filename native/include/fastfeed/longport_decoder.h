@@ -51,6 +51,7 @@ typedef struct ff_longport_decoder {
     uint64_t cut_levels; /* pushed levels, and places of queues, that had no room */
     uint64_t old;        /* pushes whose sequence is not above the last one of their kind */
     uint64_t end_of_day; /* pushes of quotes with corrections of the day, left out */
+    uint64_t new_days;   /* how often what was known of a quote was of another day */
     ff_latest sequences; /* by symbol: the highest one of each kind of push */
     ff_latest quotes;    /* by symbol and session; see ff_longport_quote_place() */
     ff_latest books;     /* by symbol: the last row */
@@ -85,8 +86,8 @@ int ff_longport_decode_response(ff_longport_decoder *d, unsigned command, const 
                                 size_t max_rows);
 
 /* Take rows that were decoded from 11 as what is known; later pushes are merged into them.
- * Where a push of this connection was later, only what it did not say is filled in, and not
- * from another day. The rows change to what is known now. Returns 0 or -FF_ENOMEM. */
+ * Where a push of this connection was not earlier, only what it did not say is filled in, and
+ * not from another day. The rows change to what is known now. Returns 0 or -FF_ENOMEM. */
 int ff_longport_seed_quotes(ff_longport_decoder *d, ff_quote *rows, size_t n);
 
 #endif
