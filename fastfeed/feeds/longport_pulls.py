@@ -328,7 +328,8 @@ class LongportPulls(Feed):
             As in `get_ticks`.
         """
         dtype("books", depth)  # ValueError
-        return _only(Command.DEPTH, await self._rows(Command.DEPTH, symbol, depth))
+        row: np.void = (await self._rows(Command.DEPTH, symbol, depth))[0]
+        return row
 
     async def get_brokers(self, symbol: str) -> np.void:
         """Return a symbol's broker queues, Hong Kong only (15).
@@ -348,7 +349,8 @@ class LongportPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_ticks`.
         """
-        return _only(Command.BROKERS, await self._rows(Command.BROKERS, symbol))
+        row: np.void = (await self._rows(Command.BROKERS, symbol))[0]
+        return row
 
     async def get_timeshare(
         self, symbol: str, *, session: Sessions = "regular"
@@ -989,6 +991,9 @@ class LongportPulls(Feed):
         """Ask about one symbol, and return rows."""
         name = self._canonical(symbol)
         body = await self._ask(command, symbol=name, **fields)
+        if not body:  # there is nothing
+            # The symbol is the first field of all these replies.
+            body = message_class("SecurityRequest")(symbol=name).SerializeToString()
         return self._decoded(command, body, [name], depth, bars)
 
     def _decoded(
@@ -1118,13 +1123,6 @@ def _oldest_first(rows: NDArray[np.void]) -> NDArray[np.void]:
     if times[0] > times[-1]:  # newest first
         order = order[::-1]
     return rows[order[np.argsort(times[order], kind="stable")]]
-
-
-def _only(command: Command, rows: NDArray[np.void]) -> np.void:
-    if len(rows) != 1:
-        raise _unreadable(command, f"expected one row, got {len(rows)}")
-    row: np.void = rows[0]
-    return row
 
 
 def _day(command: Command, text: str) -> datetime.date:
