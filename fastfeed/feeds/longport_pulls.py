@@ -19,7 +19,6 @@ import asyncio
 import datetime
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import cache
 from typing import Any, Literal, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -53,7 +52,13 @@ from fastfeed.protocols.longport_codes import (
     Interval,
     reason,
 )
-from fastfeed.protocols.longport_messages import MESSAGES, Command, message_class
+from fastfeed.protocols.longport_messages import (
+    MESSAGES,
+    Command,
+    calc_indexes,
+    message_class,
+    warrant_orders,
+)
 from fastfeed.protocols.opend_enums import number_of
 from fastfeed.schema import BOOK_DEPTH, dtype
 from fastfeed.schema import Session as RowSession
@@ -673,7 +678,7 @@ class LongportPulls(Feed):
         offset = whole_number("offset", offset, 2**31 - 1 - _MOST_WARRANTS, 0)
         limit = whole_number("limit", limit, _MOST_WARRANTS)
         filters = {
-            "sort_by": choose("sort_by", sort_by, _warrant_orders()),
+            "sort_by": choose("sort_by", sort_by, warrant_orders()),
             "sort_order": int(bool(descending)),
             "type": [number_of(records.WARRANT_KIND, kind, "a kind") for kind in kinds],
             "issuer": [whole_number("an issuer", issuer, 2**31 - 1, 0) for issuer in issuers],
@@ -785,7 +790,7 @@ class LongportPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_ticks`.
         """
-        known = _calc_indexes()
+        known = calc_indexes()
         wanted = dict.fromkeys([indexes] if isinstance(indexes, str) else indexes)
         numbers = [choose("an index", name, known) for name in wanted]
         if not numbers:
@@ -1071,25 +1076,6 @@ def _zone(symbol: str) -> datetime.tzinfo:
 
 def _midnight_ns(day: datetime.date, zone: datetime.tzinfo) -> int:
     return int(datetime.datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * 10**9
-
-
-@cache
-def _warrant_orders() -> dict[str, int]:
-    """Return what warrants can be sorted by: the fields from last_done to status count from 0."""
-    fields = message_class("FilterWarrant").DESCRIPTOR.fields_by_name
-    first, last = fields["last_done"].number, fields["status"].number
-    return {
-        name: field.number - first
-        for name, field in fields.items()
-        if first <= field.number <= last
-    }
-
-
-@cache
-def _calc_indexes() -> dict[str, int]:
-    """Return the indexes by the names of the fields that hold them, whose numbers are one more."""
-    fields = message_class("SecurityCalcIndex").DESCRIPTOR.fields
-    return {field.name: field.number - 1 for field in fields if field.name != "symbol"}
 
 
 # replies

@@ -18,7 +18,7 @@ from fastfeed.protocols.longport_codes import (
     code,
     reason,
 )
-from fastfeed.protocols.longport_messages import Command
+from fastfeed.protocols.longport_messages import Command, calc_indexes, warrant_orders
 from fastfeed.sim import calendar
 from fastfeed.sim.bars import INTRADAY_S
 from fastfeed.sim.decimals import plain
@@ -599,7 +599,8 @@ class Answers:
     def _warrant_list(self, request: Any, asker: Asker) -> Fields:
         owner = self.instrument(request.symbol)
         wanted = request.filter_config
-        if not 0 <= wanted.sort_by < len(_SORTED) or min(wanted.sort_offset, wanted.sort_count) < 0:
+        name = {number: name for name, number in warrant_orders().items()}.get(wanted.sort_by)
+        if name is None or min(wanted.sort_offset, wanted.sort_count) < 0:
             raise _bad_parameter()
         listed = []
         for found in self._market.instruments("HK", "warrant"):
@@ -619,7 +620,6 @@ class Answers:
                     break
             else:
                 listed.append(fields)
-        name = _SORTED[wanted.sort_by]
         listed.sort(key=lambda fields: _sortable(fields[name]), reverse=wanted.sort_order == 1)
         start = wanted.sort_offset
         shown = listed[start : start + wanted.sort_count] if wanted.sort_count else listed[start:]
@@ -704,8 +704,9 @@ class Answers:
 
     def _calc_indexes(self, request: Any, asker: Asker) -> Fields:
         found = self._several(request.symbols)
-        names = [_INDEXES.get(index) for index in dict.fromkeys(request.calc_index)]
-        if not names or None in names:
+        wanted = set(request.calc_index)
+        names = [name for name, number in calc_indexes().items() if number in wanted]
+        if not names or len(names) < len(wanted):
             raise _bad_parameter()
         listed = []
         for one in found:
@@ -800,31 +801,6 @@ _ANSWERS: dict[Command, Callable[[Answers, Any, Asker], Fields]] = {
     Command.HISTORY_CANDLESTICKS: Answers._history_candlesticks,
 }
 
-#: What warrants can be sorted by.
-_SORTED = (
-    "last_done", "change_rate", "change_val", "volume", "turnover", "expiry_date", "strike_price",
-    "upper_strike_price", "lower_strike_price", "outstanding_qty", "outstanding_ratio", "premium",
-    "itm_otm", "implied_volatility", "delta", "call_price", "to_call_price", "effective_leverage",
-    "leverage_ratio", "conversion_ratio", "balance_point", "status",
-)  # fmt: skip
-
-#: Names of indexes (CalcIndex), which are fields of SecurityCalcIndex.
-_INDEXES = dict(
-    enumerate(
-        (
-            "last_done", "change_val", "change_rate", "volume", "turnover", "ytd_change_rate",
-            "turnover_rate", "total_market_value", "capital_flow", "amplitude", "volume_ratio",
-            "pe_ttm_ratio", "pb_ratio", "dividend_ratio_ttm", "five_day_change_rate",
-            "ten_day_change_rate", "half_year_change_rate", "five_minutes_change_rate", "expiry_date",
-            "strike_price", "upper_strike_price", "lower_strike_price", "outstanding_qty",
-            "outstanding_ratio", "premium", "itm_otm", "implied_volatility", "warrant_delta",
-            "call_price", "to_call_price", "effective_leverage", "leverage_ratio",
-            "conversion_ratio", "balance_point", "open_interest", "delta", "gamma", "theta", "vega",
-            "rho",
-        ),
-        1,
-    )
-)  # fmt: skip
 _OF_WARRANTS = (
     "expiry_date", "strike_price", "upper_strike_price", "lower_strike_price", "call_price",
     "effective_leverage", "leverage_ratio", "conversion_ratio", "balance_point",

@@ -296,7 +296,7 @@ class Client:
         """Return an end-of-day push, where it is the turn of one."""
         sim = self._sim
         self._quotes += 1
-        if not sim.knobs.tag_1 or self._quotes % sim.knobs.tag_1:
+        if not sim.knobs.end_of_day or self._quotes % sim.knobs.end_of_day:
             return []
         symbol = sim.symbols[number]
         fields = {

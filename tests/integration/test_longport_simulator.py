@@ -1218,7 +1218,7 @@ def test_a_session_may_be_refused_on_purpose():
 
 def test_corrections_may_follow_quotes():
     async def main():
-        async with quick(knobs={"tag_1": 1}) as sim, connect(sim) as client:
+        async with quick(knobs={"end_of_day": 1}) as sim, connect(sim) as client:
             await client.subscribe(["SPY.US"], (QUOTE,))
             quote, correction = await client.until(2, 101)
             assert (quote.tag, correction.tag) == (0, 1)
