@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import math
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from official import run_official
 from raw_client import START_NS
 
+import fastfeed as ff
 from fastfeed.protocols.longport_messages import Command, message_class
 from fastfeed.sim import LongPortFaults, LongPortKnobs, LongPortSimulator, Tape, calendar
 from fastfeed.sim.longport_answers import Answers
@@ -435,3 +437,81 @@ def test_who_gets_no_password_is_told(package, fault, code, tmp_path):
     said, requests = asyncio.run(main())
     assert said["code"] == code, said
     assert requests == (3 if fault == "429" else 1)
+
+
+# Both at once.
+
+
+async def pushes_of_ours(sim, begin):
+    """Return the rows of a feed that subscribes as the official client does."""
+    rows = {kind: [] for kind in ("ticks", "quotes", "books", "brokers")}
+    names = ("app_key", "app_secret", "access_token")
+    keys = dict(zip(names, ("KEY", "secret", "TOKEN"), strict=True))
+    async with ff.LongPort(url=sim.url, http_url=sim.http_url, **keys) as feed:
+        for kind, kept in rows.items():
+            feed.stream(kind).on_batch(lambda batch, kept=kept: kept.extend(batch.copy()))
+        await feed.subscribe(SYMBOLS, *rows)
+        await begin()
+        async with asyncio.timeout(20):
+            while len(rows["ticks"]) < COUNT:
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.5)
+        symbols = list(feed.symbols)
+    return symbols, rows
+
+
+def check_levels(levels, row, side):
+    """Compare the levels that a push had with a merged book."""
+    for level in levels:
+        place = level["position"] - 1
+        price = row[f"{side}_price"][place]
+        assert (
+            math.isnan(price) if level["price"] in (None, "0") else price == float(level["price"])
+        )
+        if not math.isnan(price):
+            assert row[f"{side}_volume"][place] == level["volume"]
+            assert row[f"{side}_orders"][place] == level["order_num"]
+
+
+def test_both_clients_see_the_same(package, tmp_path):
+    async def main():
+        sim = LongPortSimulator(tape=make_tape(), speed="max", rate_limits=False, hold=True)
+        async with sim:
+            theirs = asyncio.create_task(run_client(package, sim, "pushes", COUNT, home=tmp_path))
+
+            async def begin():
+                while sim.stats()["clients"] < 2 and not theirs.done():
+                    await asyncio.sleep(0.02)
+                await asyncio.sleep(1.0)  # the other one subscribes
+                sim.begin()
+
+            ours = await pushes_of_ours(sim, begin)
+            return await theirs, *ours
+
+    said, symbols, rows = asyncio.run(main())
+    assert said["complete"], said
+    assert len(said["trades"]) == len(rows["ticks"]) == COUNT
+    names = {1: "Intraday", 2: "Pre", 3: "Post", 4: "Overnight"}
+    for (symbol, trade), row in zip(said["trades"], rows["ticks"], strict=True):
+        assert symbol == symbols[row["symbol"]]
+        side, session = int(row["side"]), int(row["session"]) - 1
+        same_trade(trade, row["price"], row["volume"], row["time_ns"], side, session)
+    quotes = [row for row in rows["quotes"] if not row["flags"] & ff.Flags.CACHED]
+    assert len(quotes) == len(said["quote"]) > len(SYMBOLS)
+    for (symbol, event), row in zip(said["quote"], quotes, strict=True):
+        assert symbol == symbols[row["symbol"]]
+        assert row["last"] == float(event["last_done"])
+        assert row["time_ns"] == event["timestamp"] * 10**9
+        assert names[int(row["session"])] == event["trade_session"]
+    assert len(rows["books"]) == len(said["depth"]) > len(SYMBOLS)
+    for (symbol, event), row in zip(said["depth"], rows["books"], strict=True):
+        assert symbol == symbols[row["symbol"]]
+        check_levels(event["asks"], row, "ask")
+        check_levels(event["bids"], row, "bid")
+    assert len(rows["brokers"]) == len(said["brokers"]) > 1
+    for (symbol, event), row in zip(said["brokers"], rows["brokers"], strict=True):
+        assert symbol == symbols[row["symbol"]]
+        for side in ("ask", "bid"):
+            for level in event[f"{side}_brokers"]:
+                here = row[f"{side}_level"] == level["position"]
+                assert row[f"{side}_broker"][here].tolist() == level["broker_ids"]
