@@ -7,20 +7,18 @@ ones, bit for bit.
 from __future__ import annotations
 
 import json
-import statistics
-import time
 from typing import Any
 
 import numpy as np
 import pytest
 from alltick import STREAMS, Fastfeed, Loop, Messages, MsgspecRows, Python, msgspec_decode
 from compiled import NoCompiler, compiler
+from rounds import compare
 
 import fastfeed as ff
 
 SYMBOLS = 100
 AGREED = 300  # messages whose rows are compared
-ROUNDS = 40
 PARSED = 10  # Python's get every so manieth of the messages
 MESSAGES = {"trade": 40_000, "book": 8_000}
 
@@ -63,13 +61,6 @@ def assert_agreed(kind: str) -> None:
             np.testing.assert_array_equal(row["ask_price"], prices)
 
 
-def ran(candidate: Any) -> float:
-    """Return the seconds of a run."""
-    started = time.perf_counter()
-    candidate.run()
-    return time.perf_counter() - started
-
-
 @pytest.mark.parametrize("kind", MESSAGES)
 def test_alltick(kind: str, benchmark: Any, report: Any) -> None:
     try:
@@ -81,28 +72,7 @@ def test_alltick(kind: str, benchmark: Any, report: Any) -> None:
     samples = {name: few if name in IN_PYTHON else many for name in CANDIDATES}
     samples[ANY_SHAPE] = Messages(kind, SYMBOLS, MESSAGES[kind], documented=False)
     candidates: dict[str, Any] = {name: make(samples[name]) for name, make in CANDIDATES.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
-
-    def all_rounds() -> None:
-        for i in range(ROUNDS):
-            for name in list(candidates) if i % 2 else reversed(candidates):
-                candidates[name].run()
-                seconds[name].append(ran(candidates[name]))
-
-    benchmark.group = "AllTick's pushes, the whole run"
-    benchmark.pedantic(all_rounds, rounds=1)
-    first = statistics.median(seconds["fastfeed"]) / len(many.messages)
-    for name, times in seconds.items():
-        each = statistics.median(times)
-        count = len(samples[name].messages)
-        row = {
-            "ns/push": each / count * 1e9,
-            "MB/s": int(samples[name].ends[-1]) / each / 1e6,
-            "x fastfeed": each / count / first,
-            "best ns": min(times) / count * 1e9,
-        }
-        benchmark.extra_info[name] = row
-        report.add(f"AllTick {kind}", name, **row)
+    compare("AllTick", kind, candidates, samples, benchmark, report)
     report.note(f"A message with a {kind} has {int(many.ends[-1]) / len(many.ends):.0f} bytes.")
     report.note(
         "Of AllTick, only fastfeed gets the messages in their frames, and copied to a window."

@@ -6,20 +6,18 @@ timed, what both say must be the same, bit for bit, and what protobuf says.
 
 from __future__ import annotations
 
-import statistics
-import time
 from typing import Any
 
 import numpy as np
 import pytest
 from compiled import NoCompiler, compiler
 from longport_pushes import COMMANDS, MESSAGES, Fastfeed, Loop, Machine, Protobuf, Pushes, Rows
+from rounds import compare
 
 from fastfeed.protocols.longport_messages import message_class
 
 SYMBOLS = 100
 AGREED = 300  # pushes whose rows are compared
-ROUNDS = 40
 PARSED = 10  # protobuf gets every so manieth of the pushes
 COUNTS = {"quote": 40_000, "trade": 80_000, "book": 8_000}
 CANDIDATES = {
@@ -69,13 +67,6 @@ def assert_same_as_loop(kind: str, rows: Rows, plain: Rows) -> None:
         np.testing.assert_array_equal(rows[name], plain[name])
 
 
-def ran(candidate: Any) -> float:
-    """Return the seconds of a run."""
-    started = time.perf_counter()
-    candidate.run()
-    return time.perf_counter() - started
-
-
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_longport(kind: str, benchmark: Any, report: Any) -> None:
     try:
@@ -86,26 +77,5 @@ def test_longport(kind: str, benchmark: Any, report: Any) -> None:
     many, few = (Pushes(kind, SYMBOLS, COUNTS[kind] // by) for by in (1, PARSED))
     samples = {name: few if name == "protobuf, float" else many for name in CANDIDATES}
     candidates: dict[str, Any] = {name: make(samples[name]) for name, make in CANDIDATES.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
-
-    def all_rounds() -> None:
-        for i in range(ROUNDS):
-            for name in list(candidates) if i % 2 else reversed(candidates):
-                candidates[name].run()
-                seconds[name].append(ran(candidates[name]))
-
-    benchmark.group = "LongPort's pushes, the whole run"
-    benchmark.pedantic(all_rounds, rounds=1)
-    first = statistics.median(seconds["fastfeed"]) / len(many.bodies)
-    for name, times in seconds.items():
-        each = statistics.median(times)
-        count = len(samples[name].bodies)
-        row = {
-            "ns/push": each / count * 1e9,
-            "MB/s": int(samples[name].ends[-1]) / each / 1e6,
-            "x fastfeed": each / count / first,
-            "best ns": min(times) / count * 1e9,
-        }
-        benchmark.extra_info[name] = row
-        report.add(f"LongPort {kind}", name, **row)
+    compare("LongPort", kind, candidates, samples, benchmark, report)
     report.note(f"A LongPort {kind} push has {int(many.ends[-1]) / len(many.ends):.0f} bytes.")

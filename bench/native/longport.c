@@ -1,10 +1,11 @@
-/* LongPort's pushes, decoded by hand, as a yardstick. The rows are plain structs with just what
- * a push says: the symbol as its bytes, nothing merged into what was known, no sequence looked
- * at. It believes that bodies are canonical, that symbols have at most 8 bytes, sequences 9
- * bytes and other numbers at most 8, that decimals have at most 16 digits in front of the point
- * and 8 behind it, and below 2^53 in all. Memory behind the last push is readable. */
+/* LongPort's pushes, decoded by hand, as a yardstick. The rows are plain structs with just
+ * what a push says: the symbol as its bytes, nothing merged into what was known, no sequence
+ * looked at. It believes that bodies are canonical, that symbols have at most 8 bytes,
+ * sequences 9 bytes and other numbers at most 8, that decimals have at most 16 digits in front
+ * of the point and 8 behind it, and below 2^53 in all. Memory behind the last push is
+ * readable. */
 
-#include "loop.h"
+#include "digits.h"
 
 enum { DEPTH = 10 };
 
@@ -33,29 +34,6 @@ typedef struct depth {
     int64_t sequence;
     level asks[DEPTH], bids[DEPTH];
 } depth;
-
-static const double powers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8};
-static const uint64_t units[] = {1,      10,      100,      1000,     10000,
-                                 100000, 1000000, 10000000, 100000000};
-
-static inline uint64_t text(const uint8_t *p) {
-    return u64(p) ^ 0x3030303030303030u;
-}
-
-/* 8 times the number of digits in front. */
-static inline unsigned digit_bits(uint64_t digits) {
-    uint64_t stop = (digits + 0x7676767676767676u) & 0x8080808080808080u;
-    return stop != 0 ? (unsigned)__builtin_ctzll(stop) & 0x38 : 64;
-}
-
-static inline uint64_t join(uint64_t digits, unsigned bits) {
-    digits <<= 64 - bits;
-    digits = digits * 10 + (digits >> 8);
-    const uint64_t pairs = 0x000000ff000000ffu;
-    return (uint32_t)(((digits & pairs) * 0x000f424000000064u +
-                       (digits >> 16 & pairs) * 0x0000271000000001u) >>
-                      32);
-}
 
 /* The decimal behind its length; *p gets where it ends. */
 static inline double decimal(const uint8_t **p) {

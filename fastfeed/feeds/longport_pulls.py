@@ -19,7 +19,6 @@ import asyncio
 import datetime
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import cache
 from typing import Any, Literal, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -53,7 +52,13 @@ from fastfeed.protocols.longport_codes import (
     Interval,
     reason,
 )
-from fastfeed.protocols.longport_messages import MESSAGES, Command, message_class
+from fastfeed.protocols.longport_messages import (
+    MESSAGES,
+    Command,
+    calc_indexes,
+    message_class,
+    warrant_orders,
+)
 from fastfeed.protocols.opend_enums import number_of
 from fastfeed.schema import BOOK_DEPTH, dtype
 from fastfeed.schema import Session as RowSession
@@ -147,7 +152,7 @@ class LongportPulls(Feed):
         """
         known, self._calls_of = self._calls_of, {}
         for one in profile.rate_limit:
-            if one.limit < 1:  # says nothing
+            if one.limit < 1 or one.command not in MESSAGES:  # says nothing of ours
                 continue
             burst = max(one.burst, 1)
             bucket = known.get(one.command)
@@ -328,7 +333,8 @@ class LongportPulls(Feed):
             As in `get_ticks`.
         """
         dtype("books", depth)  # ValueError
-        return _only(Command.DEPTH, await self._rows(Command.DEPTH, symbol, depth))
+        row: np.void = (await self._rows(Command.DEPTH, symbol, depth))[0]
+        return row
 
     async def get_brokers(self, symbol: str) -> np.void:
         """Return a symbol's broker queues, Hong Kong only (15).
@@ -348,7 +354,8 @@ class LongportPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_ticks`.
         """
-        return _only(Command.BROKERS, await self._rows(Command.BROKERS, symbol))
+        row: np.void = (await self._rows(Command.BROKERS, symbol))[0]
+        return row
 
     async def get_timeshare(
         self, symbol: str, *, session: Sessions = "regular"
@@ -671,7 +678,7 @@ class LongportPulls(Feed):
         offset = whole_number("offset", offset, 2**31 - 1 - _MOST_WARRANTS, 0)
         limit = whole_number("limit", limit, _MOST_WARRANTS)
         filters = {
-            "sort_by": choose("sort_by", sort_by, _warrant_orders()),
+            "sort_by": choose("sort_by", sort_by, warrant_orders()),
             "sort_order": int(bool(descending)),
             "type": [number_of(records.WARRANT_KIND, kind, "a kind") for kind in kinds],
             "issuer": [whole_number("an issuer", issuer, 2**31 - 1, 0) for issuer in issuers],
@@ -783,7 +790,7 @@ class LongportPulls(Feed):
         RequestError, RateLimitError, RequestTimeout, ConnectError, RemoteProtocolError, ValueError
             As in `get_ticks`.
         """
-        known = _calc_indexes()
+        known = calc_indexes()
         wanted = dict.fromkeys([indexes] if isinstance(indexes, str) else indexes)
         numbers = [choose("an index", name, known) for name in wanted]
         if not numbers:
@@ -989,6 +996,9 @@ class LongportPulls(Feed):
         """Ask about one symbol, and return rows."""
         name = self._canonical(symbol)
         body = await self._ask(command, symbol=name, **fields)
+        if not body:  # there is nothing
+            # The symbol is the first field of all these replies.
+            body = message_class("SecurityRequest")(symbol=name).SerializeToString()
         return self._decoded(command, body, [name], depth, bars)
 
     def _decoded(
@@ -1068,25 +1078,6 @@ def _midnight_ns(day: datetime.date, zone: datetime.tzinfo) -> int:
     return int(datetime.datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * 10**9
 
 
-@cache
-def _warrant_orders() -> dict[str, int]:
-    """Return what warrants can be sorted by: the fields from last_done to status count from 0."""
-    fields = message_class("FilterWarrant").DESCRIPTOR.fields_by_name
-    first, last = fields["last_done"].number, fields["status"].number
-    return {
-        name: field.number - first
-        for name, field in fields.items()
-        if first <= field.number <= last
-    }
-
-
-@cache
-def _calc_indexes() -> dict[str, int]:
-    """Return the indexes by the names of the fields that hold them, whose numbers are one more."""
-    fields = message_class("SecurityCalcIndex").DESCRIPTOR.fields
-    return {field.name: field.number - 1 for field in fields if field.name != "symbol"}
-
-
 # replies
 
 
@@ -1118,13 +1109,6 @@ def _oldest_first(rows: NDArray[np.void]) -> NDArray[np.void]:
     if times[0] > times[-1]:  # newest first
         order = order[::-1]
     return rows[order[np.argsort(times[order], kind="stable")]]
-
-
-def _only(command: Command, rows: NDArray[np.void]) -> np.void:
-    if len(rows) != 1:
-        raise _unreadable(command, f"expected one row, got {len(rows)}")
-    row: np.void = rows[0]
-    return row
 
 
 def _day(command: Command, text: str) -> datetime.date:

@@ -7,8 +7,10 @@ Kong's codes are dropped.
 from __future__ import annotations
 
 import enum
+from functools import partial
 from typing import NamedTuple
 
+from fastfeed.protocols.intervals import DAY_S, interval_of
 from fastfeed.protocols.opend_codes import canonical_symbol
 
 __all__ = [
@@ -70,8 +72,6 @@ class Interval(NamedTuple):
     seconds: int  #: of a month 30, of a quarter 90, of a year 365 days
 
 
-_DAY_S = 86400
-
 #: By name. ``1m`` is a minute, ``1M`` a month.
 INTERVALS = {
     **{
@@ -81,12 +81,15 @@ INTERVALS = {
             ("30m", 30), ("45m", 45), ("1h", 60), ("2h", 120), ("3h", 180), ("4h", 240),
         )
     },
-    "1d": Interval("1d", 1000, _DAY_S),
-    "1w": Interval("1w", 2000, 7 * _DAY_S),
-    "1M": Interval("1M", 3000, 30 * _DAY_S),
-    "3M": Interval("3M", 3500, 90 * _DAY_S),
-    "1y": Interval("1y", 4000, 365 * _DAY_S),
+    "1d": Interval("1d", 1000, DAY_S),
+    "1w": Interval("1w", 2000, 7 * DAY_S),
+    "1M": Interval("1M", 3000, 30 * DAY_S),
+    "3M": Interval("3M", 3500, 90 * DAY_S),
+    "1y": Interval("1y", 4000, 365 * DAY_S),
 }  # fmt: skip
+
+#: Return the interval of a name such as ``5m``. ValueError.
+interval = partial(interval_of, INTERVALS)
 
 
 class Status(enum.IntEnum):
@@ -114,8 +117,6 @@ class CloseReason(enum.IntEnum):
     SESSION_EXPIRED = 5
     CONNECT_DUPLICATE = 6
 
-
-_OTHER_NAMES = {"60m": "1h", "120m": "2h", "180m": "3h", "240m": "4h"}
 
 #: What the vendor's business codes mean.
 _REASONS = {
@@ -147,17 +148,3 @@ def reason(business_code: int) -> str:
 
 #: Return the canonical form of a symbol, which is LongPort's; OpenD's form is understood as well. ValueError.
 code = canonical_symbol
-
-
-def interval(name: str) -> Interval:
-    """Return the interval of a name such as ``5m``.
-
-    Raises
-    ------
-    ValueError
-        There is no such interval.
-    """
-    found = INTERVALS.get(_OTHER_NAMES.get(name, name))
-    if found is None:
-        raise ValueError(f"expected an interval ({', '.join(INTERVALS)}), got {name!r}")
-    return found

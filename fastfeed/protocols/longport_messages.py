@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 from fastfeed.protocols.descriptors import message_class_of
 
-__all__ = ["MESSAGES", "Command", "Messages", "message_class"]
+__all__ = ["MESSAGES", "Command", "Messages", "calc_indexes", "message_class", "warrant_orders"]
 
 
 class Command(enum.IntEnum):
@@ -91,3 +91,22 @@ MESSAGES = {
 
 #: The message class of a name of `protos/longport.proto`, for example ``"PushQuote"``; KeyError: there is none.
 message_class = partial(message_class_of, "longport")
+
+
+@cache
+def warrant_orders() -> dict[str, int]:
+    """Return the numbers of what warrants can be sorted by: the fields from last_done to status, from 0."""
+    fields = message_class("FilterWarrant").DESCRIPTOR.fields_by_name
+    first, last = fields["last_done"].number, fields["status"].number
+    return {
+        name: field.number - first
+        for name, field in fields.items()
+        if first <= field.number <= last
+    }
+
+
+@cache
+def calc_indexes() -> dict[str, int]:
+    """Return the numbers of indexes by the names of the fields that hold them, which are one more."""
+    fields = message_class("SecurityCalcIndex").DESCRIPTOR.fields
+    return {field.name: field.number - 1 for field in fields if field.name != "symbol"}

@@ -10,8 +10,10 @@ form and are five digits long on the wire.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
+
+from fastfeed.protocols.intervals import DAY_S, interval_of
 
 __all__ = [
     "ADJUSTMENTS",
@@ -127,8 +129,6 @@ class Interval(NamedTuple):
     seconds: int  #: of a month 30, of a quarter 90, of a year 365 days
 
 
-_DAY_S = 86400
-
 #: By name. ``1m`` is a minute, ``1M`` a month.
 INTERVALS = {
     name: Interval(name, kl_type, sub_type, seconds)
@@ -143,13 +143,16 @@ INTERVALS = {
         ("2h", 13, 19, 7200),
         ("3h", 14, 20, 10800),
         ("4h", 15, 21, 14400),
-        ("1d", 2, 6, _DAY_S),
-        ("1w", 3, 12, 7 * _DAY_S),
-        ("1M", 4, 13, 30 * _DAY_S),
-        ("3M", 11, 15, 90 * _DAY_S),
-        ("1y", 5, 16, 365 * _DAY_S),
+        ("1d", 2, 6, DAY_S),
+        ("1w", 3, 12, 7 * DAY_S),
+        ("1M", 4, 13, 30 * DAY_S),
+        ("3M", 11, 15, 90 * DAY_S),
+        ("1y", 5, 16, 365 * DAY_S),
     )
 }
+
+#: Return the interval of a name such as ``5m``. ValueError.
+interval = partial(interval_of, INTERVALS)
 
 #: Numbers of kinds (Qot_Common.SubType).
 SUB_TYPES = {
@@ -164,19 +167,3 @@ ADJUSTMENTS = {"none": 0, "forward": 1, "backward": 2}
 
 #: Trading sessions that are asked for (Common.Session).
 SESSIONS = {"RTH": 1, "ETH": 2, "ALL": 3}
-
-_OTHER_NAMES = {"60m": "1h", "120m": "2h", "180m": "3h", "240m": "4h"}
-
-
-def interval(name: str) -> Interval:
-    """Return the interval of a name such as ``5m``.
-
-    Raises
-    ------
-    ValueError
-        There is no such interval.
-    """
-    found = INTERVALS.get(_OTHER_NAMES.get(name, name))
-    if found is None:
-        raise ValueError(f"expected an interval ({', '.join(INTERVALS)}), got {name!r}")
-    return found

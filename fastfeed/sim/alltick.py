@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from os import PathLike
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastfeed.errors import ConfigError
@@ -24,7 +23,7 @@ from fastfeed.sim.alltick_texts import Integers, Sequences, Texts
 from fastfeed.sim.generator import TickGenerator
 from fastfeed.sim.market import Market
 from fastfeed.sim.playback import GeneratorSource, Playback, Rows, Source, TapeSource
-from fastfeed.sim.server import FLUSH_S, Server
+from fastfeed.sim.server import FLUSH_S, WebServer
 from fastfeed.sim.tape import Tape
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ __all__ = ["AllTickSimulator"]
 _DELAY_MS = 12  # how long the vendor takes to number a trade
 
 
-class AllTickSimulator(Server[Client]):
+class AllTickSimulator(WebServer[Client]):
     """Serve quotes as one side of AllTick does, from a tape or a seeded generator.
 
     An async context manager: it listens inside the ``async with`` block. A tape begins with the
@@ -162,19 +161,8 @@ class AllTickSimulator(Server[Client]):
         self._seed = seed
         path = MARKETS[market].path
         self._paths = (path, http_path(path))
-        self._web: web.Server | None = None
         self._upgrading = 0
         self._connected_s = float("-inf")
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await super().__aexit__(exc_type, exc, traceback)
-        if self._web is not None:
-            await self._web.shutdown(FLUSH_S)
 
     @property
     def url(self) -> str:
@@ -205,13 +193,6 @@ class AllTickSimulator(Server[Client]):
         return {name: self.counts[name] for name in names} | {"clients": len(self._clients)}
 
     # Connections.
-
-    async def _listen(self, host: str, port: int) -> asyncio.Server:
-        from aiohttp import web
-
-        if self._web is None:
-            self._web = web.Server(self._handle, access_log=None)
-        return await asyncio.get_running_loop().create_server(self._web, host, port)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         from aiohttp import web

@@ -198,7 +198,10 @@ class Bars:
             limit = limit if until_s is None else min(limit, until_s + 1)
             first = calendar.local(self._region, max(limit - 1, 0)).date()
             if interval in INTRADAY_S:
-                for day in calendar.trading_days(self._region, first, self._instrument.listed):
+                listed = self._instrument.listed
+                for day in (
+                    calendar.trading_days(self._region, first, listed) if first >= listed else ()
+                ):
                     bars = self._past_of(interval, day)
                     bars = bars[bars["start_s"] < limit][-missing:]
                     parts.append(bars)

@@ -93,15 +93,11 @@ def day_kind(region: str, day: date) -> int | None:
 
 def trading_days(region: str, first: date, last: date) -> Iterator[date]:
     """Yield the days of trade from `first` to `last`, either may be later."""
-    step = timedelta(1 if first <= last else -1)
-    day = first
-    while day != last + step:
+    step = 1 if first <= last else -1
+    for number in range(first.toordinal(), last.toordinal() + step, step):
+        day = date.fromordinal(number)
         if day_kind(region, day) is not None:
             yield day
-        try:
-            day += step
-        except OverflowError:
-            return
 
 
 def midnights_ns(region: str, start_s: int, end_s: int) -> list[int]:

@@ -21,6 +21,7 @@ from fastfeed.protocols.opend_messages import (
     message_class,
 )
 from fastfeed.sim.options import Options, option
+from fastfeed.sim.varints import varint
 
 __all__ = ["Cipher", "Faults", "FaultyWire", "Wire"]
 
@@ -323,11 +324,11 @@ def _rewrite(data: bytes, message: Any, faults: Faults, chance: random.Random) -
         if known is not None and known.message_type is not None:
             value = _rewrite(value, known.message_type, faults, chance)  # noqa: PLW2901
         if faults.unknown_enums and number in enums:
-            value = _varint(enums[number])  # noqa: PLW2901
+            value = varint(enums[number])  # noqa: PLW2901
         parts.append((number, _field(number, wire, value)))
     if faults.unknown_fields:
         for number, wire, value in (
-            (1000, 0, _varint(-1)), (1001, 1, bytes(8)), (1002, 2, b"unknown"), (1003, 5, bytes(4)),
+            (1000, 0, varint(-1)), (1001, 1, bytes(8)), (1002, 2, b"unknown"), (1003, 5, bytes(4)),
         ):  # fmt: skip
             parts.insert(chance.randint(0, len(parts)), (number, _field(number, wire, value)))
     if faults.shuffled_fields:
@@ -367,8 +368,8 @@ def _fields(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _field(number: int, wire: int, value: bytes) -> bytes:
-    length = _varint(len(value)) if wire == 2 else b""
-    return _varint(number << 3 | wire) + length + value
+    length = varint(len(value)) if wire == 2 else b""
+    return varint(number << 3 | wire) + length + value
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
@@ -379,13 +380,3 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
         at += 1
         if data[at - 1] < 0x80:
             return value, at
-
-
-def _varint(value: int) -> bytes:
-    value &= (1 << 64) - 1
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from os import PathLike
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -31,7 +30,7 @@ from fastfeed.sim.longport_sessions import Sessions
 from fastfeed.sim.longport_wire import TcpWire, WebSocketPackets, Wire
 from fastfeed.sim.market import Market
 from fastfeed.sim.playback import GeneratorSource, Playback, Source, TapeSource
-from fastfeed.sim.server import FLUSH_S, Server
+from fastfeed.sim.server import FLUSH_S, WebServer
 from fastfeed.sim.tape import Tape
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ _QUERY = {"version": "1", "codec": "1", "platform": "9"}
 _HISTORY = (60, 30.0)  # requests in so many seconds
 
 
-class LongPortSimulator(Server[Client]):
+class LongPortSimulator(WebServer[Client]):
     """Serve quotes as LongPort does, from a tape or a seeded generator.
 
     An async context manager: it listens inside the ``async with`` block, for HTTP and WebSocket at one port, for
@@ -187,17 +186,6 @@ class LongPortSimulator(Server[Client]):
         self._endpoints = Endpoints(self, *self.credentials)
         self._tcp_port = tcp_port
         self._tcp: asyncio.Server | None = None
-        self._web: web.Server | None = None
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await super().__aexit__(exc_type, exc, traceback)
-        if self._web is not None:
-            await self._web.shutdown(FLUSH_S)
 
     @property
     def url(self) -> str:
@@ -296,13 +284,6 @@ class LongPortSimulator(Server[Client]):
             self._tcp.close()
             self._tcp = None
         await super().pause_listening()
-
-    async def _listen(self, host: str, port: int) -> asyncio.Server:
-        from aiohttp import web
-
-        if self._web is None:
-            self._web = web.Server(self._handle, access_log=None)
-        return await asyncio.get_running_loop().create_server(self._web, host, port)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         from aiohttp import web

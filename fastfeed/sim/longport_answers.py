@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ from fastfeed.protocols.longport_codes import (
     code,
     reason,
 )
-from fastfeed.protocols.longport_messages import Command
+from fastfeed.protocols.longport_messages import Command, calc_indexes, warrant_orders
 from fastfeed.sim import calendar
 from fastfeed.sim.bars import INTRADAY_S
 from fastfeed.sim.decimals import plain
@@ -52,6 +52,7 @@ _OTHER_BOARDS = {
 _ALL_SESSIONS = 100
 _DAYS_AT_ONCE = 31
 _HISTORY_QUOTA = 1000  # distinct symbols
+_BARS_FOR_ONE = 4  # a day in America has four sessions, and one of them may be all that is wanted
 _OTHER_HOURS = ((400, 930, PRE), (1600, 2000, POST), (2000, 400, OVERNIGHT))
 _CATEGORIES = {"call": (0, "Call"), "put": (1, "Put"), "bull": (2, "Bull"), "bear": (3, "Bear")}
 _NORMAL_WARRANT = 4  # the status of a warrant that trades
@@ -337,7 +338,7 @@ class Answers:
         for found in self._several(request.symbol, "option"):
             terms = OptionTerms.of(self._market, found)
             extend = {
-                "implied_volatility": plain(round(terms.implied_volatility / 100, 6)),
+                "implied_volatility": _fraction(terms.implied_volatility),
                 "open_interest": terms.open_interest,
                 "expiry_date": _day_text(found.expiry),
                 "strike_price": plain(found.strike),
@@ -356,10 +357,10 @@ class Answers:
         for found in self._several(request.symbol, "warrant"):
             terms = WarrantTerms.of(self._market, found)
             extend = {
-                "implied_volatility": plain(round(terms.implied_volatility / 100, 6)),
+                "implied_volatility": _fraction(terms.implied_volatility),
                 "expiry_date": _day_text(found.expiry),
                 "last_trade_date": _day_text(found.expiry),
-                "outstanding_ratio": plain(round(terms.outstanding_ratio / 100, 6)),
+                "outstanding_ratio": _fraction(terms.outstanding_ratio),
                 "outstanding_qty": terms.outstanding,
                 "conversion_ratio": plain(terms.conversion),
                 "category": _CATEGORIES[found.right][1],
@@ -506,10 +507,18 @@ class Answers:
     def _last(
         self, found: Instrument, interval: str, request: Any, count: int, until_s: int | None
     ) -> npt.NDArray[Any]:
-        # A day in America has four sessions, and one of them may be all that is wanted.
-        more = count * 4 if found.region == "US" and interval in INTRADAY_S else count
+        more = count * _BARS_FOR_ONE
         bars, _ = self._market.last_bars(found.symbol, interval, more, request.adjust_type, until_s)
         return self._wanted(bars, found, interval, request.trade_session)[-count:]
+
+    def _first(
+        self, found: Instrument, interval: str, request: Any, count: int, since_s: int
+    ) -> npt.NDArray[Any]:
+        now_s, more = int(self._market.now_s()), count * _BARS_FOR_ONE
+        bars, _ = self._market.bars_between(
+            found.symbol, interval, since_s, now_s, more, request.adjust_type
+        )
+        return self._wanted(bars, found, interval, request.trade_session)[:count]
 
     def _interval(self, request: Any) -> str:
         interval = _INTERVAL_OF_PERIOD.get(request.period)
@@ -526,17 +535,20 @@ class Answers:
         if request.query_type == 1:
             bars = self._by_offset(found, interval, request)
         elif request.query_type == 2:
-            dates = request.date_request
-            begin = _epoch_s(found.region, dates.start_date) if dates.start_date else 0
-            now = int(self._market.now_s())
-            end = _epoch_s(found.region, dates.end_date) + 86399 if dates.end_date else now
-            bars, _ = self._market.bars_between(
-                found.symbol, interval, begin, end, 4 * MOST_BARS, request.adjust_type
-            )
-            bars = self._wanted(bars, found, interval, request.trade_session)[:MOST_BARS]
+            bars = self._by_date(found, interval, request)
         else:
             raise _bad_parameter()
         return self._bar_fields(found, interval, bars)
+
+    def _by_date(self, found: Instrument, interval: str, request: Any) -> npt.NDArray[Any]:
+        """Return the last bars of a span or, where it has no end, the first."""
+        dates = request.date_request
+        begin = _epoch_s(found.region, dates.start_date) if dates.start_date else 0
+        if dates.start_date and not dates.end_date:
+            return self._first(found, interval, request, MOST_BARS, begin)
+        end = _epoch_s(found.region, dates.end_date, "2359") + 59 if dates.end_date else None
+        bars = self._last(found, interval, request, MOST_BARS, end)
+        return bars[bars["start_s"] >= begin]
 
     def _by_offset(self, found: Instrument, interval: str, request: Any) -> npt.NDArray[Any]:
         offset = request.offset_request
@@ -551,10 +563,7 @@ class Answers:
             at = _epoch_s(found.region, offset.date, minute)
         if offset.direction == 0:
             return self._last(found, interval, request, count, at)
-        bars, _ = self._market.bars_between(
-            found.symbol, interval, at, int(self._market.now_s()), 4 * count, request.adjust_type
-        )
-        return self._wanted(bars, found, interval, request.trade_session)[:count]
+        return self._first(found, interval, request, count, at)
 
     # Options and warrants.
 
@@ -590,7 +599,8 @@ class Answers:
     def _warrant_list(self, request: Any, asker: Asker) -> Fields:
         owner = self.instrument(request.symbol)
         wanted = request.filter_config
-        if not 0 <= wanted.sort_by < len(_SORTED) or min(wanted.sort_offset, wanted.sort_count) < 0:
+        name = {number: name for name, number in warrant_orders().items()}.get(wanted.sort_by)
+        if name is None or min(wanted.sort_offset, wanted.sort_count) < 0:
             raise _bad_parameter()
         listed = []
         for found in self._market.instruments("HK", "warrant"):
@@ -610,7 +620,6 @@ class Answers:
                     break
             else:
                 listed.append(fields)
-        name = _SORTED[wanted.sort_by]
         listed.sort(key=lambda fields: _sortable(fields[name]), reverse=wanted.sort_order == 1)
         start = wanted.sort_offset
         shown = listed[start : start + wanted.sort_count] if wanted.sort_count else listed[start:]
@@ -634,13 +643,13 @@ class Answers:
             "upper_strike_price": "0",
             "lower_strike_price": "0",
             "outstanding_qty": plain(float(terms.outstanding)),
-            "outstanding_ratio": plain(terms.outstanding_ratio),
-            "premium": plain(terms.premium),
-            "itm_otm": plain(terms.in_the_money),
-            "implied_volatility": plain(terms.implied_volatility),
+            "outstanding_ratio": _fraction(terms.outstanding_ratio),
+            "premium": _fraction(terms.premium),
+            "itm_otm": _fraction(terms.in_the_money),
+            "implied_volatility": _fraction(terms.implied_volatility),
             "delta": plain(terms.delta),
             "call_price": plain(terms.recovery_price),
-            "to_call_price": plain(terms.to_recovery),
+            "to_call_price": _fraction(terms.to_recovery),
             "effective_leverage": plain(round(terms.leverage * terms.delta, 6)),
             "leverage_ratio": plain(terms.leverage),
             "conversion_ratio": plain(terms.conversion),
@@ -695,8 +704,9 @@ class Answers:
 
     def _calc_indexes(self, request: Any, asker: Asker) -> Fields:
         found = self._several(request.symbols)
-        names = [_INDEXES.get(index) for index in request.calc_index]
-        if not names or None in names:
+        wanted = set(request.calc_index)
+        names = [name for name, number in calc_indexes().items() if number in wanted]
+        if not names or len(names) < len(wanted):
             raise _bad_parameter()
         listed = []
         for one in found:
@@ -761,6 +771,7 @@ class Answers:
         elif found.kind == "warrant":
             warrant = self._warrant(found)
             fields |= {name: warrant[name] for name in _OF_WARRANTS}
+            fields |= {name: f"{float(warrant[name]) * 100:.2f}" for name in _RATIOS}
             fields["outstanding_qty"] = int(warrant["outstanding_qty"])
             fields["warrant_delta"] = warrant["delta"]
         return fields
@@ -790,36 +801,12 @@ _ANSWERS: dict[Command, Callable[[Answers, Any, Asker], Fields]] = {
     Command.HISTORY_CANDLESTICKS: Answers._history_candlesticks,
 }
 
-#: What warrants can be sorted by.
-_SORTED = (
-    "last_done", "change_rate", "change_val", "volume", "turnover", "expiry_date", "strike_price",
-    "upper_strike_price", "lower_strike_price", "outstanding_qty", "outstanding_ratio", "premium",
-    "itm_otm", "implied_volatility", "delta", "call_price", "to_call_price", "effective_leverage",
-    "leverage_ratio", "conversion_ratio", "balance_point", "status",
-)  # fmt: skip
-
-#: Names of indexes (CalcIndex), which are fields of SecurityCalcIndex.
-_INDEXES = dict(
-    enumerate(
-        (
-            "last_done", "change_val", "change_rate", "volume", "turnover", "ytd_change_rate",
-            "turnover_rate", "total_market_value", "capital_flow", "amplitude", "volume_ratio",
-            "pe_ttm_ratio", "pb_ratio", "dividend_ratio_ttm", "five_day_change_rate",
-            "ten_day_change_rate", "half_year_change_rate", "five_minutes_change_rate", "expiry_date",
-            "strike_price", "upper_strike_price", "lower_strike_price", "outstanding_qty",
-            "outstanding_ratio", "premium", "itm_otm", "implied_volatility", "warrant_delta",
-            "call_price", "to_call_price", "effective_leverage", "leverage_ratio",
-            "conversion_ratio", "balance_point", "open_interest", "delta", "gamma", "theta", "vega",
-            "rho",
-        ),
-        1,
-    )
-)  # fmt: skip
 _OF_WARRANTS = (
-    "expiry_date", "strike_price", "upper_strike_price", "lower_strike_price", "outstanding_ratio",
-    "premium", "itm_otm", "implied_volatility", "call_price", "to_call_price", "effective_leverage",
-    "leverage_ratio", "conversion_ratio", "balance_point",
+    "expiry_date", "strike_price", "upper_strike_price", "lower_strike_price", "call_price",
+    "effective_leverage", "leverage_ratio", "conversion_ratio", "balance_point",
 )  # fmt: skip
+#: Fractions as terms of a warrant, percent as indexes.
+_RATIOS = ("outstanding_ratio", "premium", "itm_otm", "implied_volatility", "to_call_price")
 
 
 def _clock(minute: int) -> int:
@@ -828,7 +815,7 @@ def _clock(minute: int) -> int:
 
 def _day(text: str) -> date:
     try:
-        if len(text) != 8:
+        if len(text) != 8 or not "1900" <= text < "3000":
             raise ValueError
         return datetime.strptime(text, "%Y%m%d").date()
     except ValueError:
@@ -837,16 +824,23 @@ def _day(text: str) -> date:
         ) from None
 
 
+def _fraction(percent: float) -> str:
+    return plain(round(percent / 100, 6))
+
+
 def _day_text(day: date | None) -> str:
     return "" if day is None else f"{day:%Y%m%d}"
 
 
 def _epoch_s(region: str, day: str, minute: str = "0000") -> int:
-    """Return the time of a day and a minute HHMM in a region."""
-    midnight = calendar.midnight_s(region, _day(day))
+    """Return when the clock of a region shows a minute HHMM of a day."""
     if len(minute) != 4 or not (minute.isascii() and minute.isdigit()):
         raise _bad_parameter()
-    return midnight + int(minute[:2]) * 3600 + int(minute[2:]) * 60
+    hours, minutes = int(minute[:2]), int(minute[2:])
+    if hours > 23 or minutes > 59:
+        raise _bad_parameter()
+    clock = time(hours, minutes, tzinfo=calendar.zone(region))
+    return int(datetime.combine(_day(day), clock).timestamp())
 
 
 def _expiry_class(days: int) -> int:

@@ -103,7 +103,7 @@ class Client:
                 for packet in packets:
                     if not self._ended and not self._wire.silent:
                         self._receive(packet)
-                await self._wire.drain()
+                    await self._wire.drain()  # who asks much and reads little waits
         except Broken as error:
             self.hang_up(CloseReason.UNPACK_ERROR, str(error))
             self._sim.counts["dropped_bad_packet"] += 1
@@ -296,7 +296,7 @@ class Client:
         """Return an end-of-day push, where it is the turn of one."""
         sim = self._sim
         self._quotes += 1
-        if not sim.knobs.tag_1 or self._quotes % sim.knobs.tag_1:
+        if not sim.knobs.end_of_day or self._quotes % sim.knobs.end_of_day:
             return []
         symbol = sim.symbols[number]
         fields = {

@@ -28,7 +28,7 @@ class LongPortKnobs(Options):
     in_flight: int = option(0, "requests that may wait for an answer; 0: any number")
     no_access: str = option("", "symbols without a right to quotes, by commas")
     delta: bool = option(True, "quotes hold only what has changed")
-    tag_1: int = option(0, "behind every nth quote an end-of-day correction (tag 1); 0: none")
+    end_of_day: int = option(0, "behind every nth quote an end-of-day correction (tag 1); 0: none")
     depth: Literal["full", "changed"] = option(
         "full", "levels in a push of a book", choices=("full", "changed")
     )

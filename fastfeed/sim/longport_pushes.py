@@ -13,6 +13,7 @@ from fastfeed.sim.decimals import fixed
 from fastfeed.sim.longport_hours import Passage, Session
 from fastfeed.sim.market import Level, Place
 from fastfeed.sim.playback import Rows
+from fastfeed.sim.varints import varint
 
 __all__ = ["DIRECTIONS", "MESSAGE_OF_PUSH", "Writer", "brokers_fields", "depth_fields", "money"]
 
@@ -89,12 +90,12 @@ class Writer:
             _Cache(lambda price, write=write: b"\x0a" + _text(write(price)))  # type: ignore[misc]
             for write in self._price_texts
         ]
-        self._volumes = _Cache(lambda volume: b"\x10" + _varint(int(volume)) if volume else b"")
-        self._times = _Cache(lambda at_s: b"\x18" + _varint(int(at_s)) if at_s else b"")
+        self._volumes = _Cache(lambda volume: b"\x10" + varint(int(volume)) if volume else b"")
+        self._times = _Cache(lambda at_s: b"\x18" + varint(int(at_s)) if at_s else b"")
         # By session and side.
         self._ends = {
             (session, side): b"".join(
-                key + _varint(number)
+                key + varint(number)
                 for key, number in (
                     (b"\x28", _UNKNOWN if unknown_enums else direction),
                     (b"\x30", _UNKNOWN if unknown_enums else session),
@@ -136,7 +137,7 @@ class Writer:
         ]
         if most == 1:
             return [
-                heads[n] + sequence + b"\x1a" + _varint(len(trade)) + trade + more
+                heads[n] + sequence + b"\x1a" + varint(len(trade)) + trade + more
                 for n, sequence, trade in zip(names, _varints(sequences), trades, strict=True)
             ]
         bodies = []
@@ -146,7 +147,7 @@ class Writer:
             end = start + 1
             while end < len(trades) and end - start < most and names[end] == names[start]:
                 end += 1
-            listed = b"".join([b"\x1a" + _varint(len(t)) + t for t in trades[start:end]])
+            listed = b"".join([b"\x1a" + varint(len(t)) + t for t in trades[start:end]])
             bodies.append(heads[names[start]] + texts[end - 1] + listed + more)
             start = end
         return bodies
@@ -223,32 +224,23 @@ def brokers_fields(places: Sequence[Place]) -> list[dict[str, Any]]:
 
 def _unpacked_brokers(fields: dict[str, Any]) -> bytes:
     """Return a PushBrokers with a field for each id."""
-    out = b"\x0a" + _text(fields["symbol"]) + b"\x10" + _varint(fields["sequence"])
+    out = b"\x0a" + _text(fields["symbol"]) + b"\x10" + varint(fields["sequence"])
     for tag, name in ((b"\x1a", "ask_brokers"), (b"\x22", "bid_brokers")):
         for level in fields[name]:
-            body = b"\x08" + _varint(level["position"])
-            body += b"".join(b"\x10" + _varint(id) for id in level["broker_ids"])
-            out += tag + _varint(len(body)) + body
+            body = b"\x08" + varint(level["position"])
+            body += b"".join(b"\x10" + varint(id) for id in level["broker_ids"])
+            out += tag + varint(len(body)) + body
     return out
 
 
 def _text(text: str) -> bytes:
-    return _varint(len(text)) + text.encode("ascii")
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return varint(len(text)) + text.encode("ascii")
 
 
 def _varints(values: Integers) -> list[bytes]:
     """Return numbers as varints."""
     if not len(values) or int(values.min()) < _NINE_BYTES:
-        return [_varint(value) for value in values.tolist()]
+        return [varint(value) for value in values.tolist()]
     digits = (values[:, None] >> np.arange(0, 63, 7)) & 0x7F
     digits[:, :8] |= 0x80
     data = digits.astype(np.uint8).tobytes()

@@ -6,12 +6,15 @@ import abc
 import asyncio
 from collections import Counter
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from fastfeed.errors import ConfigError
 from fastfeed.sim.playback import Playback
 
-__all__ = ["FLUSH_S", "Server"]
+if TYPE_CHECKING:
+    from aiohttp import web
+
+__all__ = ["FLUSH_S", "Server", "WebServer"]
 
 FLUSH_S = 1.0
 """How long the end waits for clients to take what was written."""
@@ -132,3 +135,30 @@ class Server(abc.ABC, Generic[C]):
             reason = str(error.strerror or error)
             raise ConfigError(f"cannot listen on {host}:{port}: {reason}") from error
         self._address = self._server.sockets[0].getsockname()[:2]
+
+
+class WebServer(Server[C]):
+    """The same for a vendor who speaks HTTP: its class answers requests, those for a WebSocket as well."""
+
+    _web: web.Server | None = None
+
+    @abc.abstractmethod
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request."""
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await super().__aexit__(exc_type, exc, traceback)
+        if self._web is not None:
+            await self._web.shutdown(FLUSH_S)
+
+    async def _listen(self, host: str, port: int) -> asyncio.Server:
+        from aiohttp import web
+
+        if self._web is None:
+            self._web = web.Server(self._handle, access_log=None)
+        return await asyncio.get_running_loop().create_server(self._web, host, port)

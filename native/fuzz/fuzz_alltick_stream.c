@@ -80,11 +80,6 @@ static void receive(run *r, const uint8_t *data, size_t length, size_t step) {
     }
 }
 
-static bool same(const bytes *a, const bytes *b) {
-    return a->length == b->length &&
-           (a->length == 0 || memcmp(a->data, b->data, a->length) == 0);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     if (length == 0)
         return 0;
@@ -94,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     open_run(&pieces);
     receive(&whole, data + 1, length - 1, SIZE_MAX);
     receive(&pieces, data + 1, length - 1, step);
-    CHECK(same(&whole.messages, &pieces.messages));
+    check_same(&whole.messages, &pieces.messages);
     CHECK(whole.rows.length == pieces.rows.length);
     CHECK(memcmp(whole.m.sink.rows, pieces.m.sink.rows, sizeof whole.m.sink.rows) == 0);
     CHECK(whole.status == pieces.status);

@@ -159,11 +159,6 @@ static void in_pieces(machine *x, const uint8_t *data, size_t length, uint64_t c
     } while (length > 0);
 }
 
-static void check_same(const bytes *a, const bytes *b) {
-    CHECK(a->length == b->length);
-    CHECK(a->length == 0 || memcmp(a->data, b->data, a->length) == 0);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     /* Mappings are slow to make: the same rings for all inputs. */
     static ff_ring rings[2][FF_STREAMS];

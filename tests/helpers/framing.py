@@ -7,6 +7,21 @@ from fastfeed._core.symbols import SymbolTable
 from fastfeed._core.websocket import CLOSING
 
 
+def received(machine, data, step=None):
+    """Give a machine what it can take at once, or pieces of `step` bytes; return what it gives."""
+    found = []
+    step = step or max(len(data), 1)
+    for i in range(0, len(data), step):
+        piece = data[i : i + step]
+        while piece:
+            space = machine.space()
+            n = min(len(piece), len(space))
+            space[:n] = piece[:n]
+            found += machine.received(n) or []
+            piece = piece[n:]
+    return found
+
+
 class Framing:
     """The receiving side of a connection behind its handshake.
 
@@ -29,13 +44,7 @@ class Framing:
 
     def feed(self, data):
         """Return opcodes and payloads of what a piece of the stream completes."""
-        found = []
-        while data:
-            space = self.machine.space()
-            n = min(len(data), len(space))
-            space[:n] = data[:n]
-            data = data[n:]
-            found += self.machine.received(n) or []
+        found = received(self.machine, data)
         if found and found[-1][0] == CLOSING:
             self.close_code = int.from_bytes(found.pop()[1], "big")
         return found

@@ -343,6 +343,27 @@ BROKEN = {
 }
 
 
+@BOTH
+def test_who_asks_and_does_not_read_waits(transport):
+    async def main():
+        async with quick() as sim, connect(sim, transport) as client:
+            end = client.websocket.transport if client.websocket else client.writer.transport
+            end.pause_reading()
+            sim.answers.quotes_made = lambda *_: bytes(1 << 16)  # a large answer that takes no time
+            await client.raw(b"".join(pack(Command.QUOTES, i) for i in range(1, 501)))
+            (served,) = sim._clients
+            before = -1
+            while sim.stats()["requests"] != before:  # no longer: it waits
+                before = sim.stats()["requests"]
+                await asyncio.sleep(0.2)
+            assert 0 < before < 500
+            assert served._wire._transport.get_write_buffer_size() < 1 << 20
+            end.resume_reading()
+            assert (await client.answer(500)).status == 0
+
+    within(main())
+
+
 @pytest.mark.parametrize("broken", BROKEN)
 def test_broken_packets_end_the_connection(broken):
     async def main():
@@ -828,6 +849,17 @@ def test_subscriptions_are_counted_and_given_up(run):
     run(main())
 
 
+def test_subscriptions_may_be_answered_by_an_empty_body():
+    async def main():
+        async with quick(knobs={"empty_subscribe": True}) as sim, connect(sim) as client:
+            request = {"symbol": ["SPY.US"], "sub_type": [TRADE]}
+            packet = await client.ask(Command.SUBSCRIBE, **request)
+            assert (packet.status, packet.body) == (0, b"")
+            await client.trades(1)
+
+    within(main())
+
+
 def test_requests_are_limited_in_what_they_ask_for():
     async def main():
         async with quick(knobs={"no_access": "600519.SH"}) as sim, connect(sim) as client:
@@ -858,14 +890,105 @@ def test_requests_are_limited_in_what_they_ask_for():
             assert await client.refused(19, **bars, count=1, trade_session=3) == (7, 301600)
             assert await client.refused(27, **bars, query_type=3) == (7, 301600)
             offset = {"direction": 0, "date": "20131007", "minute": "1x00"}
-            refused = await client.refused(27, **bars, query_type=1, offset_request=offset)
-            assert refused == (7, 301600)
-            for days in (("20131001", "20131201"), ("131001", "131002"), ("20131002", "20131001")):
+            for minute in ("1x00", "2400", "0960", "930"):
+                offset["minute"] = minute
+                refused = await client.refused(27, **bars, query_type=1, offset_request=offset)
+                assert refused == (7, 301600)
+            for days in (
+                ("20131001", "20131201"), ("131001", "131002"), ("20131002", "20131001"),
+                ("99991231", "99991231"), ("00010101", "00010101"),
+            ):  # fmt: skip
                 asked = dict(zip(("beg_day", "end_day"), days, strict=True))
                 assert await client.refused(9, market="US", **asked) == (7, 301600)
             assert await client.refused(9, market="JP", beg_day="20131001", end_day="20131002") == (
                 7, 301600,
             )  # fmt: skip
+
+    within(main())
+
+
+def test_bars_of_a_span_are_those_near_its_end():
+    async def main():
+        async with quick() as sim, connect(sim) as client:
+
+            async def ask(start, end, symbol="700.HK", period=1):
+                dates = {"start_date": start, "end_date": end}
+                answer = await client.get(
+                    27, symbol=symbol, period=period, query_type=2, date_request=dates
+                )
+                return [bar.timestamp for bar in answer.candlesticks]
+
+            day_s = 1_380_556_800  # 2013-10-01 in Hong Kong
+            days = [day_s + i * 86400 for i in (0, 1, 2, 3)]  # until Friday
+            whole = [
+                await ask(day, day) for day in ("20131001", "20131002", "20131003", "20131004")
+            ]
+            for found, start in zip(whole, days, strict=True):
+                assert len(found) > 300
+                assert start + 9 * 3600 <= found[0] < found[-1] < start + 17 * 3600
+            line = list(itertools.chain(*whole))
+            assert len(line) > 1000
+            assert await ask("20131001", "20131004") == line[-1000:]
+            assert (await ask("20131001", ""))[:1000] == line[:1000]
+            assert await ask("", "20131004") == line[-1000:]
+            assert len(await ask("", "")) == 1000
+            assert (await ask("", ""))[-1] > line[-1]
+            for span in (("20131004", "20131001"), ("19000101", "19000102"), ("29990101", "")):
+                assert await ask(*span) == []
+
+    within(main())
+
+
+def test_bars_begin_where_the_clock_of_the_market_says():
+    # New York's clock goes back at 2:00 on Sunday, 3 November 2013. 20:00 of that day is the beginning of the night.
+    night_s = 1_383_526_800
+    tape = tape_of(200, ("SPY.US",), gap_ns=60 * 10**9, start_ns=(night_s - 3600) * 10**9)
+
+    async def main():
+        async with quick(tape) as sim, connect(sim, need_over_night_quote="true") as client:
+            await client.subscribe(["SPY.US"])
+            await sim.finished()
+
+            async def ask(direction):
+                offset = {"direction": direction, "date": "20131103", "minute": "2000", "count": 9}
+                answer = await client.get(
+                    27, symbol="SPY.US", period=1, query_type=1, trade_session=100,
+                    offset_request=offset,
+                )  # fmt: skip
+                return [bar.timestamp for bar in answer.candlesticks]
+
+            assert (await ask(1))[0] == night_s
+            assert (await ask(0))[-1] == night_s
+            dates = {"start_date": "20131103", "end_date": "20131103"}
+            answer = await client.get(
+                27, symbol="SPY.US", period=1, query_type=2, trade_session=100, date_request=dates
+            )
+            assert answer.candlesticks[-1].timestamp == night_s + 138 * 60  # the last of all
+
+    within(main())
+
+
+def test_ratios_of_warrants_are_fractions_and_as_indexes_percent():
+    names = ("outstanding_ratio", "premium", "itm_otm", "implied_volatility", "to_call_price")
+
+    async def main():
+        async with quick() as sim, connect(sim) as client:
+            listed = (await client.get(Command.WARRANT_LIST, symbol="700.HK")).warrant_list
+            symbols = [one.symbol for one in listed]
+            quotes = (await client.get(Command.WARRANT_QUOTES, symbol=symbols)).secu_quote
+            numbers = [24, 25, 26, 27, 30]
+            indexes = (
+                await client.get(Command.CALC_INDEXES, symbols=symbols, calc_index=numbers)
+            ).security_calc_index
+            assert len(listed) == len(quotes) == len(indexes) > 0
+            for one, quote, index in zip(listed, quotes, indexes, strict=True):
+                for name in names:
+                    assert abs(float(getattr(one, name))) < 1
+                    percent = float(getattr(one, name)) * 100
+                    assert float(getattr(index, name)) == pytest.approx(percent, abs=0.006)
+                terms = quote.warrant_extend
+                assert terms.implied_volatility == one.implied_volatility
+                assert terms.outstanding_ratio == one.outstanding_ratio
 
     within(main())
 
@@ -1095,7 +1218,7 @@ def test_a_session_may_be_refused_on_purpose():
 
 def test_corrections_may_follow_quotes():
     async def main():
-        async with quick(knobs={"tag_1": 1}) as sim, connect(sim) as client:
+        async with quick(knobs={"end_of_day": 1}) as sim, connect(sim) as client:
             await client.subscribe(["SPY.US"], (QUOTE,))
             quote, correction = await client.until(2, 101)
             assert (quote.tag, correction.tag) == (0, 1)

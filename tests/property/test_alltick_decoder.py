@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import math
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from alltick_oracle import Rejected
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wire_oracle import same
 
 from fastfeed._core.alltick import decode_message, decode_reply
 from fastfeed._core.symbols import SymbolTable
@@ -27,16 +27,6 @@ CODES = ("700.HK", "BTCUSDT", "VHAI.WS.B.US", "000651.SZ", "A", "ABCDEFGHIJKLMNO
 
 
 # the comparison
-
-
-def same(got: Any, want: Any) -> bool:
-    if isinstance(want, list):
-        return len(got) == len(want) and all(map(same, got, want))
-    if isinstance(want, float):
-        return (math.isnan(want) and math.isnan(got)) or (
-            struct.pack("<d", got) == struct.pack("<d", want)
-        )
-    return bool(got == want)
 
 
 def both(data: bytes, symbols: SymbolTable, **options: Any) -> tuple[str, bytearray] | str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from framing import received
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from opend_oracle import KINDS, MARKETS, check, messages, scrambled, text_ns, time_texts
@@ -57,12 +58,7 @@ class Run:
 
     def receive(self, data: bytes) -> None:
         """Through the window, as a transport does it."""
-        while data:
-            space = self.machine.space()
-            n = min(len(space), len(data))
-            space[:n] = data[:n]
-            self.frames += self.machine.received(n) or []
-            data = data[n:]
+        self.frames += received(self.machine, data)
 
     @property
     def rows(self) -> Any:

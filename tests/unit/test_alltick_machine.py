@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 from alltick_feeds import book, frame, tick
+from framing import received
 
 import fastfeed as ff
 from fastfeed._core.alltick import AlltickMachine
@@ -32,15 +33,7 @@ class Driver:
             self.machine.upgraded(b"")
 
     def feed(self, data, step=None):
-        step = step or max(len(data), 1)
-        for i in range(0, len(data), step):
-            part = data[i : i + step]
-            while part:
-                space = self.machine.space()
-                n = min(len(part), len(space))
-                space[:n] = part[:n]
-                self.messages += self.machine.received(n) or []
-                part = part[n:]
+        self.messages += received(self.machine, data, step)
         return self
 
     def again(self):

@@ -5,6 +5,7 @@ import gzip
 import numpy as np
 import pytest
 from alltick_feeds import frame
+from framing import received
 from longport_packets import SECOND, VERIFY, brokers, depth, quote, response, trade, trades
 
 from fastfeed._core.longport import PACKET, LongportMachine
@@ -38,15 +39,7 @@ class Driver:
             self.machine.upgraded(b"")
 
     def feed(self, data, step=None):
-        step = step or max(len(data), 1)
-        for i in range(0, len(data), step):
-            part = data[i : i + step]
-            while part:
-                space = self.machine.space()
-                n = min(len(part), len(space))
-                space[:n] = part[:n]
-                self.messages += self.machine.received(n) or []
-                part = part[n:]
+        self.messages += received(self.machine, data, step)
         return self
 
     def send(self, *packets):

@@ -239,6 +239,16 @@ def test_brokers():
     assert row["bid_level"][: row["bids"]].tolist() == [3]
 
 
+@pytest.mark.parametrize("found", [b"", {"symbol": "700.HK"}])
+def test_there_may_be_nothing(found):
+    fake = answers(DEPTH=found, BROKERS=found, TRADES=found, CANDLESTICKS=found)
+    for method in ("get_book", "get_brokers"):
+        row, feed = pull(method, "00700.HK", answers=fake)
+        assert (row["bids"], row["asks"], feed.symbols[row["symbol"]]) == (0, 0, "700.HK")
+    for method in ("get_ticks", "get_bars"):
+        assert len(pull(method, "700.HK", answers=fake)[0]) == 0
+
+
 @pytest.mark.parametrize(("session", "number"), [("regular", 0), ("all", 100)])
 def test_timeshare(session, number):
     lines = [
@@ -950,13 +960,11 @@ def test_replies_that_cannot_be_read(method, args, body):
 @pytest.mark.parametrize(
     ("method", "args", "sent"),
     [
-        ("get_book", ["700.HK"], {"DEPTH": {}}),
-        ("get_brokers", ["700.HK"], {"BROKERS": {}}),
         ("get_option_expiries", ["A.US"], {"OPTION_EXPIRIES": {"expiry_date": ["2026-01-01"]}}),
         ("get_trading_days", ["HK"], {"TRADING_DAYS": {"trade_day": ["20260230"]}}),
     ],
 )
-def test_replies_that_say_nothing(method, args, sent):
+def test_dates_that_are_none(method, args, sent):
     with pytest.raises(ff.RemoteProtocolError, match="cannot be read: expected"):
         pull(method, *args, answers=answers(**sent))
 
@@ -1148,6 +1156,9 @@ def test_limits_that_stay_the_same_are_not_full_again():
     assert feed._calls_of == {11: bucket}
     feed._set_limits(profile(rate_limit=[{"command": 11, "limit": 5, "burst": 3}]))
     assert feed._calls_of[11] is not bucket
+    every = [{"command": i, "limit": 1} for i in range(100_000)]
+    feed._set_limits(profile(rate_limit=every))
+    assert set(feed._calls_of) == set(MESSAGES)  # what is not asked for has no bucket
     feed._set_limits(profile())
     assert feed._calls_of == {}
 

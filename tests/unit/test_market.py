@@ -134,6 +134,17 @@ def test_the_past_has_the_hours_of_the_market():
     days = list(calendar.trading_days("US", date(2020, 12, 22), date(2021, 1, 4)))
     assert [d.day for d in days] == [22, 23, 24, 28, 29, 30, 31, 4]
     assert [calendar.day_kind("US", d) for d in days[:3]] == [0, 0, 1]
+    assert list(calendar.trading_days("US", days[-1], days[0])) == days[::-1]
+    assert list(calendar.trading_days("US", date.max, date.max)) == [date.max]
+    assert list(calendar.trading_days("CC", date.min, date.min)) == [date.min]
+
+
+def test_nothing_is_made_of_days_before_the_listing(monkeypatch):
+    bars = make_market(make_rows()).bars("700.HK")
+    monkeypatch.setattr(bars, "_past_of", None)
+    listed_s = calendar.midnight_s("HK", bars._instrument.listed)
+    for until_s in (-(10**10), 0, listed_s - 1):
+        assert len(bars.last("1m", 3, until_s)) == 0
 
 
 def test_a_week_and_a_year_hold_their_days():

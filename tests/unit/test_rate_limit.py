@@ -85,6 +85,33 @@ def test_a_cancelled_call_gives_its_place_back():
     asyncio.run(main())
 
 
+async def called(clock, limiter, steps):
+    """Make calls that may be cancelled, in steps of time; return when those were made that were not refused."""
+    made = []
+
+    async def call(number, most):
+        came = clock.now
+        try:
+            await limiter.acquire(most)
+        except RateLimitError:
+            return
+        assert clock.now - came <= most + 1e-6
+        made.append((number, clock.now))
+
+    tasks = []
+    for number, (pause, most, cancel) in enumerate(steps):
+        task = asyncio.create_task(call(number, most))
+        tasks.append(task)
+        await clock.advance(clock.now + pause)
+        if cancel:
+            task.cancel()
+    await clock.advance(clock.now + 10_000)
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert [number for number, _ in made] == sorted(number for number, _ in made)
+    assert len(limiter._taken) <= len(steps)
+    return [at for _, at in made]
+
+
 @settings(deadline=None)
 @given(
     calls=st.integers(1, 4),
@@ -96,31 +123,9 @@ def test_no_window_ever_holds_more(calls, steps):
     async def main():
         clock = Clock()
         limiter = limit(clock, calls)
-        made = []
-
-        async def call(number, most):
-            came = clock.now
-            try:
-                await limiter.acquire(most)
-            except RateLimitError:
-                return
-            assert clock.now - came <= most + 1e-6
-            made.append((number, clock.now))
-
-        tasks = []
-        for number, (pause, most, cancel) in enumerate(steps):
-            task = asyncio.create_task(call(number, most))
-            tasks.append(task)
-            await clock.advance(clock.now + pause)
-            if cancel:
-                task.cancel()
-        await clock.advance(clock.now + 10_000)
-        await asyncio.gather(*tasks, return_exceptions=True)
-        assert [number for number, _ in made] == sorted(number for number, _ in made)
-        times = [at for _, at in made]
+        times = await called(clock, limiter, steps)
         for first, beyond in zip(times, times[calls:], strict=False):
             assert beyond - first >= 30.0 - 1e-6
-        assert len(limiter._taken) <= len(steps)
 
     asyncio.run(main())
 
@@ -185,33 +190,12 @@ def test_no_call_is_made_without_a_token(per_s, burst, steps):
     async def main():
         clock = Clock()
         limiter = bucket(clock, per_s, burst)
-        made = []
-
-        async def call(number, most):
-            came = clock.now
-            try:
-                await limiter.acquire(most)
-            except RateLimitError:
-                return
-            assert clock.now - came <= most + 1e-6
-            made.append((number, clock.now))
-
-        tasks = []
-        for number, (pause, most, cancel) in enumerate(steps):
-            task = asyncio.create_task(call(number, most))
-            tasks.append(task)
-            await clock.advance(clock.now + pause)
-            if cancel:
-                task.cancel()
-        await clock.advance(clock.now + 10_000)
-        await asyncio.gather(*tasks, return_exceptions=True)
-        assert [number for number, _ in made] == sorted(number for number, _ in made)
+        made = await called(clock, limiter, steps)
         tokens, at = float(burst), 100.0
-        for _, now in made:
+        for now in made:
             tokens = min(burst, tokens + (now - at) * per_s) - 1
             at = now
             assert tokens >= -1e-6
-        assert len(limiter._taken) <= len(steps)
 
     asyncio.run(main())
 
