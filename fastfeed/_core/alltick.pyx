@@ -6,7 +6,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memset
 
-from fastfeed._core.machine cimport Machine, broken, now_ns
+from fastfeed._core.machine cimport Machine, broken, now_ns, reasons
 from fastfeed._core.native cimport (
     FF_ALLTICK_BOOKS,
     FF_ALLTICK_IGNORED,
@@ -18,7 +18,6 @@ from fastfeed._core.native cimport (
     FF_ALLTICK_TICKS,
     FF_BOOK_MAX_DEPTH,
     FF_ETIME,
-    FF_REASONS,
     FF_STREAM_BOOKS,
     FF_STREAM_TICKS,
     ff_alltick_decode,
@@ -181,11 +180,6 @@ cdef class AlltickMachine(Machine):
 
     def stats(self):
         """Return the counters; see `fastfeed.AllTick.stats`."""
-        cdef int i
-        rejected = {}
-        for i in range(FF_REASONS):
-            if self.machine.counters.rejected[i]:
-                rejected[ff_reason_name(i).decode()] = self.machine.counters.rejected[i]
         return {
             "bytes": self.machine.counters.bytes,
             "messages": self.machine.counters.messages,
@@ -201,7 +195,7 @@ cdef class AlltickMachine(Machine):
             "odd_sequences": self.machine.decoder.odd_seqs,
             "odd_directions": self.machine.decoder.odd_directions,
             "unreadable_times": self.machine.decoder.dropped[<int>FF_ETIME],
-            "rejected": rejected,
+            "rejected": reasons(self.machine.counters.rejected, NULL),
         }
 
 

@@ -6,7 +6,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from fastfeed._core.machine cimport HoldingMachine, broken, now_ns
+from fastfeed._core.machine cimport HoldingMachine, broken, now_ns, reasons
 from fastfeed._core.native cimport (
     FF_EGZIP,
     FF_ETIME,
@@ -18,7 +18,6 @@ from fastfeed._core.native cimport (
     FF_LONGPORT_PUSH,
     FF_LONGPORT_ROWS_FULL,
     FF_LONGPORT_ZIPPED,
-    FF_REASONS,
     FF_STREAM_BOOKS,
     FF_STREAM_BROKERS,
     FF_STREAM_QUOTES,
@@ -367,12 +366,6 @@ cdef class LongportMachine(HoldingMachine):
 
     def stats(self):
         """Return the counters; see `fastfeed.LongPort.stats`."""
-        cdef int i
-        rejected = {}
-        for i in range(FF_REASONS):
-            n = self.machine.counters.rejected[i] + self.machine.decoder.dropped[i]
-            if n and i != FF_ETIME:
-                rejected[ff_reason_name(i).decode()] = n
         return {
             "bytes": self.machine.counters.bytes,
             "packets": self.machine.counters.packets,
@@ -388,7 +381,7 @@ cdef class LongportMachine(HoldingMachine):
             "frames": self.machine.counters.frames,
             "ignored": self.machine.counters.ignored,
             "unreadable_times": self.machine.decoder.dropped[<int>FF_ETIME],
-            "rejected": rejected,
+            "rejected": reasons(self.machine.counters.rejected, self.machine.decoder.dropped),
         }
 
 

@@ -90,8 +90,7 @@ cdef class LongportDecoder:
         check_depth(depth)
         self.symbols = symbols
         self.generic = generic
-        if ff_longport_decoder_init(&self.decoder, &symbols.table, depth) < 0:
-            raise MemoryError
+        ff_longport_decoder_init(&self.decoder, &symbols.table, depth)
 
     def __dealloc__(self):
         ff_longport_decoder_free(&self.decoder)

@@ -42,3 +42,4 @@ cdef class HoldingMachine(Machine):
 cdef int64_t now_ns() noexcept nogil
 
 cdef object broken(const ff_window *window, int reason, uint64_t offset, str source, list messages)
+cdef dict reasons(const uint64_t *rejected, const uint64_t *dropped)

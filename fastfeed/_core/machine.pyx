@@ -9,7 +9,9 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from fastfeed._core.latest cimport LatestTable
 from fastfeed._core.native cimport (
     FF_BOOK_MAX_DEPTH,
+    FF_ETIME,
     FF_FLAG_CACHED,
+    FF_REASONS,
     FF_STREAM_BOOKS,
     FF_STREAM_ODD_BOOKS,
     FF_STREAM_TICKS,
@@ -56,6 +58,18 @@ cdef object broken(const ff_window *window, int reason, uint64_t offset, str sou
         f"the stream of {source} is broken ({ff_reason_name(reason).decode()}) at byte {offset}",
         source=source, offset=offset, data=data,
     )
+
+
+cdef dict reasons(const uint64_t *rejected, const uint64_t *dropped):
+    """Return how often each reason came, of messages and, unless they are NULL, of rows; without unreadable times."""
+    cdef int i
+    cdef uint64_t n
+    cdef dict found = {}
+    for i in range(FF_REASONS):
+        n = rejected[i] + (0 if dropped == NULL else dropped[i])
+        if n and i != FF_ETIME:
+            found[ff_reason_name(i).decode()] = n
+    return found
 
 
 cdef class Machine:

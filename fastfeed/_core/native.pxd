@@ -391,7 +391,7 @@ cdef extern from "fastfeed/longport_decoder.h" nogil:
         uint64_t end_of_day
         uint64_t new_days
 
-    int ff_longport_decoder_init(ff_longport_decoder *d, ff_symbols *symbols, size_t depth)
+    void ff_longport_decoder_init(ff_longport_decoder *d, ff_symbols *symbols, size_t depth)
     void ff_longport_decoder_free(ff_longport_decoder *d)
     void ff_longport_decoder_reset(ff_longport_decoder *d)
     size_t ff_longport_max_rows(unsigned command, size_t length)

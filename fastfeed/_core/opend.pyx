@@ -20,7 +20,6 @@ from fastfeed._core.native cimport (
     FF_OPEND_INIT_CONNECT,
     FF_OPEND_NEED_MORE,
     FF_OPEND_ROWS_FULL,
-    FF_REASONS,
     FF_STREAMS,
     FF_STREAM_BARS,
     FF_STREAM_BOOKS,
@@ -54,7 +53,7 @@ from fastfeed._core.native cimport (
     ff_symbols_find,
     ff_tick,
 )
-from fastfeed._core.machine cimport HoldingMachine, now_ns
+from fastfeed._core.machine cimport HoldingMachine, now_ns, reasons
 from fastfeed._core.opend_cipher cimport OpendCipher
 from fastfeed._core.ring cimport Ring
 from fastfeed._core.symbols cimport SymbolTable
@@ -268,12 +267,6 @@ cdef class OpendMachine(HoldingMachine):
 
     def stats(self):
         """Return the counters; see `fastfeed.Decoder.stats`."""
-        cdef int i
-        rejected = {}
-        for i in range(FF_REASONS):
-            n = self.machine.counters.rejected[i] + self.machine.decoder.dropped[i]
-            if n and i != FF_ETIME:
-                rejected[ff_reason_name(i).decode()] = n
         return {
             "bytes": self.machine.counters.bytes,
             "packets": self.machine.counters.packets,
@@ -283,7 +276,7 @@ cdef class OpendMachine(HoldingMachine):
             "frames": self.machine.counters.frames,
             "ignored": self.machine.counters.ignored,
             "unreadable_times": self.machine.decoder.dropped[<int>FF_ETIME],
-            "rejected": rejected,
+            "rejected": reasons(self.machine.counters.rejected, self.machine.decoder.dropped),
         }
 
 

@@ -17,7 +17,6 @@ Quotes, books and broker queues are states: the gateway sends them anew.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ import numpy as np
 
 from fastfeed._core.longport import LongportMachine
 from fastfeed.errors import ConnectError, FastfeedError
+from fastfeed.feeds.recovery import Recovery
 from fastfeed.protocols.longport_codes import CALLS_AT_ONCE, MOST_TRADES
 from fastfeed.schema import Flags
 from fastfeed.stream import Rows
@@ -42,7 +42,7 @@ _SECOND_NS = 10**9
 _SAID = ["time_ns", "price", "volume", "side", "kind", "session"]
 
 
-class LongportRecovery:
+class LongportRecovery(Recovery["LongPort", LongportMachine]):
     """Holds and fills for one feed; see the head of this file.
 
     Parameters
@@ -55,10 +55,7 @@ class LongportRecovery:
     """
 
     def __init__(self, feed: LongPort, machine: LongportMachine, tell: Callable[..., None]) -> None:
-        self._feed = feed
-        self._machine = machine
-        self._tell = tell
-        self._interruptions = 0
+        super().__init__(feed, machine, tell)
         self._timers: dict[int, asyncio.TimerHandle] = {}  # by symbol, until pushes lag no more
 
     def hold(self, symbols: Iterable[str]) -> None:
@@ -99,17 +96,7 @@ class LongportRecovery:
             await asyncio.gather(*map(one, symbols))
         finally:  # also when the next interruption cuts it short
             impatience.cancel()
-            if filled:
-                total = sum(filled.values())
-                self._tell(
-                    "gap",
-                    f"{total} missed ticks were fetched, nothing is missing",
-                    symbols=tuple(filled),
-                    start_ns=since_ns,
-                    end_ns=time.time_ns(),
-                    rows=total,
-                    filled=True,
-                )
+            self._tell_filled(filled, since_ns)
 
     def _follow(self, symbols: tuple[str, ...]) -> None:
         for symbol in symbols:
@@ -129,7 +116,7 @@ class LongportRecovery:
         pulled = self._feed.ticks.latest(0).copy()
         reason = ""
         try:
-            pulled = in_order(await self._feed.get_ticks(symbol, MOST_TRADES))
+            pulled = await self._feed.get_ticks(symbol, MOST_TRADES)
         except ConnectError:
             raise
         except FastfeedError as refused:
@@ -170,29 +157,6 @@ class LongportRecovery:
     def _settled(self, number: int) -> None:
         del self._timers[number]
         self._machine.settled(number)
-
-    def _tell_overflow(self, symbol: str) -> None:
-        bounds = self._machine.take_overflow(self._feed.symbols[symbol])
-        if bounds is not None:
-            text = "too many ticks arrived to wait for what was missed"
-            self._tell_hole(symbol, *bounds, 0, text)
-
-    def _tell_hole(self, symbol: str, start_ns: int, end_ns: int, fetched: int, text: str) -> None:
-        self._tell(
-            "gap",
-            f"{symbol}: {text}",
-            symbols=(symbol,),
-            start_ns=start_ns,
-            end_ns=end_ns,
-            rows=fetched,
-        )
-
-
-def in_order(rows: Rows) -> Rows:
-    """Return a symbol's trades in the order of time; those of one second stay as they are."""
-    if len(rows) > 1 and rows["time_ns"][0] > rows["time_ns"][-1]:
-        rows = rows[::-1]
-    return rows[np.argsort(rows["time_ns"], kind="stable")]
 
 
 def merged(pulled: Rows, waited: Rows, last_ns: int, delivered: int) -> tuple[Rows, Rows]:

@@ -24,6 +24,7 @@ import numpy as np
 from fastfeed._core.opend import OpendMachine
 from fastfeed.errors import ConnectError, FastfeedError
 from fastfeed.feeds.opend_pulls import Adjust
+from fastfeed.feeds.recovery import Recovery
 from fastfeed.protocols.opend_codes import interval
 from fastfeed.schema import Flags
 from fastfeed.stream import Rows
@@ -39,7 +40,7 @@ _AT_ONCE = 8  # symbols
 _BACKFILLED = np.uint8(Flags.BACKFILLED)
 
 
-class OpendRecovery:
+class OpendRecovery(Recovery["OpenD", OpendMachine]):
     """Holds and fills for one feed; see the head of this file.
 
     Parameters
@@ -56,11 +57,8 @@ class OpendRecovery:
     def __init__(
         self, feed: OpenD, machine: OpendMachine, tell: Callable[..., None], *, adjust: Adjust
     ) -> None:
-        self._feed = feed
-        self._machine = machine
-        self._tell = tell
+        super().__init__(feed, machine, tell)
         self._adjust: Adjust = adjust
-        self._interruptions = 0
 
     def hold(self, symbols: Iterable[str]) -> None:
         """Let the ticks of symbols wait: an interruption has begun."""
@@ -99,17 +97,7 @@ class OpendRecovery:
         try:
             await self._together(symbols, one)
         finally:  # also when the next interruption cuts it short
-            if filled:
-                total = sum(filled.values())
-                self._tell(
-                    "gap",
-                    f"{total} missed ticks were fetched, nothing is missing",
-                    symbols=tuple(filled),
-                    start_ns=since_ns,
-                    end_ns=time.time_ns(),
-                    rows=total,
-                    filled=True,
-                )
+            self._tell_filled(filled, since_ns)
 
     async def _fill(self, symbol: str) -> int | None:
         """Write what was missed of a symbol and what waited, and let it go. Returns the number of ticks fetched when
@@ -158,22 +146,6 @@ class OpendRecovery:
             reason = f"OpenD's sequences begin anew, {fetched} ticks were fetched"
         self._tell_hole(symbol, last_ns, first_ns, fetched, reason)
         return None
-
-    def _tell_overflow(self, symbol: str) -> None:
-        bounds = self._machine.take_overflow(self._feed.symbols[symbol])
-        if bounds is not None:
-            text = "too many ticks arrived to wait for what was missed"
-            self._tell_hole(symbol, *bounds, 0, text)
-
-    def _tell_hole(self, symbol: str, start_ns: int, end_ns: int, fetched: int, text: str) -> None:
-        self._tell(
-            "gap",
-            f"{symbol}: {text}",
-            symbols=(symbol,),
-            start_ns=start_ns,
-            end_ns=end_ns,
-            rows=fetched,
-        )
 
     async def _bars(self, symbol: str, length: str, since_ns: int) -> None:
         """Write the bars that ended or changed since; the running one is pushed anyway."""

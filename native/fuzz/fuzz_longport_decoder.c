@@ -19,7 +19,7 @@ typedef struct side {
 
 static void begin(side *s) {
     CHECK(ff_symbols_init(&s->symbols, 100) == 0);
-    CHECK(ff_longport_decoder_init(&s->decoder, &s->symbols, LONGPORT_DEPTH_ROWS) == 0);
+    ff_longport_decoder_init(&s->decoder, &s->symbols, LONGPORT_DEPTH_ROWS);
     s->decoder.recv_ns = 42;
     s->rows = malloc(MAX_ROWS * sizeof(ff_quote) + sizeof(ff_brokers) + GUARD);
     CHECK(s->rows != NULL);

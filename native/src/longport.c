@@ -7,10 +7,7 @@ int ff_longport_init(ff_longport *m, size_t window_bytes, size_t max_body, size_
     memset(m, 0, sizeof *m);
     if (ff_window_init(&m->window, window_bytes) < 0)
         return -FF_ENOMEM;
-    if (ff_longport_decoder_init(&m->decoder, symbols, depth) < 0) {
-        ff_window_free(&m->window);
-        return -FF_ENOMEM;
-    }
+    ff_longport_decoder_init(&m->decoder, symbols, depth);
     m->max_body = max_body;
     m->framed = true;
     ff_ws_init(&m->ws, FF_LONGPORT_MAX_HEAD + max_body + FF_LONGPORT_SIGNATURE);
@@ -79,41 +76,43 @@ static inline int push_state(ff_longport *m, const ff_longport_packet *packet,
     return 0;
 }
 
-static inline int push(ff_longport *m, ff_longport_packet *packet) {
-    ff_ring *const *rings = m->sink.rings;
-    ff_stream stream;
-    switch (packet->command) {
+/* The stream of a push's rows, or -1. */
+static inline int stream_of(unsigned command) {
+    switch (command) {
     case FF_LONGPORT_PUSH_TRADES:
-        if (FF_LIKELY(rings[FF_STREAM_TICKS] != NULL))
-            return push_ticks(m, packet);
-        break;
+        return FF_STREAM_TICKS;
     case FF_LONGPORT_PUSH_QUOTE:
+        return FF_STREAM_QUOTES;
     case FF_LONGPORT_PUSH_DEPTH:
+        return FF_STREAM_BOOKS;
     case FF_LONGPORT_PUSH_BROKERS:
-        stream = packet->command == FF_LONGPORT_PUSH_QUOTE   ? FF_STREAM_QUOTES
-                 : packet->command == FF_LONGPORT_PUSH_DEPTH ? FF_STREAM_BOOKS
-                                                             : FF_STREAM_BROKERS;
-        if (FF_LIKELY(rings[stream] != NULL))
-            return push_state(m, packet, stream);
-        break;
+        return FF_STREAM_BROKERS;
     default:
-        return FF_LONGPORT_PACKET;
+        return -1;
     }
-    m->counters.ignored++;
-    return 0;
 }
 
 /* As ff_longport_take(), and FF_LONGPORT_ZIPPED. */
 static inline int take(ff_longport *m, ff_longport_packet *packet) {
-    int rc;
+    const int stream =
+        FF_LIKELY(packet->type == FF_LONGPORT_PUSH) ? stream_of(packet->command) : -1;
+    if (FF_UNLIKELY(stream >= 0 && m->sink.rings[stream] == NULL)) {
+        m->counters.ignored++;
+        return 0;
+    }
     if (FF_UNLIKELY(packet->zipped)) {
         m->counters.zipped++;
         return FF_LONGPORT_ZIPPED;
     }
-    rc = FF_LIKELY(packet->type == FF_LONGPORT_PUSH) ? push(m, packet) : FF_LONGPORT_PACKET;
+    if (FF_UNLIKELY(stream < 0)) {
+        m->counters.frames++;
+        return FF_LONGPORT_PACKET;
+    }
+    const int rc = FF_LIKELY(stream == FF_STREAM_TICKS)
+                       ? push_ticks(m, packet)
+                       : push_state(m, packet, (ff_stream)stream);
     if (FF_UNLIKELY(rc < 0))
         m->counters.rejected[-rc]++;
-    m->counters.frames += rc == FF_LONGPORT_PACKET;
     return rc;
 }
 

@@ -13,7 +13,7 @@ enum {
 
 /* ---- what is known of a symbol */
 
-int ff_longport_decoder_init(ff_longport_decoder *d, ff_symbols *symbols, size_t depth) {
+void ff_longport_decoder_init(ff_longport_decoder *d, ff_symbols *symbols, size_t depth) {
     memset(d, 0, sizeof *d);
     d->symbols = symbols;
     d->depth = depth;
@@ -21,7 +21,6 @@ int ff_longport_decoder_init(ff_longport_decoder *d, ff_symbols *symbols, size_t
     ff_latest_init(&d->quotes, sizeof(quote_state));
     ff_latest_init(&d->books, ff_book_size(depth));
     ff_latest_init(&d->queues, sizeof(queue_state));
-    return 0;
 }
 
 void ff_longport_decoder_free(ff_longport_decoder *d) {

@@ -53,13 +53,13 @@ typedef struct ff_longport_decoder {
     uint64_t end_of_day; /* pushes of quotes with corrections of the day, left out */
     uint64_t new_days;   /* how often what was known of a quote was of another day */
     ff_latest sequences; /* by symbol: the highest one of each kind of push */
-    ff_latest quotes;    /* by symbol and session; see ff_longport_quote_place() */
+    ff_latest quotes;    /* by symbol and session */
     ff_latest books;     /* by symbol: the last row */
     ff_latest queues;    /* by symbol */
 } ff_longport_decoder;
 
-/* Returns 0 or -FF_ENOMEM. The table belongs to the caller and outlives the decoder. */
-int ff_longport_decoder_init(ff_longport_decoder *d, ff_symbols *symbols, size_t depth);
+/* Allocates nothing. The table belongs to the caller and outlives the decoder. */
+void ff_longport_decoder_init(ff_longport_decoder *d, ff_symbols *symbols, size_t depth);
 void ff_longport_decoder_free(ff_longport_decoder *d);
 
 /* A new connection: forget sequences and what was merged. */
