@@ -14,26 +14,14 @@ from fastfeed.cli.sim_options import (
     command_of,
     faults_option,
     listen,
-    number_of_symbols,
     parsed,
     positive,
     run,
+    securities,
     source,
 )
 
 __all__ = ["sim"]
-
-
-def _symbols(ctx: click.Context, param: click.Parameter, value: str) -> int | list[str]:
-    from fastfeed.protocols.opend_codes import security
-
-    symbols = number_of_symbols(value)
-    try:
-        for symbol in symbols if isinstance(symbols, list) else ():
-            security(symbol)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-    return symbols
 
 
 def _sections() -> Iterator[tuple[str, Any]]:
@@ -53,7 +41,7 @@ sim.add_command(longport)
 
 @sim.command(cls=command_of(_sections))
 @listen("127.0.0.1:11111")
-@source(_symbols, "AAPL.US,700.HK")
+@source(securities, "AAPL.US,700.HK")
 @click.option(
     "--rows-per-push",
     type=click.IntRange(1, 256),

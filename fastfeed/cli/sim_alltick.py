@@ -15,6 +15,7 @@ from fastfeed.cli.sim_options import (
     number_of_symbols,
     parsed,
     run,
+    settings_option,
     source,
 )
 
@@ -84,13 +85,7 @@ def _sections() -> Iterator[tuple[str, Any]]:
     show_default=True,
     help="Refuse requests and connections that come too fast.",
 )
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Decide what the documents leave open; repeatable. Names below.",
-)
+@settings_option
 @faults_option
 @click.pass_context
 def alltick(

@@ -12,25 +12,14 @@ from fastfeed.cli.sim_options import (
     command_of,
     faults_option,
     listen,
-    number_of_symbols,
     parsed,
     run,
+    securities,
+    settings_option,
     source,
 )
 
 __all__ = ["longport"]
-
-
-def _symbols(ctx: click.Context, param: click.Parameter, value: str) -> int | list[str]:
-    from fastfeed.protocols.longport_codes import code
-
-    symbols = number_of_symbols(value)
-    try:
-        for symbol in symbols if isinstance(symbols, list) else ():
-            code(symbol)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-    return symbols
 
 
 def _sections() -> Iterator[tuple[str, Any]]:
@@ -66,7 +55,7 @@ def _environment(simulator: Any) -> str:
     show_default=True,
     help="Port of raw TCP; 0 takes any free one.",
 )
-@source(_symbols, "AAPL.US,700.HK")
+@source(securities, "AAPL.US,700.HK")
 @click.option(
     "--trades-per-push",
     type=click.IntRange(1, 256),
@@ -91,13 +80,7 @@ def _environment(simulator: Any) -> str:
     show_default=True,
     help="State limits in the profile, refuse requests that come too fast.",
 )
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Decide what the documents leave open; repeatable. Names below.",
-)
+@settings_option
 @faults_option
 @click.pass_context
 def longport(

@@ -22,6 +22,8 @@ __all__ = [
     "parsed",
     "positive",
     "run",
+    "securities",
+    "settings_option",
     "source",
 ]
 
@@ -61,6 +63,19 @@ def number_of_symbols(value: str) -> int | list[str]:
     if not 1 <= int(value) <= 1_000_000:
         raise click.BadParameter(f"expected 1 to 1000000 symbols, got {value}")
     return int(value)
+
+
+def securities(ctx: click.Context, param: click.Parameter, value: str) -> int | list[str]:
+    """Return how many symbols of OpenD's or LongPort's form a text says, or which."""
+    from fastfeed.protocols.opend_codes import security
+
+    symbols = number_of_symbols(value)
+    try:
+        for symbol in symbols if isinstance(symbols, list) else ():
+            security(symbol)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return symbols
 
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -136,6 +151,15 @@ faults_option = click.option(
     multiple=True,
     metavar="NAME[=VALUE]",
     help="Do this wrong; repeatable. Names below.",
+)
+
+
+settings_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Decide what the documents leave open; repeatable. Names below.",
 )
 
 
