@@ -194,7 +194,9 @@ class Gateway:
 
     async def answer(self, peer, packet):
         """Answer as the vendor does when all is well."""
-        command, message = packet.command, packet.message if packet.command != 1 else None
+        command = packet.command
+        names = MESSAGES.get(Command(command))
+        message = packet.message if names and names.request else None
         if command == Command.HEARTBEAT:
             peer.reply(packet, body=packet.body)
         elif command == Command.AUTH:
