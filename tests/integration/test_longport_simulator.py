@@ -715,6 +715,29 @@ def test_sessions_of_america():
         within(main(overnight))
 
 
+@BOTH
+def test_the_first_regular_trade_says_all(run, transport):
+    """What was told before any trade may be what that trade says too, and is not what a pull says meanwhile."""
+    rows = tape_of(3, ("SPY.US",)).rows
+    rows["time_ns"] = [START_NS - 3600 * 10**9, START_NS - 1800 * 10**9, START_NS]
+    rows["price"] = [10.0, 11.0, 10.0]
+
+    async def main():
+        async with quick(Tape(("SPY.US",), rows), hold=True) as sim:
+            async with connect(sim, transport=transport) as client:
+                await client.subscribe(["SPY.US"], (QUOTE,), first=True)
+                await client.until(1, 101)
+                sim.begin()
+                await sim.finished()
+                await client.quiet()
+                first = [p.push for p in client.pushes if not p.push.trade_session][1]
+                said = (first.last_done, first.open, first.high, first.low)
+                assert [float(price) for price in said] == [10.0] * 4
+                assert first.volume == rows["volume"][2]
+
+    within(main(), run)
+
+
 def test_trades_that_are_pulled_end_where_live_ones_begin():
     tape = tape_of(1500)
 
