@@ -170,8 +170,8 @@ def _complete(found: Mapping[str, str | None]) -> list[str]:
     if missing:
         places = ", ".join(_variables(name.upper()) for name in missing)
         raise ConfigError(
-            f"LongPort needs {_listed(dict(found))}: {_listed(missing)} {'are' if missing[1:] else 'is'} missing, as an option and in the "
-            f"environment ({places})"
+            f"LongPort needs {_listed(dict(found))}: {_listed(missing)} {'are' if missing[1:] else 'is'} missing, "
+            f"as an option and in the environment ({places})"
         )
     values = {n: v.strip() if isinstance(v, str) else "" for n, v in found.items()}
     for name, value in values.items():
