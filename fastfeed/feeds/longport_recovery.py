@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from bisect import bisect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +140,7 @@ class LongportRecovery:
             return None
         waited = np.frombuffer(bytes(machine.take_held(number)), self._feed.ticks.dtype)
         pulled["flags"] |= np.uint8(Flags.BACKFILLED)
-        missed, rows = merged(pulled, waited, last_ns, delivered)
+        missed, late, rows = merged(pulled, waited, last_ns, delivered)
         of_last = int(np.count_nonzero(pulled["time_ns"] == last_ns))
         is_closed = bool(np.any(pulled["time_ns"] < last_ns)) or (
             len(pulled) < MOST_TRADES and of_last >= delivered and not reason
@@ -148,7 +148,13 @@ class LongportRecovery:
         if machine.is_followed(number):  # those that waited have been written
             missed["flags"] |= np.uint8(Flags.STALE)
             rows = missed
-        machine.settle(number, rows.tobytes(), missed.tobytes(), gap=not is_closed)
+        if not is_closed and len(
+            pulled
+        ):  # what waited since an earlier interruption may be before it
+            reached = rows[rows["time_ns"] >= pulled["time_ns"][0]]
+            reached["flags"][:1] |= np.uint8(Flags.GAP)
+            rows[len(rows) - len(reached) :] = reached
+        machine.settle(number, rows.tobytes(), late.tobytes(), gap=not is_closed)
         self._stop_timer(number)
         self._timers[number] = asyncio.get_running_loop().call_later(
             _SETTLE_S, self._settled, number
@@ -160,6 +166,8 @@ class LongportRecovery:
         )
         later = rows if len(rows) else waited  # which may have followed already
         first_ns = int(later["time_ns"][0]) if len(later) else 0
+        if len(pulled):
+            first_ns = max(first_ns, int(pulled["time_ns"][0]))
         self._tell_hole(symbol, last_ns, first_ns, len(missed), reason)
         return None
 
@@ -195,9 +203,9 @@ def in_order(rows: Rows) -> Rows:
     return rows[np.argsort(rows["time_ns"], kind="stable")]
 
 
-def merged(pulled: Rows, waited: Rows, last_ns: int, delivered: int) -> tuple[Rows, Rows]:
-    """Return the trades that only the pull has, and all that follow the interruption, each once: of a trade that
-    came live as well, that row is taken.
+def merged(pulled: Rows, waited: Rows, last_ns: int, delivered: int) -> tuple[Rows, Rows, Rows]:
+    """Return the trades that only the pull has, of these the ones that may still come live, and all that follow the
+    interruption, each once: of a trade that came live as well, that row is taken.
 
     Parameters
     ----------
@@ -210,19 +218,46 @@ def merged(pulled: Rows, waited: Rows, last_ns: int, delivered: int) -> tuple[Ro
     of_last = np.flatnonzero(pulled["time_ns"] == last_ns)
     is_after[of_last[delivered:]] = True
     after = pulled[is_after]
-    places: dict[Any, deque[int]] = {}
-    for place, said in enumerate(_said(after)):
-        places.setdefault(said, deque()).append(place)
-    is_missed, is_new = np.ones(len(after), bool), np.ones(len(waited), bool)
-    rows = after.copy()
-    for i, said in enumerate(_said(waited)):
-        if places.get(said):
-            place = places[said].popleft()
-            rows[place] = waited[i]
-            is_missed[place] = is_new[i] = False
+    places = _places(_said(after), _said(waited))
+    rows, is_missed = after.copy(), np.ones(len(after), bool)
+    before = np.empty(
+        len(waited), np.int64
+    )  # which of the pull's trades each of the new ones comes before
+    following = len(after)
+    for i in reversed(range(len(waited))):
+        if places[i] >= 0:
+            following = places[i]
+            rows[following] = waited[i]
+            is_missed[following] = False
+        before[i] = following
+    is_new = np.array(places, np.int64) < 0
     together = np.empty(len(rows) + np.count_nonzero(is_new), pulled.dtype)
     together[: len(rows)], together[len(rows) :] = rows, waited[is_new]
-    return after[is_missed], together
+    order = np.concatenate((2 * np.arange(len(rows)) + 1, 2 * before[is_new]))
+    # Pushes come in order: what the pull has before the last one that came will not come any more.
+    may_come = is_missed & (np.arange(len(after)) > max(places, default=-1))
+    return after[is_missed], after[may_come], together[np.lexsort((order, together["time_ns"]))]
+
+
+def _places(pulled: list[Any], waited: list[Any]) -> list[int]:
+    """Return which trade of a pull each of those is that came live, -1: none of them."""
+    for start in (i for i, said in enumerate(pulled) if waited and said == waited[0]):
+        count = min(len(waited), len(pulled) - start)
+        if pulled[start : start + count] == waited[:count]:
+            return [*range(start, start + count)] + [-1] * (len(waited) - count)
+    # No run of trades: some are missing in between, or their order is another.
+    left: dict[Any, list[int]] = {}
+    for place, said in enumerate(pulled):
+        left.setdefault(said, []).append(place)
+    places, last = [], -1
+    for said in waited:
+        place = -1
+        if some := left.get(said):
+            next_one = bisect(some, last)
+            place = some.pop(next_one if next_one < len(some) else 0)
+            last = max(last, place)
+        places.append(place)
+    return places
 
 
 def _said(rows: Rows) -> list[Any]:
