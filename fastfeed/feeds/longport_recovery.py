@@ -59,6 +59,7 @@ class LongportRecovery:
         self._machine = machine
         self._tell = tell
         self._interruptions = 0
+        self._waited_s = 0.0  # for recoveries that were cut short, one after the other
         self._timers: dict[int, asyncio.TimerHandle] = {}  # by symbol, until pushes lag no more
 
     def hold(self, symbols: Iterable[str]) -> None:
@@ -94,11 +95,16 @@ class LongportRecovery:
             if fetched is not None:
                 filled[symbol] = fetched
 
-        impatience = asyncio.get_running_loop().call_later(_HOLD_S, self._follow, symbols)
+        loop, interruptions = asyncio.get_running_loop(), self._interruptions
+        begun = loop.time()
+        impatience = loop.call_later(max(0.0, _HOLD_S - self._waited_s), self._follow, symbols)
         try:
             await asyncio.gather(*map(one, symbols))
         finally:  # also when the next interruption cuts it short
             impatience.cancel()
+            self._waited_s += loop.time() - begun
+            if interruptions == self._interruptions:
+                self._waited_s = 0.0
             if filled:
                 total = sum(filled.values())
                 self._tell(
