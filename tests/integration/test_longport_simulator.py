@@ -1062,6 +1062,22 @@ def test_a_connection_ends_on_purpose(run, transport, fault):
     run(main())
 
 
+@BOTH
+def test_two_faults_behind_the_same_push(run, transport):
+    async def main():
+        async with quick(faults={"unknown_type": 100, "close": 100}, hold=True) as sim:
+            async with connect(sim, transport) as client:
+                await client.subscribe(SYMBOLS)
+                sim.begin()
+                with pytest.raises(KeyError):  # at the first
+                    await client.trades(101)
+                while sim.stats()["subscribed"]:
+                    await asyncio.sleep(0.01)
+                assert sim.stats()["dropped_fault"] == 1
+
+    within(main(), run)
+
+
 @pytest.mark.parametrize("why", list(CloseReason))
 @BOTH
 def test_the_server_hangs_up(transport, why):
