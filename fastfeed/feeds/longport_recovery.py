@@ -59,21 +59,31 @@ class LongportRecovery:
         self._machine = machine
         self._tell = tell
         self._interruptions = 0
+        self._in_pieces: set[int] = (
+            set()
+        )  # what waits of these has holes, of interruptions in between
         self._waited_s = 0.0  # for recoveries that were cut short, one after the other
         self._timers: dict[int, asyncio.TimerHandle] = {}  # by symbol, until pushes lag no more
 
     def hold(self, symbols: Iterable[str]) -> None:
         """Let the ticks of symbols wait: an interruption has begun."""
         self._interruptions += 1
+        numbers = [self._feed.symbols.intern(symbol) for symbol in symbols]
+        self._in_pieces |= {
+            number
+            for number in numbers
+            if self._machine.is_held(number) and number not in self._timers
+        }
         for number in list(self._timers):
             self._stop_timer(number)
-        self._machine.hold(map(self._feed.symbols.intern, symbols))
+        self._machine.hold(numbers)
 
     def give_up(self, symbol: str) -> None:
         """Let go of a symbol that nobody wants any more; what waited is forgotten."""
         if symbol in self._feed.symbols:
             number = self._feed.symbols[symbol]
             self._stop_timer(number)
+            self._in_pieces.discard(number)
             self._machine.give_up(number)
 
     async def recover(self, symbols: Iterable[str], since_ns: int) -> None:
@@ -146,7 +156,10 @@ class LongportRecovery:
             return None
         waited = np.frombuffer(bytes(machine.take_held(number)), self._feed.ticks.dtype)
         pulled["flags"] |= np.uint8(Flags.BACKFILLED)
-        missed, late, rows = merged(pulled, waited, last_ns, delivered)
+        missed, late, rows = merged(
+            pulled, waited, last_ns, delivered, in_pieces=number in self._in_pieces
+        )
+        self._in_pieces.discard(number)
         of_last = int(np.count_nonzero(pulled["time_ns"] == last_ns))
         is_closed = bool(np.any(pulled["time_ns"] < last_ns)) or (
             len(pulled) < MOST_TRADES and of_last >= delivered and not reason
@@ -209,7 +222,9 @@ def in_order(rows: Rows) -> Rows:
     return rows[np.argsort(rows["time_ns"], kind="stable")]
 
 
-def merged(pulled: Rows, waited: Rows, last_ns: int, delivered: int) -> tuple[Rows, Rows, Rows]:
+def merged(
+    pulled: Rows, waited: Rows, last_ns: int, delivered: int, *, in_pieces: bool = False
+) -> tuple[Rows, Rows, Rows]:
     """Return the trades that only the pull has, of these the ones that may still come live, and all that follow the
     interruption, each once: of a trade that came live as well, that row is taken.
 
@@ -219,12 +234,14 @@ def merged(pulled: Rows, waited: Rows, last_ns: int, delivered: int) -> tuple[Ro
         In the order of time, and as they came.
     last_ns, delivered
         The time of the last trade before the interruption, and how many of that time were delivered.
+    in_pieces
+        Trades may be missing between those that waited.
     """
     is_after = pulled["time_ns"] > last_ns
     of_last = np.flatnonzero(pulled["time_ns"] == last_ns)
     is_after[of_last[delivered:]] = True
     after = pulled[is_after]
-    places = _places(_said(after), _said(waited))
+    places = _places(_said(after), _said(waited), in_pieces)
     rows, is_missed = after.copy(), np.ones(len(after), bool)
     before = np.empty(
         len(waited), np.int64
@@ -245,13 +262,14 @@ def merged(pulled: Rows, waited: Rows, last_ns: int, delivered: int) -> tuple[Ro
     return after[is_missed], after[may_come], together[np.lexsort((order, together["time_ns"]))]
 
 
-def _places(pulled: list[Any], waited: list[Any]) -> list[int]:
+def _places(pulled: list[Any], waited: list[Any], in_pieces: bool) -> list[int]:
     """Return which trade of a pull each of those is that came live, -1: none of them."""
-    for start in (i for i, said in enumerate(pulled) if waited and said == waited[0]):
+    first = waited[0] if waited and not in_pieces else None
+    for start in (i for i, said in enumerate(pulled) if said == first):
         count = min(len(waited), len(pulled) - start)
         if pulled[start : start + count] == waited[:count]:
             return [*range(start, start + count)] + [-1] * (len(waited) - count)
-    # No run of trades: some are missing in between, or their order is another.
+    # No run of trades, or their order is another.
     left: dict[Any, list[int]] = {}
     for place, said in enumerate(pulled):
         left.setdefault(said, []).append(place)

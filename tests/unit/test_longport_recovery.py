@@ -68,6 +68,18 @@ def test_what_waited_since_an_earlier_interruption_comes_before_the_pull():
     assert told(rows) == [(2, 2), (2, 3), (2, 8), (2, 9)]
 
 
+def test_pieces_are_no_run():
+    """The first of them says what the last one that was pulled says too."""
+    pulled = rows_of((1, 1), (2, 5), (2, 6), (2, 7), (2, 8), (2, 5))
+    waited = rows_of((2, 5), (2, 7), (2, 8), (2, 5), (2, 9))
+    for in_pieces, count in ((True, 6), (False, 9)):
+        missed, _, rows = merged(pulled, waited, 1 * SECOND, 1, in_pieces=in_pieces)
+        assert len(rows) == count
+    missed, _, rows = merged(pulled, waited, 1 * SECOND, 1, in_pieces=True)
+    assert told(missed) == [(2, 6)]
+    assert told(rows) == [*told(pulled)[1:], (2, 9)]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_any_number_of_pieces_of_a_sequence(seed):
     """Whatever waited, in the end each trade is there once and in its place."""
@@ -83,6 +95,7 @@ def test_any_number_of_pieces_of_a_sequence(seed):
         rows_of(*(trades[i] for i in kept)),
         last_second * SECOND,
         delivered,
+        in_pieces=True,
     )
     assert told(rows) == trades[first:]
     after = max((i for i in kept if i < pulled_to), default=first - 1) + 1
