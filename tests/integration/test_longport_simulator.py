@@ -88,6 +88,22 @@ def assert_trades_are_the_tape(trades, tape, symbols=None):
 # One-time passwords.
 
 
+def test_half_a_request_is_no_error(caplog):
+    async def main():
+        async with quick() as sim:
+            _, writer = await asyncio.open_connection("127.0.0.1", sim.port)
+            writer.write(
+                b"POST /v1/socket/token HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf"
+            )
+            await asyncio.sleep(0.1)
+            writer.close()
+            await asyncio.sleep(0.1)
+            assert sim.stats()["http_requests"] == 0
+
+    within(main())
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_passwords_are_for_those_who_can_sign(run, version):
     async def main():
