@@ -33,7 +33,9 @@ class Packet:
 
     @property
     def message(self):
-        return message_class(MESSAGES[Command(self.command)].request).FromString(self.body)
+        """What is asked for; None where the command says it all."""
+        names = MESSAGES.get(self.command)
+        return names and names.request and message_class(names.request).FromString(self.body)
 
 
 class Peer(WebSocketPeer):
@@ -194,9 +196,7 @@ class Gateway:
 
     async def answer(self, peer, packet):
         """Answer as the vendor does when all is well."""
-        command = packet.command
-        names = MESSAGES.get(Command(command))
-        message = packet.message if names and names.request else None
+        command, message = packet.command, packet.message
         if command == Command.HEARTBEAT:
             peer.reply(packet, body=packet.body)
         elif command == Command.AUTH:
