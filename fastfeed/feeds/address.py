@@ -40,7 +40,7 @@ class Address:
         try:
             parts = urlsplit(url)
             host, port = (parts.hostname or "").encode("idna").decode(), parts.port
-        except (ValueError, AttributeError):
+        except (ValueError, TypeError, AttributeError):
             raise wrong from None
         if parts.scheme not in ports or not host or "@" in parts.netloc or parts.fragment:
             raise wrong

@@ -20,6 +20,7 @@ from fastfeed.errors import (
     RateLimitError,
     RemoteProtocolError,
     RequestError,
+    RequestTimeout,
     SubscriptionError,
 )
 from fastfeed.feeds.address import WEBSOCKET_PORTS, Address
@@ -159,7 +160,8 @@ class LongPort(LongportPulls):
             oauth_token=oauth_token,
         )
         super().__init__(
-            f"longport://?url={self._settings.url}",
+            # Without its query, in which a proxy may want to be told a secret.
+            f"longport://?url={self._settings.url.partition('?')[0]}",
             hub=hub,
             wait_s=wait_s,
             up_timeout_s=request_timeout_s,
@@ -293,7 +295,7 @@ class LongPort(LongportPulls):
         try:
             body = await self._exchange(Command.PROFILE, request.SerializeToString())
             profile = parsed(Command.PROFILE, body)
-        except (RequestError, RemoteProtocolError) as error:
+        except (RequestError, RequestTimeout, RemoteProtocolError) as error:
             self._emit(
                 "error", f"the limits of the account are not known: {error}", code=error.code
             )

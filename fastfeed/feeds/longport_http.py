@@ -170,10 +170,10 @@ def _complete(found: Mapping[str, str | None]) -> list[str]:
     if missing:
         places = ", ".join(_variables(name.upper()) for name in missing)
         raise ConfigError(
-            f"LongPort needs {_listed(dict(found))}: {_listed(missing)} is missing, as an option and in the "
-            f"environment ({places})"
+            f"LongPort needs {_listed(dict(found))}: {_listed(missing)} {'are' if missing[1:] else 'is'} missing, "
+            f"as an option and in the environment ({places})"
         )
-    values = {name: (value or "").strip() for name, value in found.items()}
+    values = {n: v.strip() if isinstance(v, str) else "" for n, v in found.items()}
     for name, value in values.items():
         if not value or not value.isascii() or not value.isprintable() or " " in value:
             raise ConfigError(
@@ -269,7 +269,7 @@ def _http_address(url: str) -> SplitResult:
         parts = urlsplit(url)
         host = (parts.hostname or "").encode("idna")
         _ = parts.port
-    except ValueError:
+    except (ValueError, TypeError, AttributeError):
         raise wrong from None
     if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
         raise wrong

@@ -935,7 +935,10 @@ class LongportPulls(Feed):
                 await limit.acquire(self._rate_limit_wait_s)
             await self._take_place()
             try:
-                if self.connected:  # it may have been lost during the wait
+                self._check_open()
+                if (
+                    self._up.is_set()
+                ):  # it may have been lost during the wait; this is waited for above
                     return await self._exchange(command, body)
             finally:
                 self._places.release()
@@ -1140,10 +1143,15 @@ def _letter(text: str) -> int:
 def _refusal(command: Command, error: RequestError) -> RequestError:
     """Return a refusal of LongPort's with what it means."""
     kind = RateLimitError if error.code == _TOO_MANY_REQUESTS else RequestError
+    number = error.code or 0
+    words, what = "code", reason(number)
+    if number < 256:  # no code was given, only the status, a byte
+        is_known = number in set(codes.Status)
+        what = codes.Status(number).name.lower().replace("_", " ") if is_known else "unknown"
+        words = "status"
+    said = f"{words} {number}" + (f": {error.text}" if error.text else "")
     return kind(
-        f"LongPort refused {_name(command)}: {reason(error.code or 0)} (code {error.code}: {error.text})",
-        code=error.code,
-        text=error.text,
+        f"LongPort refused {_name(command)}: {what} ({said})", code=error.code, text=error.text
     )
 
 

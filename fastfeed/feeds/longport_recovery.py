@@ -17,7 +17,7 @@ Quotes, books and broker queues are states: the gateway sends them anew.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from bisect import bisect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -56,20 +56,30 @@ class LongportRecovery(Recovery["LongPort", LongportMachine]):
 
     def __init__(self, feed: LongPort, machine: LongportMachine, tell: Callable[..., None]) -> None:
         super().__init__(feed, machine, tell)
+        # What waits of these has holes, of interruptions in between.
+        self._in_pieces: set[int] = set()
+        self._waited_s = 0.0  # for recoveries that were cut short, one after the other
         self._timers: dict[int, asyncio.TimerHandle] = {}  # by symbol, until pushes lag no more
 
     def hold(self, symbols: Iterable[str]) -> None:
         """Let the ticks of symbols wait: an interruption has begun."""
         self._interruptions += 1
+        numbers = [self._feed.symbols.intern(symbol) for symbol in symbols]
+        self._in_pieces |= {
+            number
+            for number in numbers
+            if self._machine.is_held(number) and number not in self._timers
+        }
         for number in list(self._timers):
             self._stop_timer(number)
-        self._machine.hold(map(self._feed.symbols.intern, symbols))
+        self._machine.hold(numbers)
 
     def give_up(self, symbol: str) -> None:
         """Let go of a symbol that nobody wants any more; what waited is forgotten."""
         if symbol in self._feed.symbols:
             number = self._feed.symbols[symbol]
             self._stop_timer(number)
+            self._in_pieces.discard(number)
             self._machine.give_up(number)
 
     async def recover(self, symbols: Iterable[str], since_ns: int) -> None:
@@ -91,11 +101,16 @@ class LongportRecovery(Recovery["LongPort", LongportMachine]):
             if fetched is not None:
                 filled[symbol] = fetched
 
-        impatience = asyncio.get_running_loop().call_later(_HOLD_S, self._follow, symbols)
+        loop, interruptions = asyncio.get_running_loop(), self._interruptions
+        begun = loop.time()
+        impatience = loop.call_later(max(0.0, _HOLD_S - self._waited_s), self._follow, symbols)
         try:
             await asyncio.gather(*map(one, symbols))
         finally:  # also when the next interruption cuts it short
             impatience.cancel()
+            self._waited_s += loop.time() - begun
+            if interruptions == self._interruptions:
+                self._waited_s = 0.0
             self._tell_filled(filled, since_ns)
 
     def _follow(self, symbols: tuple[str, ...]) -> None:
@@ -127,7 +142,10 @@ class LongportRecovery(Recovery["LongPort", LongportMachine]):
             return None
         waited = np.frombuffer(bytes(machine.take_held(number)), self._feed.ticks.dtype)
         pulled["flags"] |= np.uint8(Flags.BACKFILLED)
-        missed, rows = merged(pulled, waited, last_ns, delivered)
+        missed, late, rows = merged(
+            pulled, waited, last_ns, delivered, in_pieces=number in self._in_pieces
+        )
+        self._in_pieces.discard(number)
         of_last = int(np.count_nonzero(pulled["time_ns"] == last_ns))
         is_closed = bool(np.any(pulled["time_ns"] < last_ns)) or (
             len(pulled) < MOST_TRADES and of_last >= delivered and not reason
@@ -135,7 +153,12 @@ class LongportRecovery(Recovery["LongPort", LongportMachine]):
         if machine.is_followed(number):  # those that waited have been written
             missed["flags"] |= np.uint8(Flags.STALE)
             rows = missed
-        machine.settle(number, rows.tobytes(), missed.tobytes(), gap=not is_closed)
+        if not is_closed and len(pulled):
+            # What waited since an earlier interruption may be before it.
+            reached = rows[rows["time_ns"] >= pulled["time_ns"][0]]
+            reached["flags"][:1] |= np.uint8(Flags.GAP)
+            rows[len(rows) - len(reached) :] = reached
+        machine.settle(number, rows.tobytes(), late.tobytes(), gap=not is_closed)
         self._stop_timer(number)
         self._timers[number] = asyncio.get_running_loop().call_later(
             _SETTLE_S, self._settled, number
@@ -147,6 +170,8 @@ class LongportRecovery(Recovery["LongPort", LongportMachine]):
         )
         later = rows if len(rows) else waited  # which may have followed already
         first_ns = int(later["time_ns"][0]) if len(later) else 0
+        if len(pulled):
+            first_ns = max(first_ns, int(pulled["time_ns"][0]))
         self._tell_hole(symbol, last_ns, first_ns, len(missed), reason)
         return None
 
@@ -159,9 +184,11 @@ class LongportRecovery(Recovery["LongPort", LongportMachine]):
         self._machine.settled(number)
 
 
-def merged(pulled: Rows, waited: Rows, last_ns: int, delivered: int) -> tuple[Rows, Rows]:
-    """Return the trades that only the pull has, and all that follow the interruption, each once: of a trade that
-    came live as well, that row is taken.
+def merged(
+    pulled: Rows, waited: Rows, last_ns: int, delivered: int, *, in_pieces: bool = False
+) -> tuple[Rows, Rows, Rows]:
+    """Return the trades that only the pull has, of these the ones that may still come live, and all that follow the
+    interruption, each once: of a trade that came live as well, that row is taken.
 
     Parameters
     ----------
@@ -169,24 +196,52 @@ def merged(pulled: Rows, waited: Rows, last_ns: int, delivered: int) -> tuple[Ro
         In the order of time, and as they came.
     last_ns, delivered
         The time of the last trade before the interruption, and how many of that time were delivered.
+    in_pieces
+        Trades may be missing between those that waited.
     """
     is_after = pulled["time_ns"] > last_ns
     of_last = np.flatnonzero(pulled["time_ns"] == last_ns)
     is_after[of_last[delivered:]] = True
     after = pulled[is_after]
-    places: dict[Any, deque[int]] = {}
-    for place, said in enumerate(_said(after)):
-        places.setdefault(said, deque()).append(place)
-    is_missed, is_new = np.ones(len(after), bool), np.ones(len(waited), bool)
-    rows = after.copy()
-    for i, said in enumerate(_said(waited)):
-        if places.get(said):
-            place = places[said].popleft()
-            rows[place] = waited[i]
-            is_missed[place] = is_new[i] = False
+    places = _places(_said(after), _said(waited), in_pieces)
+    rows, is_missed = after.copy(), np.ones(len(after), bool)
+    before = np.empty(len(waited), np.int64)  # a trade of the pull that each of them precedes
+    following = len(after)
+    for i in reversed(range(len(waited))):
+        if places[i] >= 0:
+            following = places[i]
+            rows[following] = waited[i]
+            is_missed[following] = False
+        before[i] = following
+    is_new = np.array(places, np.int64) < 0
     together = np.empty(len(rows) + np.count_nonzero(is_new), pulled.dtype)
     together[: len(rows)], together[len(rows) :] = rows, waited[is_new]
-    return after[is_missed], together
+    order = np.concatenate((2 * np.arange(len(rows)) + 1, 2 * before[is_new]))
+    # Pushes come in order: what the pull has before the last one that came will not come any more.
+    may_come = is_missed & (np.arange(len(after)) > max(places, default=-1))
+    return after[is_missed], after[may_come], together[np.lexsort((order, together["time_ns"]))]
+
+
+def _places(pulled: list[Any], waited: list[Any], in_pieces: bool) -> list[int]:
+    """Return which trade of a pull each of those is that came live, -1: none of them."""
+    first = waited[0] if waited and not in_pieces else None
+    for start in (i for i, said in enumerate(pulled) if said == first):
+        count = min(len(waited), len(pulled) - start)
+        if pulled[start : start + count] == waited[:count]:
+            return [*range(start, start + count)] + [-1] * (len(waited) - count)
+    # No run of trades, or their order is another.
+    left: dict[Any, list[int]] = {}
+    for place, said in enumerate(pulled):
+        left.setdefault(said, []).append(place)
+    places, last = [], -1
+    for said in waited:
+        place = -1
+        if some := left.get(said):
+            next_one = bisect(some, last)
+            place = some.pop(next_one if next_one < len(some) else 0)
+            last = max(last, place)
+        places.append(place)
+    return places
 
 
 def _said(rows: Rows) -> list[Any]:

@@ -291,8 +291,12 @@ class LongPortSimulator(WebServer[Client]):
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._serve(request)
         headers = {name.lower(): value for name, value in request.headers.items()}
+        try:
+            body = await request.read()
+        except ConnectionError:  # it left; nobody gets this
+            return web.Response(status=400)
         status, text = self._endpoints.answer(
-            request.method, request.path, request.query_string, headers, await request.read()
+            request.method, request.path, request.query_string, headers, body
         )
         kind = "application/json" if text.startswith("{") else "text/plain"
         return web.Response(status=status, text=text, content_type=kind)

@@ -235,6 +235,8 @@ class Client:
             self._wire.silent = True
         if self._wire.silent:
             await asyncio.Future()  # until the client leaves
+        if strike and self._push_faults.strike():  # another one behind the same push
+            await self._strike_now()
 
     def _encode_pushes(self, pushes: list[tuple[int, bytes]]) -> bytes:
         if not pushes:

@@ -74,7 +74,7 @@ class PushFaults:
         """Return packets, and how many of the pushes are in them: none behind a strike."""
         out: list[bytes] = []
         for number, (command, body) in enumerate(pushes):
-            if self._strike():
+            if self.strike():
                 return out, number
             out += self._extras(command, body)
             good = sealed(self._faults, pack_push, command, body)
@@ -83,10 +83,11 @@ class PushFaults:
             if self._faults.duplicate and self._pushes % self._faults.duplicate == 0:
                 out.append(good)
             self._before[command] = good
-        self._strike()
+        self.strike()
         return out, len(pushes)
 
-    def _strike(self) -> bool:
+    def strike(self) -> bool:
+        """Return whether something is due now."""
         for name, after in self._armed().items():
             if not self.due and self._pushes == after:
                 self._strikes[name] = self._strikes.get(name, 0) + 1

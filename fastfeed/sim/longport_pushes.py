@@ -191,7 +191,8 @@ class Writer:
             changed = {
                 name: value
                 for (name, value), was in zip(changed.items(), old, strict=True)
-                if value[0] != was
+                # Before the first trade it was made up, and a pull may say something else.
+                if value[0] != was or not before.volume
             }
             if state.volume > before.volume:
                 fields["current_volume"] = int(state.volume) - int(before.volume)

@@ -270,8 +270,8 @@ def test_every_byte_may_be_the_last(run_it, reports, transport):
 
 ANSWERS = {
     "an unknown status": ({"status": 200, "body": b""}, ff.RequestError, "200"),
-    "an error that is no protobuf": ({"status": 7, "body": b"\xff" * 9}, ff.RequestError, "code 7"),
-    "an empty error": ({"status": 7, "body": b""}, ff.RequestError, "code 7"),
+    "an error that is no protobuf": ({"status": 7, "body": b"\xff" * 9}, ff.RequestError, "server error (status 7)"),
+    "an empty error": ({"status": 7, "body": b""}, ff.RequestError, "server error (status 7)"),
     "an error with a huge code": (
         {"status": 3, "body": body("Error", code=2**64 - 1, msg="x" * 100_000)}, ff.RequestError,
         "code 18446744073709551615",
@@ -319,13 +319,15 @@ def test_answers_that_are_none(run_it, reports, transport, case):
     run_it(main())
 
 
-@pytest.mark.parametrize("what", ["no protobuf", "an error", "nonsense", "empty"])
+@pytest.mark.parametrize("what", ["no protobuf", "an error", "nonsense", "empty", "silence"])
 def test_a_profile_that_says_nothing(run, reports, what):
     async def on_request(peer, packet):
         if packet.command != Command.PROFILE:
             await server.answer(peer, packet)
         elif what == "an error":
             peer.refuse(packet, 7, 301602)
+        elif what == "silence":
+            pass
         elif what == "nonsense":
             limits = [{"command": 300, "limit": -1}, {"command": 6, "limit": -3, "burst": -7}]
             peer.reply(packet, {"subscribe_limit": 0, "rate_limit": limits})
@@ -335,11 +337,11 @@ def test_a_profile_that_says_nothing(run, reports, what):
     async def main():
         listen(reports)
         async with server:
-            feed = server.feed()
+            feed = server.feed(request_timeout_s=0.3 if what == "silence" else 12.0)
             watcher = Watcher(feed)
             async with feed:
                 await feed.subscribe(AAPL, "ticks")
-                assert len(watcher.of("error")) == (what in ("no protobuf", "an error"))
+                assert len(watcher.of("error")) == (what not in ("nonsense", "empty"))
                 assert "connected" in [event.kind for event in watcher.events]
 
     server = Gateway(on_request)

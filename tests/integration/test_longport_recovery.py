@@ -549,6 +549,32 @@ def test_live_trades_do_not_wait_for_slow_pulls(run, reports, monkeypatch):
     run(main())
 
 
+def test_live_trades_do_not_wait_through_many_interruptions(run, reports, monkeypatch):
+    """Each connection ends before its pulls are answered, and before the patience of one recovery."""
+    monkeypatch.setattr(recovery, "_HOLD_S", 0.5)
+
+    async def on_request(peer, packet):
+        if packet.command != Command.TRADES:
+            await server.answer(peer, packet)
+
+    async def main():
+        listen(reports)
+        async with server, server.feed() as feed:
+            watcher = Watcher(feed)
+            await feed.subscribe(AAPL, "ticks")
+            server.peer.push(trades(at(0, "1")))
+            await watcher.until_ticks(1)
+            for n in range(1, 6):
+                server.peer.abort()
+                await watcher.until_events("resubscribed", n)
+                server.peer.push(trades(at(n, str(n + 1))))
+                await asyncio.sleep(0.2)
+            assert watcher.prices() == [1, 2, 3, 4, 5, 6]
+
+    server = Gateway(on_request)
+    run(main())
+
+
 def test_symbols_whose_turn_comes_after_live_trades_followed(run, reports, monkeypatch):
     """Their holes begin where the interruption began, not where live trades went on."""
     monkeypatch.setattr(recovery, "_HOLD_S", 0.15)

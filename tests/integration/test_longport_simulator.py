@@ -88,6 +88,22 @@ def assert_trades_are_the_tape(trades, tape, symbols=None):
 # One-time passwords.
 
 
+def test_half_a_request_is_no_error(caplog):
+    async def main():
+        async with quick() as sim:
+            _, writer = await asyncio.open_connection("127.0.0.1", sim.port)
+            writer.write(
+                b"POST /v1/socket/token HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf"
+            )
+            await asyncio.sleep(0.1)
+            writer.close()
+            await asyncio.sleep(0.1)
+            assert sim.stats()["http_requests"] == 0
+
+    within(main())
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_passwords_are_for_those_who_can_sign(run, version):
     async def main():
@@ -736,6 +752,29 @@ def test_sessions_of_america():
         within(main(overnight))
 
 
+@BOTH
+def test_the_first_regular_trade_says_all(run, transport):
+    """What was told before any trade may be what that trade says too, and is not what a pull says meanwhile."""
+    rows = tape_of(3, ("SPY.US",)).rows
+    rows["time_ns"] = [START_NS - 3600 * 10**9, START_NS - 1800 * 10**9, START_NS]
+    rows["price"] = [10.0, 11.0, 10.0]
+
+    async def main():
+        async with quick(Tape(("SPY.US",), rows), hold=True) as sim:
+            async with connect(sim, transport=transport) as client:
+                await client.subscribe(["SPY.US"], (QUOTE,), first=True)
+                await client.until(1, 101)
+                sim.begin()
+                await sim.finished()
+                await client.quiet()
+                first = [p.push for p in client.pushes if not p.push.trade_session][1]
+                said = (first.last_done, first.open, first.high, first.low)
+                assert [float(price) for price in said] == [10.0] * 4
+                assert first.volume == rows["volume"][2]
+
+    within(main(), run)
+
+
 def test_trades_that_are_pulled_end_where_live_ones_begin():
     tape = tape_of(1500)
 
@@ -1160,6 +1199,22 @@ def test_a_connection_ends_on_purpose(run, transport, fault):
                 assert await again.get(Command.PROFILE)
 
     run(main())
+
+
+@BOTH
+def test_two_faults_behind_the_same_push(run, transport):
+    async def main():
+        async with quick(faults={"unknown_type": 100, "close": 100}, hold=True) as sim:
+            async with connect(sim, transport) as client:
+                await client.subscribe(SYMBOLS)
+                sim.begin()
+                with pytest.raises(KeyError):  # at the first
+                    await client.trades(101)
+                while sim.stats()["subscribed"]:
+                    await asyncio.sleep(0.01)
+                assert sim.stats()["dropped_fault"] == 1
+
+    within(main(), run)
 
 
 @pytest.mark.parametrize("why", list(CloseReason))

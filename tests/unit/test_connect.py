@@ -99,6 +99,9 @@ def test_credentials_of_longport_are_shown_nowhere():
     feed = ff.connect("longport://", **LONGPORT)
     shown = [repr(feed), str(feed), feed.url, repr(feed.settings), repr(feed._credentials)]
     assert not any(value in text for value in LONGPORT.values() for text in shown)
+    feed = ff.connect("longport://", **LONGPORT, url="wss://proxy/v2?ticket=a-secret")
+    assert feed.url == "longport://?url=wss://proxy/v2"
+    assert "a-secret" not in repr(feed)
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,7 @@ def test_what_is_missing_is_told(given, environment, missing, there):
     with pytest.raises(ff.ConfigError) as refused:
         Credentials.of(**given, environment=environment)
     text = str(refused.value)
+    assert f" {'are' if len(missing) > 1 else 'is'} missing" in text
     for name in missing:
         assert f"LONGBRIDGE_{name} or LONGPORT_{name}" in text
     for name in there:
@@ -160,6 +161,15 @@ def test_what_cannot_be_a_credential_is_not_shown(bad):
         Credentials.of(KEY, SECRET, f"secret{bad}", **NOTHING)
     assert "secret" not in str(refused.value).replace("app_secret", "")
     assert held(Credentials.of(f" {KEY}\n", SECRET, TOKEN, **NOTHING))[0] == KEY
+
+
+@pytest.mark.parametrize("bad", [5, b"secret", ["secret"]])
+def test_what_is_no_text_cannot_be_a_credential_or_an_address(bad):
+    with pytest.raises(ff.ConfigError, match="expected app_key as printable") as refused:
+        Credentials.of(bad, SECRET, TOKEN, **NOTHING)
+    assert "'secret" not in str(refused.value)
+    with pytest.raises(ff.ConfigError, match="expected http_url"):
+        Settings.of(http_url=bad, **NOTHING)
 
 
 def test_not_both_kinds_of_credentials():

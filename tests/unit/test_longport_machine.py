@@ -228,7 +228,9 @@ def test_a_broken_websocket():
     assert driver.prices == [10.5]
 
 
-@pytest.mark.parametrize("body", [b"", b"\x1f\x8b", b"not gzip", gzip.compress(b"x" * 50, mtime=0)[:-9]])
+@pytest.mark.parametrize(
+    "body", [b"", b"\x1f\x8b", b"not gzip", gzip.compress(b"x" * 50, mtime=0)[:-9]]
+)
 def test_bodies_that_cannot_be_decompressed(body):
     push = b"\x23\x68" + len(body).to_bytes(3, "big") + body
     reply = b"\x22\x06\x00\x00\x00\x09\x00" + len(body).to_bytes(3, "big") + body

@@ -1050,6 +1050,21 @@ def test_refusals_say_what_they_mean():
     assert raised.value is bare
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (7, r"server error \(status 7\)"),
+        (5, r"unauthenticated \(status 5\)"),
+        (99, r"unknown \(status 99\)"),
+    ],
+)
+def test_a_status_without_a_code_is_told_in_words(status, words):
+    error = ff.RequestError("refused", code=status)
+    with pytest.raises(ff.RequestError, match=rf"participants \(16\): {words}$") as raised:
+        pull("get_participants", answers=answers(PARTICIPANTS=error))
+    assert raised.value.code == status
+
+
 @pytest.mark.parametrize("kind", [ff.RequestError, ff.RateLimitError])
 def test_a_request_that_came_too_early_is_sent_once_more(kind):
     async def main():
