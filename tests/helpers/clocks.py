@@ -1,6 +1,8 @@
 """Time that tests move on."""
 
 import asyncio
+import datetime
+import time
 
 
 class Clock:
@@ -29,3 +31,14 @@ class Clock:
                 return
             self.now = max(self.now, due[0][0])
             due[0][2].set_result(None)
+
+
+def clock_in_new_york_hours():
+    """Return a clock in epoch nanoseconds that stands in the regular hours of New York, whenever it is."""
+    now_ns = time.time_ns()
+    day = datetime.datetime.fromtimestamp(now_ns / 1e9, datetime.UTC).date()
+    noon = datetime.datetime.combine(day + datetime.timedelta(1), datetime.time(16), datetime.UTC)
+    while noon.weekday() > 4:
+        noon += datetime.timedelta(1)
+    ahead_ns = int(noon.timestamp()) * 10**9 - now_ns
+    return lambda: time.time_ns() + ahead_ns

@@ -23,6 +23,8 @@ from fastfeed.cli.main import cli
 
 KEY, SECRET, TOKEN = "key0123456789", "secret0123456789abc", "token0123456789abc"
 CREDENTIALS = {"APP_KEY": KEY, "APP_SECRET": SECRET, "ACCESS_TOKEN": TOKEN}
+#: At night the simulated American shares trade in the overnight session, which one has to ask for.
+VARIABLES = CREDENTIALS | {"ENABLE_OVERNIGHT": "true"}
 SYMBOLS = ("700.HK", "AAPL.US", "600519.SH")
 NOBODY = "longport://?url=ws://127.0.0.1:9/v2&http_url=http://127.0.0.1:9"
 OPTION = "AAPL301220C250000.US"
@@ -70,7 +72,7 @@ def addresses() -> Iterator[tuple[str, dict[str, str]]]:
     with server(*arguments) as found:
         url, _ = found
         with pytest.MonkeyPatch.context() as patch:
-            for name, value in CREDENTIALS.items():
+            for name, value in VARIABLES.items():
                 patch.setenv(f"LONGPORT_{name}", value)
             # The trades of a simulator begin with the first subscription.
             run("watch", url, *SYMBOLS, "--format", "csv", "--limit", "500")
@@ -85,7 +87,7 @@ def url(addresses: tuple[str, dict[str, str]]) -> str:
 
 @pytest.fixture(autouse=True)
 def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in CREDENTIALS.items():
+    for name, value in VARIABLES.items():
         monkeypatch.delenv(f"LONGBRIDGE_{name}", raising=False)
         monkeypatch.setenv(f"LONGPORT_{name}", value)
 

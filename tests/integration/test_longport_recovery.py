@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from clocks import clock_in_new_york_hours
 from feeds import listen, until
 from longport_gateway import Gateway, Peer, Watcher, at
 from longport_packets import SECOND, brokers, depth, quote, trade, trades
@@ -783,6 +784,7 @@ def test_nothing_is_missing_or_twice_after_faults(run_it, reports, transport, fa
             rate_limits=False,
             seed=3,
             hold=True,
+            clock_ns=clock_in_new_york_hours(),
         ) as sim:
             url = sim.url if transport == "ws" else sim.tcp_url
             known = {"app_key": "KEY", "app_secret": "secret", "access_token": "TOKEN"}
@@ -823,8 +825,9 @@ def test_many_symbols_and_few_pulls_a_second(run_it, reports, transport, monkeyp
         knobs = LongPortKnobs(rate=40, burst=5)
         names = [f"SIM{i:05}.US" for i in range(60)]
         async with LongPortSimulator(
-            rate=2000, symbols=names, seed=5, knobs=knobs, hold=True
-        ) as sim:
+            rate=2000, symbols=names, seed=5, knobs=knobs, hold=True,
+            clock_ns=clock_in_new_york_hours(),
+        ) as sim:  # fmt: skip
             url = sim.url if transport == "ws" else sim.tcp_url
             known = {"app_key": "KEY", "app_secret": "secret", "access_token": "TOKEN"}
             known |= {"url": url, "http_url": sim.http_url}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clocks import clock_in_new_york_hours
 from official import run_official
 from raw_client import START_NS
 
@@ -371,8 +372,9 @@ def test_it_comes_back(package, fault, tmp_path):
 
     async def main():
         sim = LongPortSimulator(
-            symbols=SYMBOLS, rate=1000, rate_limits=False, faults=LongPortFaults(**fault)
-        )
+            symbols=SYMBOLS, rate=1000, rate_limits=False, faults=LongPortFaults(**fault),
+            clock_ns=clock_in_new_york_hours(),
+        )  # fmt: skip
         async with sim:
             said = await run_client(package, sim, "pushes", 700, home=tmp_path)
             return said, sim.stats()
