@@ -154,6 +154,17 @@ class Loop:
         return self._rows[np.arange(head - count, head) % len(self._rows)]
 
 
+def receive(machine: Any, data: bytes) -> None:
+    """Give a machine bytes as a socket does, a window at a time."""
+    left = memoryview(data)
+    while left:
+        place = machine.space()
+        n = min(len(place), len(left))
+        place[:n] = left[:n]
+        left = left[n:]
+        machine.received(n)
+
+
 class Fastfeed:
     """fastfeed's machine, which gets the messages in WebSocket frames, as from a socket: a window at a time."""
 
@@ -171,13 +182,8 @@ class Fastfeed:
         self._machine.upgraded(b"")
 
     def run(self) -> None:
-        machine, before, left = self._machine, self._machine.rows, memoryview(self._frames)
-        while left:
-            place = machine.space()
-            n = min(len(place), len(left))
-            place[:n] = left[:n]
-            left = left[n:]
-            machine.received(n)
+        machine, before = self._machine, self._machine.rows
+        receive(machine, self._frames)
         if machine.rows - before != len(self._sample.messages):
             raise AssertionError(f"expected all rows, got {machine.stats()}")
 

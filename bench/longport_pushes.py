@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from alltick import WINDOW_BYTES, frame
+from alltick import WINDOW_BYTES, frame, receive
 from compiled import LOOP_FLAGS, built
 
 import fastfeed as ff
@@ -123,15 +123,10 @@ class Machine:
         )
 
     def run(self) -> None:
-        machine, before, left = self._machine, self._machine.rows, memoryview(self._frames)
+        machine, before = self._machine, self._machine.rows
         machine.reset(framed=True)
         machine.upgraded(b"")
-        while left:
-            place = machine.space()
-            n = min(len(place), len(left))
-            place[:n] = left[:n]
-            left = left[n:]
-            machine.received(n)
+        receive(machine, self._frames)
         if machine.rows - before != len(self._sample.bodies):
             raise AssertionError(f"expected all rows, got {machine.stats()}")
 

@@ -4,7 +4,7 @@ import zlib
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from fastfeed._core.machine cimport HoldingMachine, broken, now_ns, reasons
 from fastfeed._core.native cimport (
@@ -42,7 +42,6 @@ from fastfeed._core.symbols cimport SymbolTable
 cimport cython
 
 from fastfeed._core.websocket import CLOSING
-from fastfeed.errors import RemoteProtocolError
 
 #: What stands before a packet in the lists for the session, where WebSocket frames have their opcode.
 PACKET = CLOSING + 1
@@ -386,6 +385,7 @@ cdef class LongportMachine(HoldingMachine):
 
 
 cdef tuple said_by(const ff_tick *tick):
+    # Pulled trades are known again by the same: _SAID in feeds/longport_recovery.py changes together with this.
     return tick.time_ns, tick.price, tick.volume, tick.side, tick.kind, tick.session
 
 

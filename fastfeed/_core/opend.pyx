@@ -1,14 +1,11 @@
 """OpenD's machine: received bytes in, rows into rings, other packets out for the session."""
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.memoryview cimport PyMemoryView_FromMemory
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uint8_t
-from libc.string cimport memcpy, memset
-from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+from libc.stdint cimport int32_t, int64_t, uint64_t, uint8_t
+from libc.string cimport memset
 
-from fastfeed._core.latest cimport LatestTable
 from fastfeed._core.native cimport (
     FF_BOOK_MAX_DEPTH,
     FF_BROKER_SPACE,
@@ -30,7 +27,6 @@ from fastfeed._core.native cimport (
     FF_STREAM_TIMESHARE,
     explicit_bzero,
     ff_book_size,
-    ff_opend,
     ff_opend_decode_bars,
     ff_opend_decode_bars_reply,
     ff_opend_decode_book,

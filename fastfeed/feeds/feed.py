@@ -195,8 +195,7 @@ class Feed(Streams):
                     if self._closed or pause <= 0:
                         raise
                     await asyncio.sleep(pause)
-            if self._closed:
-                raise ConnectError(f"the feed {self.url} was closed while it connected")
+            self._check_not_closed_meanwhile()
         except BaseException:
             self._disconnect()
             await self.close()
@@ -335,6 +334,10 @@ class Feed(Streams):
             raise self._failure
         if self._closed or not self._opened:
             raise ConnectError(f"the feed {self.url} is {'closed' if self._closed else 'not open'}")
+
+    def _check_not_closed_meanwhile(self) -> None:
+        if self._closed:
+            raise ConnectError(f"the feed {self.url} was closed while it connected")
 
     async def _wait_until_up(self) -> None:
         self._check_open()

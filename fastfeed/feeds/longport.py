@@ -243,7 +243,7 @@ class LongPort(LongportPulls):
 
     async def _connect_as(self, opening: Auth | Reconnect) -> asyncio.Future[Exception | None]:
         loop = asyncio.get_running_loop()
-        self._check_not_closed()
+        self._check_not_closed_meanwhile()
         address, framed = self._address, self._address.scheme != "tcp"
         session = LongportSession(
             "ws" if framed else "tcp",
@@ -279,7 +279,7 @@ class LongPort(LongportPulls):
             raise session.error
         self._link = link
         try:
-            self._check_not_closed()
+            self._check_not_closed_meanwhile()
             await link.start(lambda: self._machine.packets)
             self._session_id, self._expires_ms = session.session_id, session.expires_ms
             await self._learn_limits()
@@ -302,10 +302,6 @@ class LongPort(LongportPulls):
             return
         self._set_limits(profile)
         self._subscribe_limit = profile.subscribe_limit or MOST_SYMBOLS
-
-    def _check_not_closed(self) -> None:
-        if self._closed:
-            raise ConnectError(f"the feed {self.url} was closed while it connected")
 
     def _pause_s(self, failure: FastfeedError | None) -> float:
         least = 0.0

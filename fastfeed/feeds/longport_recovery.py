@@ -38,21 +38,12 @@ __all__ = ["LongportRecovery"]
 _HOLD_S = 2.0  # live ticks wait no longer
 _SETTLE_S = 5.0  # how far pushes may lag behind a pull
 _SECOND_NS = 10**9
-#: What a trade says, of its row.
+#: What a trade says, of its row; as said_by() in _core/longport.pyx.
 _SAID = ["time_ns", "price", "volume", "side", "kind", "session"]
 
 
 class LongportRecovery(Recovery["LongPort", LongportMachine]):
-    """Holds and fills for one feed; see the head of this file.
-
-    Parameters
-    ----------
-    feed
-        Whose pulls fetch.
-    machine
-    tell
-        Gets what an event is made of, see `Event`.
-    """
+    """See the head of this file; parameters are those of `Recovery`."""
 
     def __init__(self, feed: LongPort, machine: LongportMachine, tell: Callable[..., None]) -> None:
         super().__init__(feed, machine, tell)

@@ -236,8 +236,7 @@ class OpenD(OpendPulls):
             raise session.error
         self._link = link
         try:
-            if self._closed:
-                raise ConnectError(f"the feed {self.url} was closed while it connected")
+            self._check_not_closed_meanwhile()
             check = self._check_sha1
             self._machine.check_sha1 = not connection.is_loopback if check is None else check
             await link.start(self._look)

@@ -41,15 +41,10 @@ _BACKFILLED = np.uint8(Flags.BACKFILLED)
 
 
 class OpendRecovery(Recovery["OpenD", OpendMachine]):
-    """Holds and fills for one feed; see the head of this file.
+    """See the head of this file; further parameters are those of `Recovery`.
 
     Parameters
     ----------
-    feed
-        Whose pulls fetch.
-    machine
-    tell
-        Gets what an event is made of, see `Event`.
     adjust
         As the feed's bars are.
     """
