@@ -35,7 +35,7 @@ static void open_run(run *r, ff_ring *rings, unsigned options) {
     CHECK(ff_symbols_init(&r->symbols, 1000) == 0);
     CHECK(ff_longport_init(&r->m, WINDOW, LIMIT, DEPTH, &r->symbols) == 0);
     for (size_t i = 0; i < STREAMS; i++) {
-        ff_latest_init(&r->latest[i], row_size(i));
+        CHECK(ff_latest_create(&r->latest[i], row_size(i), 1000 * FF_SESSIONS) == 0);
         r->m.sink.rings[streams[i]] = &r->rings[i];
         if (streams[i] != FF_STREAM_TICKS)
             r->m.sink.latest[streams[i]] = &r->latest[i];
@@ -55,7 +55,7 @@ static void close_run(run *r) {
     ff_longport_free(&r->m);
     ff_order_free(&r->order);
     for (size_t i = 0; i < STREAMS; i++)
-        ff_latest_free(&r->latest[i]);
+        ff_latest_close(&r->latest[i]);
     ff_symbols_free(&r->symbols);
     free(r->ticks.data);
     free(r->held.data);

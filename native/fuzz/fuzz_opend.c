@@ -45,7 +45,7 @@ static void open_machine(machine *x, unsigned options, ff_ring *rings) {
     CHECK(ff_opend_init(&x->m, WINDOW, LIMIT, &x->symbols) == 0);
     x->rings = rings;
     for (int i = 0; i < FF_STREAMS; i++) {
-        ff_latest_init(&x->latest[i], row_size(i));
+        CHECK(ff_latest_create(&x->latest[i], row_size(i), 50 * FF_SESSIONS) == 0);
         x->m.sink.rings[i] = &rings[i];
         x->m.sink.latest[i] = &x->latest[i];
     }
@@ -66,7 +66,7 @@ static void close_machine(machine *x) {
     ff_symbols_free(&x->brokers);
     ff_order_free(&x->order);
     for (int i = 0; i < FF_STREAMS; i++) {
-        ff_latest_free(&x->latest[i]);
+        ff_latest_close(&x->latest[i]);
         free(x->rows[i].data);
     }
     free(x->held.data);
@@ -99,9 +99,10 @@ static void check_latest(const machine *x) {
             memcpy(&later, quotes->data + next, size);
             last = later.symbol != row.symbol || later.session != row.session;
         }
-        const uint8_t *kept = ff_latest_row(&x->latest[FF_STREAM_QUOTES],
-                                            (size_t)row.symbol * FF_SESSIONS + row.session);
-        CHECK(kept != NULL && (!last || memcmp(kept, &row, size) == 0));
+        ff_quote kept;
+        const size_t place = (size_t)row.symbol * FF_SESSIONS + row.session;
+        CHECK(ff_latest_copy(&x->latest[FF_STREAM_QUOTES], place, &kept) == 1);
+        CHECK(!last || memcmp(&kept, &row, size) == 0);
     }
 }
 

@@ -17,24 +17,24 @@ void ff_longport_decoder_init(ff_longport_decoder *d, ff_symbols *symbols, size_
     memset(d, 0, sizeof *d);
     d->symbols = symbols;
     d->depth = depth;
-    ff_latest_init(&d->sequences, PUSHES * sizeof(int64_t));
-    ff_latest_init(&d->quotes, sizeof(quote_state));
-    ff_latest_init(&d->books, ff_book_size(depth));
-    ff_latest_init(&d->queues, sizeof(queue_state));
+    ff_table_init(&d->sequences, PUSHES * sizeof(int64_t));
+    ff_table_init(&d->quotes, sizeof(quote_state));
+    ff_table_init(&d->books, ff_book_size(depth));
+    ff_table_init(&d->queues, sizeof(queue_state));
 }
 
 void ff_longport_decoder_free(ff_longport_decoder *d) {
-    ff_latest_free(&d->sequences);
-    ff_latest_free(&d->quotes);
-    ff_latest_free(&d->books);
-    ff_latest_free(&d->queues);
+    ff_table_free(&d->sequences);
+    ff_table_free(&d->quotes);
+    ff_table_free(&d->books);
+    ff_table_free(&d->queues);
 }
 
 void ff_longport_decoder_reset(ff_longport_decoder *d) {
-    ff_latest_clear(&d->sequences);
-    ff_latest_clear(&d->quotes);
-    ff_latest_clear(&d->books);
-    ff_latest_clear(&d->queues);
+    ff_table_clear(&d->sequences);
+    ff_table_clear(&d->quotes);
+    ff_table_clear(&d->books);
+    ff_table_clear(&d->queues);
 }
 
 size_t ff_longport_max_rows(unsigned command, size_t length) {
@@ -59,11 +59,11 @@ size_t ff_longport_max_rows(unsigned command, size_t length) {
 
 /* Where a push's sequence is kept; NULL: no memory. */
 static inline int64_t *sequence_of(ff_longport_decoder *d, uint32_t symbol, unsigned command) {
-    uint8_t *row = ff_latest_row(&d->sequences, symbol);
+    uint8_t *row = ff_table_row(&d->sequences, symbol);
     if (FF_UNLIKELY(row == NULL)) {
-        if (ff_latest_grow(&d->sequences, symbol) < 0)
+        if (ff_table_grow(&d->sequences, symbol) < 0)
             return NULL;
-        row = ff_latest_row(&d->sequences, symbol);
+        row = ff_table_row(&d->sequences, symbol);
         for (size_t i = 0; i < PUSHES; i++)
             ((int64_t *)(void *)row)[i] = INT64_MIN;
     }
@@ -134,11 +134,11 @@ static const ff_shape quote_shape = {
 static inline quote_state *quote_state_of(ff_longport_decoder *d, uint32_t symbol,
                                           uint8_t session) {
     const size_t place = (size_t)symbol * FF_SESSIONS + session;
-    uint8_t *row = ff_latest_row(&d->quotes, place);
+    uint8_t *row = ff_table_row(&d->quotes, place);
     if (FF_UNLIKELY(row == NULL)) {
-        if (ff_latest_put(&d->quotes, place, &unknown_quote) < 0)
+        if (ff_table_put(&d->quotes, place, &unknown_quote) < 0)
             return NULL;
-        row = ff_latest_row(&d->quotes, place);
+        row = ff_table_row(&d->quotes, place);
     }
     return (quote_state *)(void *)row;
 }
@@ -273,7 +273,7 @@ static inline int end_book_push(ff_longport_decoder *d, uint32_t symbol, int64_t
         return 0;
     }
     end_book(d, symbol, sequence, row);
-    if (FF_UNLIKELY(ff_latest_put(&d->books, symbol, row) < 0))
+    if (FF_UNLIKELY(ff_table_put(&d->books, symbol, row) < 0))
         return -FF_ENOMEM;
     pass(last, sequence);
     count(d, t);
@@ -282,7 +282,7 @@ static inline int end_book_push(ff_longport_decoder *d, uint32_t symbol, int64_t
 
 /* Begin with what is known of a symbol. */
 static inline void begin_book(const ff_longport_decoder *d, uint32_t symbol, ff_book *row) {
-    const uint8_t *kept = ff_latest_row(&d->books, symbol);
+    const uint8_t *kept = ff_table_row(&d->books, symbol);
     if (FF_LIKELY(kept != NULL))
         memcpy(row, kept, ff_book_size(d->depth));
     else
@@ -322,9 +322,9 @@ static int brokers_any(ff_longport_decoder *d, const uint8_t *body, const uint8_
         return (int)symbol;
     const int64_t sequence = (int64_t)number_of(&head.fields, 2);
     int64_t *last = sequence_of(d, (uint32_t)symbol, FF_LONGPORT_PUSH_BROKERS);
-    uint8_t *kept = ff_latest_row(&d->queues, (size_t)symbol);
-    if (kept == NULL && ff_latest_grow(&d->queues, (size_t)symbol) == 0) {
-        kept = ff_latest_row(&d->queues, (size_t)symbol);
+    uint8_t *kept = ff_table_row(&d->queues, (size_t)symbol);
+    if (kept == NULL && ff_table_grow(&d->queues, (size_t)symbol) == 0) {
+        kept = ff_table_row(&d->queues, (size_t)symbol);
         memset(kept, 0, sizeof(queue_state));
     }
     if (last == NULL || kept == NULL)

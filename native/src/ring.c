@@ -1,8 +1,14 @@
 #include "fastfeed/ring.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static size_t header_bytes(void) {
@@ -22,7 +28,9 @@ size_t ff_ring_bytes(size_t row_size, uint64_t capacity) {
     return header_bytes() + (size_t)rows;
 }
 
-int ff_ring_map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity) {
+/* Reserve the addresses first, then lay the file over them: header, rows, and the rows again.
+ */
+static int map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity, bool writes) {
     memset(ring, 0, sizeof *ring);
     size_t bytes = ff_ring_bytes(row_size, capacity);
     if (bytes == 0) {
@@ -30,16 +38,27 @@ int ff_ring_map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity) {
         return -1;
     }
     size_t header = header_bytes(), rows = bytes - header, total = bytes + rows;
+    struct stat status;
+    int failed = fstat(fd, &status);
+    if (failed == 0 && writes) {
+        /* A lack of memory is an error here, and not a signal later. */
+        if ((failed = posix_fallocate(fd, 0, (off_t)bytes)) != 0)
+            errno = failed;
+    } else if (failed == 0 && (uint64_t)status.st_size < bytes) {
+        errno = EINVAL;
+        failed = -1;
+    }
+    if (failed != 0)
+        return -1;
 
-    /* Reserve the addresses first, then lay the file over them: header, rows, and the rows
-     * again. */
     uint8_t *base = mmap(NULL, total, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED)
         return -1;
-    int flags = MAP_SHARED | MAP_FIXED | MAP_POPULATE; /* no page faults on the first lap */
-    if (mmap(base, bytes, PROT_READ | PROT_WRITE, flags, fd, 0) == MAP_FAILED ||
-        mmap(base + bytes, rows, PROT_READ | PROT_WRITE, flags, fd, (off_t)header) ==
-            MAP_FAILED) {
+    int protection = writes ? PROT_READ | PROT_WRITE : PROT_READ;
+    /* The writer has no page faults on its first lap. */
+    int flags = MAP_SHARED | MAP_FIXED | (writes ? MAP_POPULATE : 0);
+    if (mmap(base, bytes, protection, flags, fd, 0) == MAP_FAILED ||
+        mmap(base + bytes, rows, protection, flags, fd, (off_t)header) == MAP_FAILED) {
         int saved = errno;
         munmap(base, total);
         errno = saved;
@@ -59,6 +78,12 @@ int ff_ring_map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity) {
     ring->mask = capacity - 1;
     ring->row_size = row_size;
     ring->map_bytes = total;
+    return 0;
+}
+
+int ff_ring_map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity) {
+    if (map(ring, fd, row_size, capacity, true) < 0)
+        return -1;
     ring->header->row_size = row_size;
     ring->header->capacity = capacity;
     ring->head = ff_ring_published(ring);
@@ -66,19 +91,20 @@ int ff_ring_map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity) {
     return 0;
 }
 
+int ff_ring_attach(ff_ring *ring, int fd, size_t row_size, uint64_t capacity) {
+    return map(ring, fd, row_size, capacity, false);
+}
+
 int ff_ring_create(ff_ring *ring, size_t row_size, uint64_t capacity) {
     memset(ring, 0, sizeof *ring);
-    size_t bytes = ff_ring_bytes(row_size, capacity);
-    if (bytes == 0) {
+    if (ff_ring_bytes(row_size, capacity) == 0) {
         errno = EINVAL;
         return -1;
     }
     int fd = memfd_create("fastfeed", MFD_CLOEXEC);
     if (fd < 0)
         return -1;
-    int rc = ftruncate(fd, (off_t)bytes);
-    if (rc == 0)
-        rc = ff_ring_map(ring, fd, row_size, capacity);
+    int rc = ff_ring_map(ring, fd, row_size, capacity);
     int saved = errno;
     close(fd);
     errno = saved;
@@ -89,4 +115,59 @@ void ff_ring_close(ff_ring *ring) {
     if (ring->header != NULL)
         munmap(ring->header, ring->map_bytes);
     memset(ring, 0, sizeof *ring);
+}
+
+void ff_ring_wake(ff_ring *ring) {
+    /* In this order: who finds the new number of `rung` has also seen that nobody is wanted
+     * any more, and what he then says himself stays. */
+    atomic_store_explicit(&ring->bell->wanted, 0, memory_order_relaxed);
+    atomic_fetch_add_explicit(&ring->header->rung, 1, memory_order_release);
+    syscall(SYS_futex, &ring->header->rung, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+static void sleep_for(const ff_ring *ring, uint64_t position, int64_t ns) {
+    /* Acquire: pairs with the release in ff_ring_wake(). */
+    uint32_t rung = atomic_load_explicit(&ring->header->rung, memory_order_acquire);
+    atomic_store_explicit(&ring->bell->wanted, 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst); /* pairs with that in ff_ring_publish() */
+    if (ff_ring_published(ring) > position)
+        return;
+    struct timespec time = {ns / 1000000000, ns % 1000000000};
+    syscall(SYS_futex, &ring->header->rung, FUTEX_WAIT, rung, &time, NULL, 0);
+}
+
+static int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static inline void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+bool ff_ring_wait(const ff_ring *ring, uint64_t position, int64_t spin_ns,
+                  int64_t timeout_ns) {
+    enum { LOOKS = 64 }; /* between two looks at the clock */
+    if (ff_ring_published(ring) > position)
+        return true;
+    if (timeout_ns <= 0)
+        return false;
+    int64_t begin = now_ns(), waited = 0;
+    if (ring->bell == NULL || spin_ns > timeout_ns)
+        spin_ns = timeout_ns;
+    for (; waited < spin_ns; waited = now_ns() - begin) {
+        for (int i = 0; i < LOOKS; i++) {
+            if (ff_ring_published(ring) > position)
+                return true;
+            relax();
+        }
+    }
+    if (waited < timeout_ns)
+        sleep_for(ring, position, timeout_ns - waited);
+    return ff_ring_published(ring) > position;
 }

@@ -94,6 +94,8 @@ static int add_key(ff_symbols *table, uint32_t space, const uint8_t *key, size_t
                    uint32_t id, uint32_t at) {
     if (table->used >= table->max_used)
         return -FF_ESYMBOLS;
+    if (table->journal != NULL && ff_journal_room(table->journal) < 0)
+        return -FF_ENOMEM;
     if (is_crowded(table) && grow(table) < 0)
         return -FF_ENOMEM;
     ff_symbol_slot slot = {0, id, space << 8 | (uint32_t)length};
@@ -138,6 +140,8 @@ int64_t ff_symbols_intern(ff_symbols *table, const uint8_t *name, size_t length)
     }
     table->names[id] = (ff_symbol_name){at, (uint32_t)length};
     table->count++;
+    if (table->journal != NULL)
+        ff_journal_add(table->journal, 0, id, name, length);
     return id;
 }
 
@@ -147,5 +151,27 @@ int ff_symbols_alias(ff_symbols *table, uint32_t space, const uint8_t *key, size
         return -FF_ESYMBOL;
     if (ff_symbols_find(table, space, key, length, key + length) >= 0)
         return 0;
-    return add_key(table, space, key, length, id, UINT32_MAX);
+    int rc = add_key(table, space, key, length, id, UINT32_MAX);
+    if (rc == 0 && table->journal != NULL)
+        ff_journal_add(table->journal, space, id, key, length);
+    return rc;
+}
+
+int ff_symbols_follow(ff_symbols *table, const ff_journal *journal, uint64_t *next) {
+    const uint64_t count = ff_journal_count(journal);
+    if (count > journal->most)
+        return -FF_ESYMBOL;
+    for (; *next < count; ++*next) {
+        const ff_journal_entry *entry = &journal->entries[*next];
+        if (entry->length > FF_SYMBOL_MAX_BYTES)
+            return -FF_ESYMBOL;
+        int64_t rc;
+        if (entry->space != 0)
+            rc = ff_symbols_alias(table, entry->space, entry->key, entry->length, entry->id);
+        else
+            rc = ff_symbols_intern(table, entry->key, entry->length);
+        if (rc < 0)
+            return (int)rc;
+    }
+    return 0;
 }

@@ -24,7 +24,7 @@ static void open_fixture(fixture *f) {
     CHECK_EQ(ff_alltick_init(&f->machine, WINDOW, 1 << 16, &f->symbols), 0);
     CHECK_EQ(ff_ring_create(&f->rings[0], sizeof(ff_tick), CAPACITY), 0);
     CHECK_EQ(ff_ring_create(&f->rings[1], ff_book_size(DEPTH), CAPACITY), 0);
-    ff_latest_init(&f->latest, ff_book_size(DEPTH));
+    CHECK_EQ(ff_latest_create(&f->latest, ff_book_size(DEPTH), 1000), 0);
     for (size_t i = 0; i < 2; i++)
         f->machine.sink.rings[streams[i]] = &f->rings[i];
     f->machine.sink.latest[FF_STREAM_BOOKS] = &f->latest;
@@ -38,7 +38,7 @@ static void close_fixture(fixture *f) {
     ff_alltick_free(&f->machine);
     for (size_t i = 0; i < 2; i++)
         ff_ring_close(&f->rings[i]);
-    ff_latest_free(&f->latest);
+    ff_latest_close(&f->latest);
     ff_symbols_free(&f->symbols);
     free(f->rows.data);
     free(f->messages.data);

@@ -17,9 +17,9 @@
  * or not UTF-8 is missing, never 0. A trade, bar, point or quote without a price gives no row
  * and is counted. */
 
-#include "fastfeed/latest.h"
 #include "fastfeed/rows.h"
 #include "fastfeed/symbols.h"
+#include "fastfeed/table.h"
 
 enum {
     FF_LONGPORT_QUOTES = 11, /* commands of responses */
@@ -52,10 +52,10 @@ typedef struct ff_longport_decoder {
     uint64_t old;        /* pushes whose sequence is not above the last one of their kind */
     uint64_t end_of_day; /* pushes of quotes with corrections of the day, left out */
     uint64_t new_days;   /* how often what was known of a quote was of another day */
-    ff_latest sequences; /* by symbol: the highest one of each kind of push */
-    ff_latest quotes;    /* by symbol and session */
-    ff_latest books;     /* by symbol: the last row */
-    ff_latest queues;    /* by symbol */
+    ff_table sequences;  /* by symbol: the highest one of each kind of push */
+    ff_table quotes;     /* by symbol and session */
+    ff_table books;      /* by symbol: the last row */
+    ff_table queues;     /* by symbol */
 } ff_longport_decoder;
 
 /* Allocates nothing. The table belongs to the caller and outlives the decoder. */

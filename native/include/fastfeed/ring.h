@@ -16,12 +16,19 @@
  * that this check fails has been lapped; it goes on with the oldest row that is still whole
  * and knows how many it lost.
  *
- * Cursors never go back and do not wrap within a lifetime (2^64 rows). */
+ * Cursors never go back and do not wrap within a lifetime (2^64 rows).
+ *
+ * Readers in other processes map the ring for reading only, so they cannot damage it. One that
+ * wants to sleep says so in the ring's bell, a word in memory of its own that readers may
+ * write; the writer looks at it after each publication, and then wakes all that sleep. A bell
+ * that says nonsense costs a system call or a reader's delay, nothing else. */
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "fastfeed/status.h"
 
 /* The first page of the mapping, before the rows. The cursors have cache lines of their own.
  */
@@ -30,12 +37,19 @@ typedef struct ff_ring_header {
     uint64_t capacity;
     _Alignas(128) _Atomic uint64_t claim;
     _Alignas(128) _Atomic uint64_t publish;
-    _Alignas(128) char _reserved[128];
+    _Atomic int64_t publish_ns; /* when that was, ns since 1970; 0 = the writer does not say */
+    _Alignas(128) _Atomic uint32_t rung; /* how often sleepers were woken; they sleep on it */
 } ff_ring_header;
+
+/* Whether somebody sleeps, or is about to. */
+typedef struct ff_ring_bell {
+    _Alignas(128) _Atomic uint32_t wanted;
+} ff_ring_bell;
 
 /* One process's handle. `head` and `claimed` are the writer's own copies of the cursors. */
 typedef struct ff_ring {
     ff_ring_header *header;
+    ff_ring_bell *bell; /* NULL: nobody sleeps */
     uint8_t *rows;
     uint64_t capacity;
     uint64_t mask;
@@ -50,10 +64,13 @@ typedef struct ff_ring {
  * ff_ring_close(). */
 int ff_ring_create(ff_ring *ring, size_t row_size, uint64_t capacity);
 
-/* Map the ring in the file fd, which holds ff_ring_bytes() bytes; fd may be closed afterwards.
- * A file of zeros becomes an empty ring; one that was mapped before must have the same
- * geometry. Returns 0, or -1 with errno set. */
+/* Map the ring in the file fd as its writer: the file gets ff_ring_bytes() bytes, and memory
+ * for all of them. fd may be closed afterwards. A file of zeros becomes an empty ring; one
+ * that was mapped before must have the same geometry. Returns 0, or -1 with errno set. */
 int ff_ring_map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity);
+
+/* Map the ring in the file fd for reading; one of zeros has no rows yet. */
+int ff_ring_attach(ff_ring *ring, int fd, size_t row_size, uint64_t capacity);
 
 /* The size of the file behind a ring; 0 when the geometry is not allowed. */
 size_t ff_ring_bytes(size_t row_size, uint64_t capacity);
@@ -81,10 +98,20 @@ static inline void ff_ring_advance(ff_ring *ring, uint64_t n) {
     ring->head += n;
 }
 
+/* Wake all that sleep. */
+void ff_ring_wake(ff_ring *ring);
+
 /* Show readers all rows written so far. Release: pairs with the acquire in
  * ff_ring_published(). */
 static inline void ff_ring_publish(ff_ring *ring) {
     atomic_store_explicit(&ring->header->publish, ring->head, memory_order_release);
+    if (ring->bell != NULL) {
+        /* Pairs with the fence in ff_ring_sleep(): either this sees that somebody sleeps, or
+         * he sees the rows. */
+        atomic_thread_fence(memory_order_seq_cst);
+        if (FF_UNLIKELY(atomic_load_explicit(&ring->bell->wanted, memory_order_relaxed) != 0))
+            ff_ring_wake(ring);
+    }
 }
 
 /* ---- readers ---- */
@@ -118,6 +145,11 @@ static inline uint64_t ff_ring_poll(const ff_ring *ring, uint64_t *position, uin
     }
     return published - *position;
 }
+
+/* Wait until there is more than `position` rows: look for up to spin_ns (INT64_MAX: without an
+ * end) and then, where the ring has a bell, sleep; all in all up to timeout_ns. Returns
+ * whether there is more. It returns early where a signal came, and for no reason. */
+bool ff_ring_wait(const ff_ring *ring, uint64_t position, int64_t spin_ns, int64_t timeout_ns);
 
 /* Whether row i and everything after it was whole until now: call after the rows were used. */
 static inline bool ff_ring_intact(const ff_ring *ring, uint64_t i) {

@@ -19,10 +19,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "fastfeed/journal.h"
 #include "fastfeed/status.h"
 #include "fastfeed/wire.h"
-
-enum { FF_SYMBOL_MAX_BYTES = 80 }; /* longest key and longest canonical name */
 
 typedef struct ff_symbol_slot {
     uint64_t key;  /* the bytes, zero-padded, or the hash of a longer key */
@@ -50,6 +49,8 @@ typedef struct ff_symbols {
     uint8_t *arena;
     uint32_t arena_used;
     uint32_t arena_size;
+
+    ff_journal *journal; /* gets everything that is added; NULL: nobody follows */
 } ff_symbols;
 
 /* Make an empty table for at most max_count symbols (up to 2^24). Returns 0 or -FF_ENOMEM. */
@@ -64,6 +65,10 @@ int64_t ff_symbols_intern(ff_symbols *table, const uint8_t *name, size_t length)
  * it is. Returns 0 or a negative reason as above. */
 int ff_symbols_alias(ff_symbols *table, uint32_t space, const uint8_t *key, size_t length,
                      uint32_t id);
+
+/* Add what is new in the journal of another table, from entry *next on, which moves on.
+ * Returns 0, or a negative reason: no memory, or an entry that is none. */
+int ff_symbols_follow(ff_symbols *table, const ff_journal *journal, uint64_t *next);
 
 /* The canonical name of an id below `count`; not terminated, valid until the next new symbol.
  */

@@ -1,0 +1,85 @@
+#include "fastfeed/region.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fastfeed/status.h"
+
+size_t ff_whole_pages(size_t n) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return (n + page - 1) / page * page;
+}
+
+static int map(ff_region *region, int fd, size_t size, int protection) {
+    void *base = mmap(NULL, size, protection, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    if (base == MAP_FAILED)
+        return -1;
+    region->base = base;
+    region->size = size;
+    return 0;
+}
+
+static void close_keeping_errno(int fd) {
+    int saved = errno;
+    close(fd);
+    errno = saved;
+}
+
+int ff_region_map(ff_region *region, int fd, size_t size) {
+    *region = (ff_region){.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)};
+    if (region->fd < 0)
+        return -1;
+    if (ftruncate(region->fd, (off_t)size) < 0 ||
+        map(region, region->fd, size, PROT_READ | PROT_WRITE) < 0) {
+        close_keeping_errno(region->fd);
+        region->fd = -1;
+        return -1;
+    }
+    return 0;
+}
+
+int ff_region_create(ff_region *region, size_t size) {
+    int fd = memfd_create("fastfeed", MFD_CLOEXEC);
+    if (fd < 0) {
+        *region = (ff_region){.fd = -1};
+        return -1;
+    }
+    int rc = ff_region_map(region, fd, size);
+    close_keeping_errno(fd);
+    return rc;
+}
+
+int ff_region_attach(ff_region *region, int fd, size_t size) {
+    struct stat status;
+    *region = (ff_region){.fd = -1};
+    if (fstat(fd, &status) < 0)
+        return -1;
+    if ((uint64_t)status.st_size < size) { /* reading behind its end would be a signal */
+        errno = EINVAL;
+        return -1;
+    }
+    return map(region, fd, size, PROT_READ);
+}
+
+void ff_region_close(ff_region *region) {
+    if (region->base != NULL) {
+        munmap(region->base, region->size);
+        if (region->fd >= 0)
+            close(region->fd);
+    }
+    *region = (ff_region){.fd = -1};
+}
+
+int ff_region_take(ff_region *region, size_t offset, size_t length) {
+    int rc;
+    if (offset > region->size || length > region->size - offset)
+        return -FF_ENOMEM;
+    do {
+        rc = fallocate(region->fd, 0, (off_t)offset, (off_t)length);
+    } while (rc < 0 && errno == EINTR);
+    return rc < 0 ? -FF_ENOMEM : 0;
+}
