@@ -8,6 +8,7 @@
 """
 
 from fastfeed._core.symbols import SymbolTable
+from fastfeed.attach import AttachedHub, AttachedReader, AttachedStream, attach
 from fastfeed.connect import connect, run
 from fastfeed.decoder import Decoder
 from fastfeed.errors import (
@@ -15,6 +16,7 @@ from fastfeed.errors import (
     ConfigError,
     ConnectError,
     FastfeedError,
+    HubError,
     InternalError,
     LocalProtocolError,
     ProtocolError,
@@ -72,6 +74,9 @@ __version__ = "0.4.0"
 
 __all__ = [
     "AllTick",
+    "AttachedHub",
+    "AttachedReader",
+    "AttachedStream",
     "AuthError",
     "Backoff",
     "CapitalDistribution",
@@ -90,6 +95,7 @@ __all__ = [
     "HistoryBars",
     "HistoryQuota",
     "Hub",
+    "HubError",
     "InternalError",
     "LocalProtocolError",
     "LongPort",
@@ -127,6 +133,7 @@ __all__ = [
     "Warrants",
     "WatchlistGroup",
     "__version__",
+    "attach",
     "connect",
     "dtype",
     "run",

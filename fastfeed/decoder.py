@@ -26,7 +26,7 @@ _KINDS = {
 }
 
 
-class Decoder(Streams):
+class Decoder(Streams[Stream]):
     """Decode a received byte stream into rows, with the very code that serves live connections.
 
     Parameters

@@ -10,6 +10,7 @@ __all__ = [
     "FastfeedError",
     "ConfigError",
     "ConnectError",
+    "HubError",
     "AuthError",
     "SubscriptionError",
     "RateLimitError",
@@ -45,6 +46,10 @@ class ConfigError(FastfeedError, ValueError):
 
 class ConnectError(FastfeedError, ConnectionError):
     """Nothing listens there, the connection was lost, or the feed is closed."""
+
+
+class HubError(FastfeedError):
+    """A named hub that is not there, that another process writes, or that is of another layout."""
 
 
 class AuthError(FastfeedError):

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import abc
+import importlib.metadata
 import operator
+import os
+import sys
+import weakref
+from types import TracebackType
+from typing import Generic, Self, TypeVar
 
 from fastfeed import schema
+from fastfeed._core.latest import LatestTable
 from fastfeed._core.opend import broker_name, name_broker
+from fastfeed._core.ring import BELLS_BYTES, Bells, Ring, ring_bytes
 from fastfeed._core.symbols import SymbolTable
-from fastfeed.stream import Stream
+from fastfeed.errors import HubError
+from fastfeed.shared import LAYOUT, Description, OwnFolder, new_generation
+from fastfeed.stream import LATEST_KEPT, RowStream, Stream, places_of
 
-__all__ = ["Hub", "Streams"]
+__all__ = ["MOST_BROKERS", "Hub", "Streams"]
 
 _FEWEST_ROWS = 64
 _MOST_ROWS = 1 << 26
 _ROW_BYTES = 64
-_MOST_BROKERS = 1 << 16
+#: Names of brokers that a hub keeps.
+MOST_BROKERS = 1 << 16
+
+S_co = TypeVar("S_co", bound=RowStream, covariant=True)
 
 
-class Streams(abc.ABC):
+class Streams(abc.ABC, Generic[S_co]):
     """The streams by their names, as a hub, a feed and a decoder offer them."""
 
     @abc.abstractmethod
-    def stream(self, name: str) -> Stream:
+    def stream(self, name: str) -> S_co:
         """Return a stream by its name.
 
         Raises
@@ -32,48 +45,54 @@ class Streams(abc.ABC):
         """
 
     @property
-    def ticks(self) -> Stream:
+    def ticks(self) -> S_co:
         """Trades."""
         return self.stream("ticks")
 
     @property
-    def quotes(self) -> Stream:
+    def quotes(self) -> S_co:
         """Quotes: a row for each session of a symbol."""
         return self.stream("quotes")
 
     @property
-    def books(self) -> Stream:
+    def books(self) -> S_co:
         """Order books, complete ones."""
         return self.stream("books")
 
     @property
-    def odd_books(self) -> Stream:
+    def odd_books(self) -> S_co:
         """Order books of odd lots."""
         return self.stream("odd_books")
 
     @property
-    def bars(self) -> Stream:
+    def bars(self) -> S_co:
         """Bars of all intervals; a running bar comes again with every change."""
         return self.stream("bars")
 
     @property
-    def timeshare(self) -> Stream:
+    def timeshare(self) -> S_co:
         """Points of the day's minute line."""
         return self.stream("timeshare")
 
     @property
-    def brokers(self) -> Stream:
+    def brokers(self) -> S_co:
         """Hong Kong's broker queues."""
         return self.stream("brokers")
 
 
-class Hub(Streams):
+class Hub(Streams[Stream]):
     """Streams and the symbol table that their rows refer to.
 
     A feed makes its own unless it is given one; several feeds of the same event loop can share one.
 
+    With a name, it lies in shared memory (a folder of files in /dev/shm), and any number of other processes
+    of this machine can read it as it grows: see `fastfeed.attach`. Such a hub has to be closed, best by
+    ``with``; that takes it away. Where its process dies, ``fastfeed hubs`` or the next hub of that name do.
+
     Parameters
     ----------
+    name : str, optional
+        Up to 64 letters, digits, dots, dashes and underscores. One process at a time can have the hub of a name.
     capacity : int
         Ticks that are kept, a power of two from 64 to 2**26. A reader that falls further behind than
         that loses rows. A tick takes 64 bytes; the other streams have longer rows, and keep as many as fit into
@@ -83,6 +102,14 @@ class Hub(Streams):
         How many symbols there can be; rows of further ones are rejected and counted.
     book_depth : int
         Levels of each side that the rows of books keep, 1 to 1000; deeper ones are cut off.
+    mode : int
+        With a name: the permissions of its files. By default only processes of the same user can attach;
+        with 0o640 those of the group can.
+
+    Raises
+    ------
+    HubError
+        Another process has the hub of this name, or there is no room for it.
 
     Attributes
     ----------
@@ -94,10 +121,12 @@ class Hub(Streams):
 
     def __init__(
         self,
+        name: str | None = None,
         *,
         capacity: int = 1 << 18,
         max_symbols: int = 1 << 20,
         book_depth: int = schema.BOOK_DEPTH,
+        mode: int = 0o600,
     ) -> None:
         if not _FEWEST_ROWS <= capacity <= _MOST_ROWS or capacity & (capacity - 1):
             raise ValueError(
@@ -106,23 +135,87 @@ class Hub(Streams):
         self.capacity = capacity
         self.book_depth = operator.index(book_depth)
         schema.dtype("books", self.book_depth)  # ValueError
-        self.symbols = SymbolTable(max_symbols)
-        self.broker_names = SymbolTable(_MOST_BROKERS)
+        self.name = name
         self._streams: dict[str, Stream] = {}
         self._has_ended = False
         self._error: Exception | None = None
+        self._folder: OwnFolder | None = None
+        if name is None:
+            self.symbols = SymbolTable(max_symbols)
+            self.broker_names = SymbolTable(MOST_BROKERS)
+            return
+        self._folder = folder = OwnFolder(name, mode)
+        # Also when the process ends without closing.
+        self._remove = weakref.finalize(self, folder.close)
+        try:
+            self._fill(folder, max_symbols)
+        except BaseException as error:
+            self._remove()
+            if isinstance(error, OSError):
+                raise HubError(f"cannot make the hub {name!r}: {error}") from error
+            raise
+
+    def _fill(self, folder: OwnFolder, max_symbols: int) -> None:
+        """Make the files of a named hub. Rings get their memory when they are first used."""
+        with folder.new_file("symbols") as fd:
+            self.symbols = SymbolTable(max_symbols, fd=fd)
+        with folder.new_file("broker_names") as fd:
+            self.broker_names = SymbolTable(MOST_BROKERS, fd=fd)
+        with folder.new_file("bells", BELLS_BYTES) as fd:
+            self._bells = Bells(fd)
+        self._tables: dict[str, LatestTable] = {}
+        row_sizes = {}
+        for name in schema.STREAMS:
+            size = row_sizes[name] = schema.dtype(name, self.book_depth).itemsize
+            with folder.new_file(name, ring_bytes(size, self._capacity_of(name))):
+                pass
+            if name in LATEST_KEPT:
+                with folder.new_file(f"{name}.latest") as fd:
+                    self._tables[name] = LatestTable(size, places_of(name, max_symbols), fd=fd)
+        folder.announce(
+            Description(
+                layout=LAYOUT,
+                version=importlib.metadata.version("fastfeed"),
+                generation=new_generation(),
+                pid=os.getpid(),
+                program=os.path.basename(sys.argv[0]) if sys.argv else "",
+                capacity=self.capacity,
+                max_symbols=max_symbols,
+                book_depth=self.book_depth,
+                row_sizes=row_sizes,
+                capacities={name: self._capacity_of(name) for name in schema.STREAMS},
+            )
+        )
 
     def stream(self, name: str) -> Stream:
         """Return a stream by its name; it is made when it is first asked for."""
         stream = self._streams.get(name)
         if stream is None:
-            dtype = schema.dtype(name, self.book_depth)
-            rows = self.capacity * _ROW_BYTES // dtype.itemsize
-            capacity = max(_FEWEST_ROWS, 1 << max(rows, 1).bit_length() - 1)
-            stream = self._streams[name] = Stream(name, capacity, self.symbols, self.book_depth)
+            stream = self._streams[name] = self._new_stream(name)
             if self._has_ended:
                 stream.end(self._error)
         return stream
+
+    def _capacity_of(self, name: str) -> int:
+        """Return how many rows of a stream are kept."""
+        rows = self.capacity * _ROW_BYTES // schema.dtype(name, self.book_depth).itemsize
+        return max(_FEWEST_ROWS, 1 << max(rows, 1).bit_length() - 1)
+
+    def _new_stream(self, name: str) -> Stream:
+        size = schema.dtype(name, self.book_depth).itemsize
+        capacity = self._capacity_of(name)
+        if self._folder is None:
+            return Stream(name, Ring(size, capacity), self.symbols, self.book_depth)
+        number = schema.STREAMS.index(name)
+        try:
+            with self._folder.file(name) as fd:
+                ring = Ring(size, capacity, fd=fd, bells=self._bells, bell=number)
+        except OSError as error:
+            raise HubError(
+                f"cannot make the stream of {name} in {self._folder.path}, which takes "
+                f"{ring_bytes(size, capacity) >> 10} KiB: {error}"
+            ) from error
+        return Stream(name, ring, self.symbols, self.book_depth, self._tables.get(name))
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -142,3 +235,25 @@ class Hub(Streams):
         self._has_ended, self._error = True, error
         for stream in self._streams.values():
             stream.end(error)
+
+    def close(self) -> None:
+        """End the streams; of a hub with a name, take it away. Processes that read it can still read what is there."""
+        if not self._has_ended:
+            self.end()
+        if self._folder is not None:
+            self._remove()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        name = "" if self.name is None else f" {self.name!r}"
+        return f"<Hub{name}: {', '.join(self._streams) or 'no streams yet'}>"

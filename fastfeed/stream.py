@@ -22,9 +22,10 @@ from fastfeed._core.symbols import SymbolTable
 from fastfeed.callbacks import Callbacks
 from fastfeed.schema import Session
 
-__all__ = ["Reader", "Rows", "Stream"]
+__all__ = ["LATEST_KEPT", "Reader", "RowStream", "Rows", "Stream", "places_of"]
 
-_TABLES = ("quotes", "books", "odd_books", "brokers")  # streams that keep each symbol's last row
+#: The streams that keep each symbol's last row.
+LATEST_KEPT = ("quotes", "books", "odd_books", "brokers")
 _SEARCHED = 4096  # rows of a ring looked at together
 
 #: A structured array of rows.
@@ -92,13 +93,13 @@ class _Loop(Reader):
         return rows
 
 
-class Stream:
-    """The rows of one kind, as they arrive.
+def places_of(name: str, symbols: int) -> int:
+    """Return how many places the table of a stream's last rows has, for so many symbols."""
+    return symbols * len(Session) if name == "quotes" else symbols
 
-    ``async for rows in stream`` gives one read-only, zero-copy array for each wake-up, with all rows that are
-    new. The first loop over a stream begins with the oldest row, a later one where the furthest loop has come:
-    breaking off and starting again passes nothing over. The view holds until your code awaits; after that
-    only until the writer comes round the ring. Copy what must stay before you await.
+
+class RowStream:
+    """What a stream of this process and one of another process's have in common: rows in a ring.
 
     Attributes
     ----------
@@ -106,32 +107,24 @@ class Stream:
         The kind.
     dtype : numpy.dtype
         Of a row; see `fastfeed.schema.dtype`.
-    ended : bool
-        No more rows will come.
-    error : Exception or None
-        Why the stream ended, None after an ordinary end.
     """
 
-    def __init__(
-        self, name: str, capacity: int, symbols: SymbolTable, depth: int = schema.BOOK_DEPTH
-    ) -> None:
+    ring: Ring
+    table: LatestTable | None
+
+    def __init__(self, name: str, depth: int) -> None:
         self.name = name
         self.number = schema.STREAMS.index(name)
         self.dtype = schema.dtype(name, depth)
-        self.ring = Ring(self.dtype.itemsize, capacity)
-        self.table = LatestTable(self.dtype.itemsize) if name in _TABLES else None
+
+    def _use(self, ring: Ring, table: LatestTable | None, symbols: SymbolTable) -> None:
+        self.ring = ring
+        self.table = table
         self._symbols = symbols
-        self.ended = False
-        self.error: Exception | None = None
-        self._rows: Rows = np.frombuffer(self.ring, self.dtype)  # type: ignore[call-overload]
-        self._callbacks: Callbacks[Rows] = Callbacks(name)
-        self._tap = self.reader()  # the position of the callbacks
-        self._waiters: set[asyncio.Future[None]] = set()
-        self._iterated: int | None = None  # how far the furthest loop has come
-        self._lost_by_loops = 0
+        self._rows: Rows = np.frombuffer(ring, self.dtype)  # type: ignore[call-overload]
 
     def __repr__(self) -> str:
-        return f"<Stream of {self.name}: {self.count} rows>"
+        return f"<{type(self).__name__} of {self.name}: {self.count} rows>"
 
     @property
     def count(self) -> int:
@@ -143,25 +136,16 @@ class Stream:
         """How many rows the ring keeps."""
         return self.ring.capacity
 
-    @property
-    def callback_errors(self) -> int:
-        """Exceptions that callbacks have raised."""
-        return self._callbacks.errors
-
-    @property
-    def lost(self) -> int:
-        """Rows that were overwritten before a loop or the callbacks came to them.
-
-        Readers made by `reader()` count for themselves.
-        """
-        return self._lost_by_loops + self._tap.lost
-
-    def reader(self, start: Literal["now", "oldest"] = "now") -> Reader:
-        """Return a reader that begins with the next row to come, or with the oldest row there is."""
+    def _start(self, start: Literal["now", "oldest"]) -> int:
         if start not in ("now", "oldest"):
             raise ValueError(f"expected start 'now' or 'oldest', got {start!r}")
-        position = self.ring.published if start == "now" else self.ring.oldest
-        return Reader(self.ring, self._rows, position, self)
+        return self.ring.published if start == "now" else self._oldest()
+
+    def _oldest(self) -> int:
+        return min(self.ring.oldest, self.ring.published)
+
+    def _reader_at(self, position: int) -> RingReader:
+        return RingReader(self.ring, self._rows, position)
 
     @overload
     def latest(self, which: int = 1) -> Rows: ...
@@ -196,8 +180,7 @@ class Stream:
         if n < 0:
             raise ValueError(f"expected n of 0 or more rows, got {n}")
         end = self.ring.published
-        position = max(end - n, min(self.ring.oldest, end))
-        return Reader(self.ring, self._rows, position, self).read()
+        return self._reader_at(max(end - n, self._oldest())).read()
 
     def _latest_of(self, symbol: int, session: Session) -> np.void | None:
         if self.table is not None:
@@ -205,16 +188,75 @@ class Stream:
             row = self.table.row(place)
             return None if row is None else np.frombuffer(row, self.dtype)[0]
         end = self.ring.published
-        oldest = min(self.ring.oldest, end)
+        oldest = self._oldest()
         while end > oldest:
             start = max(oldest, end - _SEARCHED)
-            rows = Reader(self.ring, self._rows, start, self).read(end - start)
+            reader = self._reader_at(start)
+            rows = reader.read(end - start)
             found = np.flatnonzero(rows["symbol"] == symbol)
             if len(found):
                 found_row: np.void = rows[found[-1] :][:1].copy()[0]
-                return found_row
+                return found_row if reader.intact() else None
             end = start
         return None
+
+
+class Stream(RowStream):
+    """The rows of one kind, as they arrive.
+
+    ``async for rows in stream`` gives one read-only, zero-copy array for each wake-up, with all rows that are
+    new. The first loop over a stream begins with the oldest row, a later one where the furthest loop has come:
+    breaking off and starting again passes nothing over. The view holds until your code awaits; after that
+    only until the writer comes round the ring. Copy what must stay before you await.
+
+    Attributes
+    ----------
+    name : str
+        The kind.
+    dtype : numpy.dtype
+        Of a row; see `fastfeed.schema.dtype`.
+    ended : bool
+        No more rows will come.
+    error : Exception or None
+        Why the stream ended, None after an ordinary end.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ring: Ring,
+        symbols: SymbolTable,
+        depth: int = schema.BOOK_DEPTH,
+        table: LatestTable | None = None,
+    ) -> None:
+        super().__init__(name, depth)
+        if table is None and name in LATEST_KEPT:
+            table = LatestTable(self.dtype.itemsize, places_of(name, symbols.capacity))
+        self._use(ring, table, symbols)
+        self.ended = False
+        self.error: Exception | None = None
+        self._callbacks: Callbacks[Rows] = Callbacks(name)
+        self._tap = self.reader()  # the position of the callbacks
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._iterated: int | None = None  # how far the furthest loop has come
+        self._lost_by_loops = 0
+
+    @property
+    def callback_errors(self) -> int:
+        """Exceptions that callbacks have raised."""
+        return self._callbacks.errors
+
+    @property
+    def lost(self) -> int:
+        """Rows that were overwritten before a loop or the callbacks came to them.
+
+        Readers made by `reader()` count for themselves.
+        """
+        return self._lost_by_loops + self._tap.lost
+
+    def reader(self, start: Literal["now", "oldest"] = "now") -> Reader:
+        """Return a reader that begins with the next row to come, or with the oldest row there is."""
+        return Reader(self.ring, self._rows, self._start(start), self)
 
     def on_batch(self, callback: Callable[[Rows], object]) -> Callable[[], None]:
         """Call a function with the new rows after each read from the network.
@@ -250,7 +292,7 @@ class Stream:
     def __aiter__(self) -> AsyncIterator[Rows]:
         start = self._iterated
         if start is None:
-            start = min(self.ring.oldest, self.ring.published)
+            start = self._oldest()
         return _Loop(self.ring, self._rows, start, self)
 
     def _iterated_to(self, position: int, lost: int) -> None:

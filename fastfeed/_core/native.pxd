@@ -91,8 +91,21 @@ cdef extern from "fastfeed/rows.h" nogil:
     size_t ff_book_size(size_t depth)
 
 
+cdef extern from "fastfeed/region.h" nogil:
+    ctypedef struct ff_region:
+        uint8_t *base
+
+    int ff_region_map(ff_region *region, int fd, size_t size)
+    int ff_region_take(ff_region *region, size_t offset, size_t length)
+    void ff_region_close(ff_region *region)
+
+
 cdef extern from "fastfeed/ring.h" nogil:
+    ctypedef struct ff_ring_bell:
+        pass
+
     ctypedef struct ff_ring:
+        ff_ring_bell *bell
         uint8_t *rows
         uint64_t capacity
         uint64_t mask
@@ -100,6 +113,8 @@ cdef extern from "fastfeed/ring.h" nogil:
         size_t row_size
 
     int ff_ring_create(ff_ring *ring, size_t row_size, uint64_t capacity)
+    int ff_ring_map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity)
+    int ff_ring_attach(ff_ring *ring, int fd, size_t row_size, uint64_t capacity)
     size_t ff_ring_bytes(size_t row_size, uint64_t capacity)
     void ff_ring_close(ff_ring *ring)
     void *ff_ring_claim(ff_ring *ring, uint64_t n)
@@ -108,18 +123,31 @@ cdef extern from "fastfeed/ring.h" nogil:
     uint64_t ff_ring_published(const ff_ring *ring)
     uint64_t ff_ring_oldest(const ff_ring *ring)
     uint64_t ff_ring_poll(const ff_ring *ring, uint64_t *position, uint64_t *lost)
+    bint ff_ring_wait(const ff_ring *ring, uint64_t position, int64_t spin_ns, int64_t timeout_ns)
     bint ff_ring_intact(const ff_ring *ring, uint64_t i)
 
 
 cdef extern from "fastfeed/latest.h" nogil:
     ctypedef struct ff_latest:
         size_t row_size
-        uint32_t used
 
-    void ff_latest_init(ff_latest *table, size_t row_size)
-    void ff_latest_free(ff_latest *table)
-    uint8_t *ff_latest_row(const ff_latest *table, size_t place)
+    int ff_latest_create(ff_latest *table, size_t row_size, size_t places)
+    int ff_latest_map(ff_latest *table, int fd, size_t row_size, size_t places)
+    int ff_latest_attach(ff_latest *table, int fd, size_t row_size, size_t places)
+    void ff_latest_close(ff_latest *table)
     int ff_latest_put(ff_latest *table, size_t place, const void *row)
+    int ff_latest_copy(const ff_latest *table, size_t place, void *row)
+    uint32_t ff_latest_used(const ff_latest *table)
+
+
+cdef extern from "fastfeed/journal.h" nogil:
+    ctypedef struct ff_journal:
+        pass
+
+    int ff_journal_map(ff_journal *journal, int fd, uint64_t most)
+    int ff_journal_attach(ff_journal *journal, int fd, uint64_t most)
+    void ff_journal_close(ff_journal *journal)
+    uint64_t ff_journal_count(const ff_journal *journal)
 
 
 cdef extern from "fastfeed/window.h" nogil:
@@ -166,12 +194,15 @@ cdef extern from "fastfeed/symbols.h" nogil:
     ctypedef struct ff_symbols:
         uint32_t count
         uint32_t max_count
+        uint32_t max_used
+        ff_journal *journal
 
     int ff_symbols_init(ff_symbols *table, uint32_t max_count)
     void ff_symbols_free(ff_symbols *table)
     int64_t ff_symbols_intern(ff_symbols *table, const uint8_t *name, size_t length)
     int64_t ff_symbols_find(const ff_symbols *table, uint32_t space, const uint8_t *key, size_t length,
                             const uint8_t *end)
+    int ff_symbols_follow(ff_symbols *table, const ff_journal *journal, uint64_t *next)
     const uint8_t *ff_symbols_name(const ff_symbols *table, uint32_t id, size_t *length)
 
 

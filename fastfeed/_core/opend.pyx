@@ -383,7 +383,9 @@ cdef int decode_body(ff_opend_decoder *d, int stream, bint push, int32_t kl_type
 def broker_name(SymbolTable brokers not None, int64_t broker):
     """Return the name of a broker by the id in rows of ``brokers``; None when none was seen."""
     cdef const uint8_t *key = <const uint8_t *>&broker
-    cdef int64_t id = ff_symbols_find(&brokers.table, FF_BROKER_SPACE, key, sizeof(broker), key + sizeof(broker))
+    cdef int64_t id
+    brokers.follow()
+    id = ff_symbols_find(&brokers.table, FF_BROKER_SPACE, key, sizeof(broker), key + sizeof(broker))
     return None if id < 0 else brokers[id]
 
 

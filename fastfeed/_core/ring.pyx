@@ -3,7 +3,8 @@
 from operator import index
 
 from cpython.buffer cimport PyBUF_WRITABLE
-from libc.stdint cimport uint64_t
+from cpython.exc cimport PyErr_SetFromErrno
+from libc.stdint cimport int64_t, uint64_t
 
 from fastfeed._core.native cimport (
     FF_BOOK_MAX_DEPTH,
@@ -19,16 +20,23 @@ from fastfeed._core.native cimport (
     FF_SESSION_UNKNOWN,
     FF_STREAMS,
     ff_field,
+    ff_region_close,
+    ff_region_map,
+    ff_region_take,
     ff_ring_advance,
+    ff_ring_attach,
+    ff_ring_bell,
     ff_ring_bytes,
     ff_ring_claim,
     ff_ring_close,
     ff_ring_create,
     ff_ring_intact,
+    ff_ring_map,
     ff_ring_oldest,
     ff_ring_poll,
     ff_ring_publish,
     ff_ring_published,
+    ff_ring_wait,
     ff_book_size,
     ff_row_type,
     ff_row_types,
@@ -84,22 +92,71 @@ def row_type(int stream, size_t depth):
     }
 
 
+def ring_bytes(size_t row_size, uint64_t capacity):
+    """Return the size of a ring's file; 0 where the geometry is not allowed."""
+    return ff_ring_bytes(row_size, capacity)
+
+
+#: Bytes of the file behind `Bells`.
+BELLS_BYTES = FF_STREAMS * sizeof(ff_ring_bell)
+
+
+@cython.final
+cdef class Bells:
+    """What the readers of a hub's rings write, in the file fd: whether they sleep. One for each stream."""
+
+    def __cinit__(self, int fd):
+        if ff_region_map(&self.region, fd, BELLS_BYTES) < 0:
+            PyErr_SetFromErrno(OSError)
+        if ff_region_take(&self.region, 0, BELLS_BYTES) < 0:
+            raise MemoryError("no memory for the bells of a hub")
+
+    def __dealloc__(self):
+        ff_region_close(&self.region)
+
+
 @cython.final
 cdef class Ring:
     """A broadcast ring of fixed-size rows; see native/include/fastfeed/ring.h.
 
     Exports its rows twice in a row as one read-only buffer, so that every window of up to `capacity` rows is
     a contiguous slice of it.
+
+    Parameters
+    ----------
+    row_size, capacity : int
+    fd : int
+        The file that it lies in; without it, memory of this process alone.
+    writes : bool
+        Whether this is the writer of that file. A reader cannot write there, by mistake neither.
+    bells : Bells, optional
+        Of the rings that other processes read; number `bell` is this one's.
     """
 
-    def __cinit__(self, size_t row_size, uint64_t capacity):
+    def __cinit__(self, size_t row_size, uint64_t capacity, *, int fd=-1, bint writes=True, Bells bells=None,
+                  int bell=0):
+        cdef int rc
         if ff_ring_bytes(row_size, capacity) == 0:
             raise ValueError(
                 f"expected a capacity that is a power of two and whole pages of {row_size}-byte rows "
                 f"(at least 64), got {capacity}"
             )
-        if ff_ring_create(&self.ring, row_size, capacity) < 0:
+        if not 0 <= bell < FF_STREAMS:
+            raise ValueError(f"expected the number of a bell below {FF_STREAMS}, got {bell}")
+        if fd < 0:
+            rc = ff_ring_create(&self.ring, row_size, capacity)
+        elif writes:
+            rc = ff_ring_map(&self.ring, fd, row_size, capacity)
+        else:
+            rc = ff_ring_attach(&self.ring, fd, row_size, capacity)
+        if rc < 0 and fd < 0:
             raise MemoryError(f"no memory for a ring of {capacity} rows of {row_size} bytes")
+        if rc < 0:
+            PyErr_SetFromErrno(OSError)
+        self.writes = writes
+        self.bells = bells
+        if bells is not None:
+            self.ring.bell = <ff_ring_bell *>bells.region.base + bell
         self.shape[0] = 2 * row_size * capacity
         self.strides[0] = 1
 
@@ -137,6 +194,8 @@ cdef class Ring:
 
     def write(self, const unsigned char[::1] rows not None):
         """Append rows given as their bytes, and publish them: for writers in Python, tests among them."""
+        if not self.writes:
+            raise TypeError("expected the ring of a writer: this one belongs to another process")
         cdef uint64_t n = <uint64_t>rows.shape[0] // self.ring.row_size
         if n * self.ring.row_size != <uint64_t>rows.shape[0] or n > self.ring.capacity:
             raise ValueError(
@@ -147,6 +206,10 @@ cdef class Ring:
             memcpy(ff_ring_claim(&self.ring, n), &rows[0], n * self.ring.row_size)
             ff_ring_advance(&self.ring, n)
             ff_ring_publish(&self.ring)
+
+
+#: After so many reads of nothing a reader asks whether its ring is still the one.
+cdef uint64_t IDLE = 1024
 
 
 cdef class RingReader:
@@ -179,6 +242,10 @@ cdef class RingReader:
         """
         cdef uint64_t most
         cdef uint64_t ready = ff_ring_poll(&self.ring.ring, &self.position, &self.lost)
+        if ready == 0:
+            self.idle += 1
+            if self.idle % IDLE == 0 and self.on_idle():
+                ready = ff_ring_poll(&self.ring.ring, &self.position, &self.lost)
         if limit is not None:
             limit = index(limit)
             if limit < 0:
@@ -190,6 +257,29 @@ cdef class RingReader:
         self.last = self.position
         self.position += ready
         return self.rows[start:start + <Py_ssize_t>ready]
+
+    def on_idle(self):
+        """Do what is to be done now and then while there is nothing to read; return whether there may be now."""
+        return False
+
+    def wait_ns(self, int64_t spin_ns, int64_t timeout_ns):
+        """Wait for rows without the GIL, up to timeout_ns; return whether there are any. May return early.
+
+        For up to spin_ns it looks again and again; after that it sleeps.
+        """
+        cdef Ring ring = self.ring  # another thread may give this reader another one
+        cdef uint64_t position = self.position
+        cdef bint arrived
+        with nogil:
+            arrived = ff_ring_wait(&ring.ring, position, spin_ns, timeout_ns)
+        return arrived
+
+    def move(self, Ring ring not None, rows):
+        """Go on in another ring, from its oldest row on; what was not read in this one is lost."""
+        self.lost += ff_ring_published(&self.ring.ring) - self.position
+        self.ring = ring
+        self.rows = rows
+        self.position = self.last = 0
 
     def skip(self):
         """Pass over everything that is published."""

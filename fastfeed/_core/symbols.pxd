@@ -1,10 +1,17 @@
-from fastfeed._core.native cimport ff_symbols
+from libc.stdint cimport uint64_t
+
+from fastfeed._core.native cimport ff_journal, ff_symbols
 
 
 cdef class SymbolTable:
     cdef ff_symbols table
     cdef list names             # str by id, filled up when somebody asks
+    cdef ff_journal journal     # of a shared table: written, or followed
+    cdef bint follows
+    cdef uint64_t followed      # entries of the journal
     cdef object __weakref__
+
+    cdef int follow(self) except -1
 
     cdef str name(self, Py_ssize_t id)
     cdef Py_ssize_t find(self, str symbol) except? -2

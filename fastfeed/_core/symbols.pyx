@@ -1,11 +1,17 @@
 """The symbol table: dense ids for symbols, kept in C so that a decoder needs no Python object."""
 
+from cpython.exc cimport PyErr_SetFromErrno
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t, uint8_t
 
 from fastfeed._core.native cimport (
+    ff_journal_attach,
+    ff_journal_close,
+    ff_journal_count,
+    ff_journal_map,
     ff_reason_name,
     ff_symbols_find,
+    ff_symbols_follow,
     ff_symbols_free,
     ff_symbols_init,
     ff_symbols_intern,
@@ -13,6 +19,7 @@ from fastfeed._core.native cimport (
 )
 
 cimport cython
+from fastfeed.errors import InternalError
 from fastfeed.protocols.opend_codes import canonical, security
 
 
@@ -28,17 +35,45 @@ cdef class SymbolTable:
     ----------
     capacity : int
         How many symbols there can be; what comes after that is rejected.
+    fd : int
+        The file of a journal in which other processes follow this table, or which this one follows.
+    follows : bool
+        Whether this table is the other process's, as it is there at any time; nothing can be added here.
     """
 
-    def __cinit__(self, Py_ssize_t capacity=1 << 20):
+    def __cinit__(self, Py_ssize_t capacity=1 << 20, *, int fd=-1, bint follows=False):
+        cdef int rc
         if not 1 <= capacity <= 1 << 24:
             raise ValueError(f"expected a capacity of 1 to {1 << 24} symbols, got {capacity}")
         if ff_symbols_init(&self.table, capacity) < 0:
             raise MemoryError("no memory for a symbol table")
         self.names = []
+        self.follows = follows
+        if fd >= 0:
+            if follows:
+                rc = ff_journal_attach(&self.journal, fd, self.table.max_used)
+            else:
+                rc = ff_journal_map(&self.journal, fd, self.table.max_used)
+            if rc < 0:
+                PyErr_SetFromErrno(OSError)
+            if not follows:
+                self.table.journal = &self.journal
 
     def __dealloc__(self):
         ff_symbols_free(&self.table)
+        ff_journal_close(&self.journal)
+
+    cdef int follow(self) except -1:
+        """Add what the other process has added, where this table is its."""
+        if self.follows and ff_journal_count(&self.journal) != self.followed:
+            if ff_symbols_follow(&self.table, &self.journal, &self.followed) < 0:
+                raise InternalError("the symbols of the hub cannot be followed")
+        return 0
+
+    @property
+    def capacity(self):
+        """How many symbols there can be."""
+        return self.table.max_count
 
     cdef str name(self, Py_ssize_t id):
         cdef size_t length
@@ -49,9 +84,11 @@ cdef class SymbolTable:
         return self.names[id]
 
     def __len__(self):
+        self.follow()
         return self.table.count
 
     def __iter__(self):
+        self.follow()
         return (self.name(i) for i in range(self.table.count))
 
     def __contains__(self, symbol):
@@ -65,13 +102,17 @@ cdef class SymbolTable:
                 raise KeyError(key)
             return id
         id = key
+        if id >= <Py_ssize_t>self.table.count:
+            self.follow()
         if not 0 <= id < <Py_ssize_t>self.table.count:
             raise IndexError(f"no symbol has the id {id}; there are {self.table.count}")
         return self.name(id)
 
     cdef Py_ssize_t find(self, str symbol) except? -2:
         """Return the id of a symbol in canonical form or in OpenD's, -1 when it has none."""
-        cdef Py_ssize_t id = self.find_exactly(symbol)
+        cdef Py_ssize_t id
+        self.follow()
+        id = self.find_exactly(symbol)
         if id == -1:
             try:
                 id = self.find_exactly(canonical(*security(symbol)))
@@ -97,11 +138,15 @@ cdef class SymbolTable:
             The symbol is empty or longer than 80 bytes, or the table is full.
         """
         cdef Py_ssize_t length
-        cdef const char *text = PyUnicode_AsUTF8AndSize(symbol, &length)
-        cdef int64_t id = ff_symbols_intern(&self.table, <const uint8_t *>text, length)
+        cdef const char *text
+        cdef int64_t id
+        if self.follows:
+            raise TypeError("expected a table of this process: another one adds the symbols of this one")
+        text = PyUnicode_AsUTF8AndSize(symbol, &length)
+        id = ff_symbols_intern(&self.table, <const uint8_t *>text, length)
         if id < 0:
             raise ValueError(f"cannot add the symbol {symbol!r}: {ff_reason_name(-id).decode()}")
         return id
 
     def __repr__(self):
-        return f"<SymbolTable of {self.table.count} symbols>"
+        return f"<SymbolTable of {len(self)} symbols>"

@@ -42,7 +42,7 @@ _ASK_AGAIN_S = 2.0
 _ASK_AGAIN_MOST_S = 60.0
 
 
-class Feed(Streams):
+class Feed(Streams[Stream]):
     """A live connection to a vendor, kept up until it is closed; made by `fastfeed.connect()`.
 
     Use it as ``async with``: entering connects (and raises `ConnectError` when that fails), leaving closes.

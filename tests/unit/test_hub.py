@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastfeed as ff
+from fastfeed._core.ring import Ring
 from fastfeed.schema import STREAMS, Session
 from fastfeed.stream import Stream
 
@@ -93,7 +94,7 @@ def test_ending_a_hub_ends_its_streams():
 
 
 def test_a_stream_of_its_own():
-    stream = Stream("books", 64, ff.SymbolTable(), depth=3)
+    stream = Stream("books", Ring(ff.dtype("books", 3).itemsize, 64), ff.SymbolTable(), depth=3)
     assert stream.dtype == ff.dtype("books", 3)
     assert stream.table is not None
 

@@ -17,7 +17,7 @@ LAYERS = [
     ("fastfeed.errors",),
     ("fastfeed.protocols",),
     ("fastfeed._core",),
-    ("fastfeed.schema", "fastfeed.callbacks"),
+    ("fastfeed.schema", "fastfeed.callbacks", "fastfeed.shared"),
     ("fastfeed.hub", "fastfeed.stream", "fastfeed.decoder"),
     ("fastfeed.feeds", "fastfeed.sim", "fastfeed.sinks"),
     ("fastfeed", "fastfeed.connect"),

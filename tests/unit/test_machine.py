@@ -21,7 +21,7 @@ class Fixture:
 
     def __init__(self, packet, ticker_push, capacity=1 << 10, **options):
         self.symbols = SymbolTable()
-        self.stream = Stream("ticks", capacity, self.symbols)
+        self.stream = Stream("ticks", Ring(64, capacity), self.symbols)
         self.machine = OpendMachine(self.symbols, ordered=True, **options)
         self.machine.listen(0, self.stream.ring, self.stream.deliver)
         self.pieces = []
@@ -154,7 +154,7 @@ def test_wrong_use(fixture):
     with pytest.raises(ValueError, match="320-byte rows"):
         machine.listen(1, fixture.stream.ring, print)
     with pytest.raises(ValueError, match="512-byte rows"):
-        machine.listen(2, Ring(512, 64), print, LatestTable(64))
+        machine.listen(2, Ring(512, 64), print, LatestTable(64, 10))
     OpendMachine(fixture.symbols, depth=20).listen(2, Ring(dtype("books", 20).itemsize, 64), print)
 
 
@@ -270,7 +270,7 @@ def test_pieces_complete_what_they_cut(packet, ticker_push):
     for first in range(len(stream) + 1):
         for second in (first, first + 1, first + 50, first + 200):
             machine = OpendMachine(symbols)
-            ring = Stream("ticks", 64, symbols)
+            ring = Stream("ticks", Ring(64, 64), symbols)
             machine.listen(0, ring.ring, ring.deliver)
             frames = []
             for piece in (stream[:first], stream[first:second], stream[second:]):

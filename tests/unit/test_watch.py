@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console
 
 import fastfeed as ff
+from fastfeed._core.ring import Ring
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.cli import words
 from fastfeed.cli.board import Board, _nanmedian
@@ -355,7 +356,7 @@ def test_formats_learn_symbols_that_come_later() -> None:
 
 
 def filled(count: int, capacity: int = 1 << 10) -> Stream:
-    stream = Stream("ticks", capacity, SymbolTable())
+    stream = Stream("ticks", Ring(64, capacity), SymbolTable())
     made = np.zeros(count, stream.dtype)
     made["seq"] = np.arange(count)
     stream.ring.write(made.view("u1"))
@@ -413,7 +414,7 @@ def test_write_all_ends_with_what_is_there() -> None:
 
 def test_write_all_notices_that_nobody_reads_even_when_nothing_comes() -> None:
     read_end, write_end = os.pipe()
-    stream = Stream("ticks", 64, SymbolTable())
+    stream = Stream("ticks", Ring(64, 64), SymbolTable())
 
     async def main() -> None:
         with Stop() as stop:
