@@ -6,18 +6,16 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memset
 
-from fastfeed._core.machine cimport Machine, broken, now_ns, reasons
+from fastfeed._core.machine cimport Machine, add_message, broken, now_ns, reasons
 from fastfeed._core.native cimport (
     FF_ALLTICK_BOOKS,
     FF_ALLTICK_IGNORED,
     FF_ALLTICK_MAX_MESSAGE,
-    FF_ALLTICK_MESSAGE,
-    FF_ALLTICK_NEED_MORE,
-    FF_ALLTICK_ROWS_FULL,
     FF_ALLTICK_SESSION,
     FF_ALLTICK_TICKS,
     FF_BOOK_MAX_DEPTH,
     FF_ETIME,
+    FF_FRAME,
     FF_STREAM_BOOKS,
     FF_STREAM_TICKS,
     ff_alltick_decode,
@@ -27,17 +25,17 @@ from fastfeed._core.native cimport (
     ff_alltick_free,
     ff_alltick_init,
     ff_alltick_max_rows,
-    ff_alltick_process,
     ff_alltick_reset,
     ff_alltick_rows,
     ff_alltick_seen,
     ff_alltick_seen_of,
+    ff_alltick_step,
     ff_alltick_take,
     ff_book,
     ff_book_size,
+    ff_frame,
     ff_reason_name,
     ff_tick,
-    ff_ws_message,
 )
 from fastfeed._core.symbols cimport SymbolTable
 
@@ -73,6 +71,8 @@ cdef class AlltickMachine(Machine):
             raise ValueError(f"expected limit_bytes of 1024 to {FF_ALLTICK_MAX_MESSAGE}, got {limit_bytes}")
         if ff_alltick_init(&self.machine, window_bytes, limit_bytes, &symbols.table) < 0:
             raise MemoryError("no memory for a receive window")
+        self.own = &self.machine
+        self.step = ff_alltick_step
         self.window = &self.machine.window
         self.sink = &self.machine.sink
         self.recv_ns = &self.machine.decoder.recv_ns
@@ -126,39 +126,21 @@ cdef class AlltickMachine(Machine):
 
     def upgraded(self, bytes rest not None):
         """Go on behind the handshake, of which `rest` is left; returns what `received()` does."""
-        cdef const uint8_t *p = rest
-        cdef size_t left = 0
         self.enter()
         self.machine.upgraded = True
         self.machine.counters.bytes -= len(rest)  # counted again where they are used
         self.begun_at = self.machine.counters.bytes
         if rest:
-            self.keep(p, len(rest))
-        return self.process(&p, &left)
+            self.keep(rest, len(rest))
+        return self.process()
 
-    cdef list process(self, const uint8_t **p, size_t *left):
-        cdef ff_ws_message message
-        cdef list messages = None
-        cdef int status
-        while True:
-            status = ff_alltick_process(&self.machine, &message)
-            if status == FF_ALLTICK_NEED_MORE:
-                break
-            if status == FF_ALLTICK_MESSAGE:
-                if messages is None:
-                    messages = []
-                messages.append((message.opcode,
-                                 PyBytes_FromStringAndSize(<const char *>message.data, message.length)))
-            elif status == FF_ALLTICK_ROWS_FULL:
-                self.publish()
-            else:
-                if self.error is None:
-                    if messages is None:
-                        messages = []
-                    self.fail(-status, messages)
-                break
-        if self.sink.dirty:
-            self.publish()
+    cdef list note(self, list messages, int status, ff_frame *frame):
+        if status == FF_FRAME:
+            return add_message(messages, frame)
+        if self.error is None:
+            messages = messages or []
+            self.error = broken(self.window, -status, self.machine.counters.bytes - self.begun_at, "alltick",
+                                messages)
         return messages
 
     def reset(self):
@@ -168,10 +150,6 @@ cdef class AlltickMachine(Machine):
         self.enter()
         ff_alltick_reset(&self.machine)
         self.error = None
-
-    cdef int fail(self, int reason, list messages) except -1:
-        self.error = broken(self.window, reason, self.machine.counters.bytes - self.begun_at, "alltick", messages)
-        return 0
 
     @property
     def messages(self):

@@ -6,36 +6,33 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t
 
-from fastfeed._core.machine cimport HoldingMachine, broken, now_ns, reasons
+from fastfeed._core.machine cimport HoldingMachine, add_message, broken, now_ns, reasons
 from fastfeed._core.native cimport (
     FF_EGZIP,
     FF_ETIME,
-    FF_LONGPORT_FRAME,
-    FF_LONGPORT_HELD,
+    FF_FRAME,
+    FF_HELD,
     FF_LONGPORT_MAX_BODY,
-    FF_LONGPORT_NEED_MORE,
-    FF_LONGPORT_PACKET,
     FF_LONGPORT_PUSH,
-    FF_LONGPORT_ROWS_FULL,
-    FF_LONGPORT_ZIPPED,
+    FF_PACKET,
     FF_STREAM_BOOKS,
     FF_STREAM_BROKERS,
     FF_STREAM_QUOTES,
     FF_STREAM_TICKS,
+    FF_ZIPPED,
+    ff_frame,
     ff_longport_free,
     ff_longport_init,
     ff_longport_message,
-    ff_longport_packet,
-    ff_longport_process,
     ff_longport_reset,
     ff_longport_seed,
+    ff_longport_step,
     ff_longport_take,
     ff_order_pass,
     ff_order_symbol,
     ff_quote,
     ff_reason_name,
     ff_tick,
-    ff_ws_message,
 )
 from fastfeed._core.symbols cimport SymbolTable
 
@@ -82,6 +79,8 @@ cdef class LongportMachine(HoldingMachine):
             raise ValueError(f"expected limit_bytes of 1024 to {FF_LONGPORT_MAX_BODY}, got {limit_bytes}")
         if ff_longport_init(&self.machine, window_bytes, limit_bytes, depth, &symbols.table) < 0:
             raise MemoryError("no memory for a receive window")
+        self.own = &self.machine
+        self.step = ff_longport_step
         self.window = &self.machine.window
         self.sink = &self.machine.sink
         self.recv_ns = &self.machine.decoder.recv_ns
@@ -117,10 +116,10 @@ cdef class LongportMachine(HoldingMachine):
         try:
             if not self.machine.framed:
                 self.keep(<const uint8_t *>buffer.buf, buffer.len)
-                return self.process_all()
+                return self.process()
             ff_longport_message(&self.machine, <const uint8_t *>buffer.buf, buffer.len)
             try:
-                return self.process_all()
+                return self.process()
             finally:  # also when deliver() raised: the bytes are gone then
                 self.machine.inside = 0
                 self.machine.apart = NULL
@@ -135,51 +134,32 @@ cdef class LongportMachine(HoldingMachine):
         self.begun_at = self.machine.counters.bytes
         if rest:
             self.keep(rest, len(rest))
-        return self.process_all()
+        return self.process()
 
-    cdef list process(self, const uint8_t **p, size_t *left):
-        return self.process_all()
+    cdef list note(self, list messages, int status, ff_frame *frame):
+        if status == FF_HELD:
+            self.hold_rows(<const ff_tick *>frame.data, frame.length)
+        elif status == FF_PACKET:
+            messages = add_packet(messages, frame,
+                                  PyBytes_FromStringAndSize(<const char *>frame.data, frame.length))
+        elif status == FF_ZIPPED:
+            messages = self.unzip(messages, frame)
+        elif status == FF_FRAME:
+            messages = add_message(messages, frame)
+        elif self.error is None:
+            if self.machine.framed:
+                messages = messages or []
+            self.error = broken(self.window, -status, self.machine.counters.bytes - self.begun_at, "longport",
+                                messages if self.machine.framed else None)
+        return messages
 
-    cdef list process_all(self):
-        cdef ff_longport_packet packet
-        cdef ff_ws_message message
-        cdef list messages = None
-        cdef int status
-        while True:
-            status = ff_longport_process(&self.machine, &packet, &message)
-            if status == FF_LONGPORT_NEED_MORE:
-                break
-            if status == FF_LONGPORT_PACKET:
-                messages = add_packet(messages, &packet,
-                                      PyBytes_FromStringAndSize(<const char *>packet.body, packet.length))
-            elif status == FF_LONGPORT_ROWS_FULL:
-                self.publish()
-            elif status == FF_LONGPORT_HELD:
-                self.hold_rows(<const ff_tick *>packet.body, packet.length)
-            elif status == FF_LONGPORT_ZIPPED:
-                messages = self.unzip(&packet, messages)
-            elif status == FF_LONGPORT_FRAME:
-                if messages is None:
-                    messages = []
-                messages.append((message.opcode,
-                                 PyBytes_FromStringAndSize(<const char *>message.data, message.length)))
-            else:
-                if self.error is None:
-                    if messages is None:
-                        messages = []
-                    self.fail(-status, messages)
-                break
-        if self.sink.dirty:
-            self.publish()
-        return messages or None
-
-    cdef list unzip(self, ff_longport_packet *packet, list messages):
+    cdef list unzip(self, list messages, ff_frame *packet):
         """Decompress a body, and take the packet again; no more than the limit is ever made of it."""
         cdef bytes plain
         cdef int rc
         inflater = zlib.decompressobj(31)  # one gzip member
         try:
-            plain = inflater.decompress(PyBytes_FromStringAndSize(<const char *>packet.body, packet.length),
+            plain = inflater.decompress(PyBytes_FromStringAndSize(<const char *>packet.data, packet.length),
                                         self.limit_bytes + 1)
         except zlib.error:
             plain = None
@@ -188,13 +168,13 @@ cdef class LongportMachine(HoldingMachine):
             if packet.type == FF_LONGPORT_PUSH:
                 return messages
             return add_packet(messages, packet, ff_reason_name(FF_EGZIP).decode())
-        packet.body = plain
+        packet.data = plain
         packet.length = len(plain)
         rc = ff_longport_take(&self.machine, packet)
-        if rc == FF_LONGPORT_PACKET:
+        if rc == FF_PACKET:
             return add_packet(messages, packet, plain)
-        if rc == FF_LONGPORT_HELD:
-            self.hold_rows(<const ff_tick *>packet.body, packet.length)
+        if rc == FF_HELD:
+            self.hold_rows(<const ff_tick *>packet.data, packet.length)
         return messages
 
     def reset(self, *, bint framed=True):
@@ -346,11 +326,6 @@ cdef class LongportMachine(HoldingMachine):
             ff_order_pass(self.order_of((<ff_tick *>rows).symbol), <ff_tick *>rows, n[0])
         return 0
 
-    cdef int fail(self, int reason, list messages) except -1:
-        self.error = broken(self.window, reason, self.machine.counters.bytes - self.begun_at, "longport",
-                            messages if self.machine.framed else None)
-        return 0
-
     @property
     def new_days(self):
         """How often a push of quotes was the first one of a market's day and a session, after another day's: what the
@@ -389,8 +364,8 @@ cdef tuple said_by(const ff_tick *tick):
     return tick.time_ns, tick.price, tick.volume, tick.side, tick.kind, tick.session
 
 
-cdef list add_packet(list messages, const ff_longport_packet *packet, body):
+cdef list add_packet(list messages, const ff_frame *packet, body):
     if messages is None:
         messages = []
-    messages.append((PACKET, (packet.type, packet.command, packet.request_id, packet.status, body)))
+    messages.append((PACKET, (packet.type, packet.kind, packet.serial, packet.status, body)))
     return messages

@@ -1,11 +1,13 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from fastfeed._core.native cimport ff_order, ff_order_symbol, ff_sink, ff_tick, ff_window
+from fastfeed._core.native cimport ff_frame, ff_order, ff_order_symbol, ff_sink, ff_step, ff_tick, ff_window
 from fastfeed._core.symbols cimport SymbolTable
 
 
 cdef class Machine:
-    # Parts of the C machine, which the vendor's class has: set there when it is made.
+    # The C machine, which the vendor's class has, its step and parts of it: set there when it is made.
+    cdef void *own
+    cdef ff_step *step
     cdef ff_window *window
     cdef ff_sink *sink
     cdef int64_t *recv_ns
@@ -16,9 +18,11 @@ cdef class Machine:
     cdef list deliver
     cdef list latest
     cdef readonly object error   # RemoteProtocolError once framing is lost
+    cdef bint stopped            # behind a frame that the session has to look at first
     cdef bint busy               # `deliver` runs user code, which must not call in again
 
-    cdef list process(self, const uint8_t **p, size_t *left)
+    cdef list process(self)
+    cdef list note(self, list frames, int status, ff_frame *frame)
     cdef int order_rows(self, int stream, void *rows, size_t *n) except -1
     cdef int enter(self, bint stopped=*) except -1
     cdef int keep(self, const uint8_t *p, size_t n) except -1
@@ -41,5 +45,6 @@ cdef class HoldingMachine(Machine):
 
 cdef int64_t now_ns() noexcept nogil
 
+cdef list add_message(list messages, const ff_frame *frame)
 cdef object broken(const ff_window *window, int reason, uint64_t offset, str source, list messages)
 cdef dict reasons(const uint64_t *rejected, const uint64_t *dropped)

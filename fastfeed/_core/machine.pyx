@@ -11,12 +11,15 @@ from fastfeed._core.native cimport (
     FF_BOOK_MAX_DEPTH,
     FF_ETIME,
     FF_FLAG_CACHED,
+    FF_NEED_MORE,
     FF_REASONS,
+    FF_ROWS_FULL,
     FF_STREAM_BOOKS,
     FF_STREAM_ODD_BOOKS,
     FF_STREAM_TICKS,
     FF_STREAMS,
     ff_book_size,
+    ff_frame,
     ff_order_free,
     ff_order_init,
     ff_order_of,
@@ -43,6 +46,14 @@ cdef int64_t now_ns() noexcept nogil:
     cdef timespec now
     clock_gettime(CLOCK_REALTIME, &now)
     return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
+
+
+cdef list add_message(list messages, const ff_frame *frame):
+    """Add what came of a WebSocket: opcode and payload."""
+    if messages is None:
+        messages = []
+    messages.append((frame.kind, PyBytes_FromStringAndSize(<const char *>frame.data, frame.length)))
+    return messages
 
 
 cdef object broken(const ff_window *window, int reason, uint64_t offset, str source, list messages):
@@ -145,17 +156,36 @@ cdef class Machine:
 
         Returns what is not rows, as the vendor's machine says, or None.
         """
-        cdef const uint8_t *p = NULL
-        cdef size_t left = 0
         self.enter()
         if n > self.window.size - self.window.end:
             raise ValueError(f"expected at most {self.window.size - self.window.end} bytes, got {n}")
         self.recv_ns[0] = now_ns()
         ff_window_commit(self.window, n)
-        return self.process(&p, &left)
+        return self.process()
 
-    cdef list process(self, const uint8_t **p, size_t *left):
-        """Work through the `left` bytes at p or, when there are none, through the window."""
+    cdef list process(self):
+        """Work through the window."""
+        cdef ff_frame frame
+        cdef list frames = None
+        cdef int status
+        while True:
+            status = self.step(self.own, &frame)
+            if status == FF_NEED_MORE:
+                break
+            if status == FF_ROWS_FULL:
+                self.publish()
+                continue
+            frames = self.note(frames, status, &frame)
+            if status < 0 or self.stopped:
+                break
+        if self.sink.dirty:
+            self.publish()
+        return frames
+
+    cdef list note(self, list frames, int status, ff_frame *frame):
+        """Take what a step stopped for, other than rows. What is for the session is added to `frames`, None as long
+        as there is nothing; with a negative status, `error` is set.
+        """
         raise NotImplementedError
 
     def write(self, int stream, const unsigned char[::1] rows not None):

@@ -22,11 +22,6 @@ cdef extern from "fastfeed/websocket.h" nogil:
         FF_WS_MAX_CONTROL
         FF_WS_MASK
 
-    ctypedef struct ff_ws_message:
-        unsigned opcode
-        const uint8_t *data
-        size_t length
-
     unsigned ff_ws_close_code(int reason)
     size_t ff_ws_frame_size(size_t length)
     size_t ff_ws_frame(uint8_t *out, unsigned opcode, const uint8_t *payload, size_t length, const uint8_t *mask)
@@ -144,6 +139,36 @@ cdef extern from "fastfeed/sink.h" nogil:
     void ff_sink_written(ff_sink *sink, int stream, uint64_t n)
 
 
+cdef extern from "fastfeed/machine.h" nogil:
+    enum:
+        FF_NEED_MORE
+        FF_ROWS_FULL
+        FF_FRAME
+        FF_PACKET
+        FF_HELD
+        FF_ZIPPED
+
+    ctypedef struct ff_frame:
+        const uint8_t *data
+        size_t length
+        uint32_t kind
+        uint32_t serial
+        int reason
+        uint8_t type
+        uint8_t status
+        const uint8_t *sha1
+
+    ctypedef int ff_step(void *machine, ff_frame *frame) noexcept nogil
+
+    ctypedef struct ff_machine:
+        void *self
+        ff_step *step
+        ff_window *window
+        ff_sink *sink
+        int64_t *recv_ns
+        size_t window_bytes
+
+
 cdef extern from "fastfeed/order.h" nogil:
     ctypedef struct ff_order_symbol:
         int64_t last
@@ -201,14 +226,6 @@ cdef extern from "fastfeed/opend_cipher.h" nogil:
 
 
 cdef extern from "fastfeed/opend.h" nogil:
-    ctypedef struct ff_opend_frame:
-        uint32_t proto_id
-        uint32_t serial
-        const uint8_t *body
-        size_t length
-        const uint8_t *sha1
-        int reason
-
     ctypedef struct ff_opend_counters:
         uint64_t bytes
         uint64_t packets
@@ -234,10 +251,6 @@ cdef extern from "fastfeed/opend.h" nogil:
         ff_opend_counters counters
 
     enum:
-        FF_OPEND_NEED_MORE
-        FF_OPEND_FRAME
-        FF_OPEND_ROWS_FULL
-        FF_OPEND_HELD
         FF_OPEND_HEADER
         FF_OPEND_INIT_CONNECT
 
@@ -245,8 +258,8 @@ cdef extern from "fastfeed/opend.h" nogil:
     void ff_opend_free(ff_opend *m)
     void ff_opend_reset(ff_opend *m)
     size_t ff_opend_missing(const ff_opend *m)
-    int ff_opend_process(ff_opend *m, ff_opend_frame *frame)
-    int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_t *used, ff_opend_frame *frame)
+    int ff_opend_step(void *machine, ff_frame *frame)
+    int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_t *used, ff_frame *frame)
 
 
 cdef extern from "fastfeed/opend_ticks.h" nogil:
@@ -337,11 +350,6 @@ cdef extern from "fastfeed/alltick_decoder.h" nogil:
 
 
 cdef extern from "fastfeed/alltick.h" nogil:
-    enum:
-        FF_ALLTICK_NEED_MORE
-        FF_ALLTICK_MESSAGE
-        FF_ALLTICK_ROWS_FULL
-
     ctypedef struct ff_alltick_seen:
         bint sideless
 
@@ -364,7 +372,7 @@ cdef extern from "fastfeed/alltick.h" nogil:
     void ff_alltick_reset(ff_alltick *m)
     ff_alltick_seen *ff_alltick_seen_of(ff_alltick *m, uint32_t symbol)
     int ff_alltick_take(ff_alltick *m, const uint8_t *data, size_t length)
-    int ff_alltick_process(ff_alltick *m, ff_ws_message *message)
+    int ff_alltick_step(void *machine, ff_frame *frame)
 
 
 cdef extern from "fastfeed/longport_decoder.h" nogil:
@@ -408,20 +416,6 @@ cdef extern from "fastfeed/longport.h" nogil:
     enum:
         FF_LONGPORT_PUSH
         FF_LONGPORT_MAX_BODY
-        FF_LONGPORT_NEED_MORE
-        FF_LONGPORT_FRAME
-        FF_LONGPORT_PACKET
-        FF_LONGPORT_ROWS_FULL
-        FF_LONGPORT_HELD
-        FF_LONGPORT_ZIPPED
-
-    ctypedef struct ff_longport_packet:
-        uint8_t type
-        uint8_t command
-        uint8_t status
-        uint32_t request_id
-        const uint8_t *body
-        size_t length
 
     ctypedef struct ff_longport_counters:
         uint64_t bytes
@@ -446,7 +440,7 @@ cdef extern from "fastfeed/longport.h" nogil:
     int ff_longport_init(ff_longport *m, size_t window_bytes, size_t max_body, size_t depth, ff_symbols *symbols)
     void ff_longport_free(ff_longport *m)
     void ff_longport_reset(ff_longport *m, bint framed)
-    int ff_longport_process(ff_longport *m, ff_longport_packet *packet, ff_ws_message *message)
-    int ff_longport_take(ff_longport *m, ff_longport_packet *packet)
+    int ff_longport_step(void *machine, ff_frame *frame)
+    int ff_longport_take(ff_longport *m, ff_frame *packet)
     int ff_longport_seed(ff_longport *m, ff_quote *rows, size_t n)
     void ff_longport_message(ff_longport *m, const uint8_t *data, size_t length)

@@ -12,11 +12,11 @@ from fastfeed._core.native cimport (
     FF_EMAGIC,
     FF_EROWS,
     FF_ETIME,
-    FF_OPEND_FRAME,
-    FF_OPEND_HELD,
+    FF_FRAME,
+    FF_HELD,
+    FF_NEED_MORE,
     FF_OPEND_INIT_CONNECT,
-    FF_OPEND_NEED_MORE,
-    FF_OPEND_ROWS_FULL,
+    FF_ROWS_FULL,
     FF_STREAMS,
     FF_STREAM_BARS,
     FF_STREAM_BOOKS,
@@ -36,13 +36,13 @@ from fastfeed._core.native cimport (
     ff_opend_decode_ticks,
     ff_opend_decode_timeshare,
     ff_opend_decoder,
-    ff_opend_frame,
+    ff_frame,
     ff_opend_free,
     ff_opend_init,
     ff_opend_missing,
-    ff_opend_process,
     ff_opend_process_span,
     ff_opend_reset,
+    ff_opend_step,
     ff_order_take,
     ff_reason_name,
     ff_row_types,
@@ -103,6 +103,8 @@ cdef class OpendMachine(HoldingMachine):
         self.brokers = brokers
         if ff_opend_init(&self.machine, window_bytes, limit_bytes, &symbols.table) < 0:
             raise MemoryError("no memory for a receive window")
+        self.own = &self.machine
+        self.step = ff_opend_step
         self.window = &self.machine.window
         self.sink = &self.machine.sink
         self.recv_ns = &self.machine.decoder.recv_ns
@@ -127,7 +129,7 @@ cdef class OpendMachine(HoldingMachine):
         """
         cdef Py_buffer buffer
         cdef const uint8_t *p
-        cdef size_t left, part, none = 0
+        cdef size_t left, part
         cdef list frames = None, more
         self.enter()
         self.machine.decoder.recv_ns = now_ns() if recv_ns is None else recv_ns
@@ -143,11 +145,11 @@ cdef class OpendMachine(HoldingMachine):
                     self.keep(p, part)
                     p += part
                     left -= part
-                    more = self.process(&p, &none)
+                    more = self.process()
                     frames = more if frames is None else frames + (more or [])
-                    if self.init_sha1 is not None or self.error is not None:
+                    if self.stopped or self.error is not None:
                         return frames
-                more = self.process(&p, &left)
+                more = self.walk(&p, &left) if left else self.process()
                 return more if frames is None else frames + (more or [])
             finally:  # also when deliver() raised: the stream goes on
                 if left:
@@ -157,13 +159,12 @@ cdef class OpendMachine(HoldingMachine):
 
     def resume(self):
         """Go on behind the reply to InitConnect; returns what `received()` does."""
-        cdef const uint8_t *p = NULL
-        cdef size_t left = 0
         if self.init_sha1 is None:
             raise LocalProtocolError("there is no reply to InitConnect to go on from")
         self.enter(True)
         self.init_sha1 = None
-        return self.process(&p, &left)
+        self.stopped = False
+        return self.process()
 
     def set_cipher(self, OpendCipher cipher):
         """Decrypt every body from now on; with None, no more. `reset()` ends it as well."""
@@ -172,40 +173,41 @@ cdef class OpendMachine(HoldingMachine):
         else:
             self.machine.cipher = cipher.cipher
 
-    cdef list process(self, const uint8_t **p, size_t *left):
-        """Work through the `left` bytes at p or, when there are none, through the window."""
-        cdef ff_opend_frame frame
+    cdef list walk(self, const uint8_t **p, size_t *left):
+        """Work through the `left` bytes at p, while the window is empty: as `process()`."""
+        cdef ff_frame frame
         cdef list frames = None
         cdef int status
         cdef size_t used
-        while True:
-            if left[0]:
-                status = ff_opend_process_span(&self.machine, p[0], left[0], &used, &frame)
-                p[0] += used
-                left[0] -= used
-            else:
-                status = ff_opend_process(&self.machine, &frame)
-            if status == FF_OPEND_NEED_MORE:
+        while left[0]:
+            status = ff_opend_process_span(&self.machine, p[0], left[0], &used, &frame)
+            p[0] += used
+            left[0] -= used
+            if status == FF_NEED_MORE:
                 break
-            if status == FF_OPEND_FRAME:
-                frames = add_frame(frames, &frame)
-                if self.stops_behind_init and frame.proto_id == FF_OPEND_INIT_CONNECT:
-                    self.init_sha1 = PyBytes_FromStringAndSize(<const char *>frame.sha1, 20)
-                    break
-            elif status == FF_OPEND_ROWS_FULL:
+            if status == FF_ROWS_FULL:
                 self.publish()
-            elif status == FF_OPEND_HELD:
-                self.hold_rows(<const ff_tick *>frame.body, frame.length)
+            elif status < 0:
+                self.fail(status, p[0], left[0])
+                left[0] = 0
             else:
-                if left[0]:
-                    self.fail(status, p[0], left[0])
-                    left[0] = 0
-                else:
-                    self.fail(status, self.window.data + self.window.start,
-                              self.window.end - self.window.start)
-                break
+                frames = self.note(frames, status, &frame)
+                if self.stopped:
+                    break
         if self.sink.dirty:
             self.publish()
+        return frames
+
+    cdef list note(self, list frames, int status, ff_frame *frame):
+        if status == FF_HELD:
+            self.hold_rows(<const ff_tick *>frame.data, frame.length)
+        elif status == FF_FRAME:
+            frames = add_frame(frames, frame)
+            if self.stops_behind_init and frame.kind == FF_OPEND_INIT_CONNECT:
+                self.init_sha1 = PyBytes_FromStringAndSize(<const char *>frame.sha1, 20)
+                self.stopped = True
+        else:
+            self.fail(status, self.window.data + self.window.start, self.window.end - self.window.start)
         return frames
 
     def reset(self, *, bint handshake=False):
@@ -218,6 +220,7 @@ cdef class OpendMachine(HoldingMachine):
         ff_opend_reset(&self.machine)
         self.begun_at = self.machine.counters.bytes
         self.stops_behind_init = handshake
+        self.stopped = False
         self.init_sha1 = None
         self.error = None
 
@@ -228,7 +231,7 @@ cdef class OpendMachine(HoldingMachine):
 
     cdef int enter(self, bint stopped=False) except -1:
         HoldingMachine.enter(self, stopped)
-        if self.init_sha1 is not None and not stopped:
+        if self.stopped and not stopped:
             raise LocalProtocolError("the machine stopped behind InitConnect: expected resume() or reset()")
         return 0
 
@@ -276,14 +279,14 @@ cdef class OpendMachine(HoldingMachine):
         }
 
 
-cdef list add_frame(list frames, const ff_opend_frame *frame):
+cdef list add_frame(list frames, const ff_frame *frame):
     if frames is None:
         frames = []
     if frame.reason == 0:
-        body = PyBytes_FromStringAndSize(<const char *>frame.body, frame.length)
+        body = PyBytes_FromStringAndSize(<const char *>frame.data, frame.length)
     else:
         body = ff_reason_name(-frame.reason).decode()
-    frames.append((frame.proto_id, frame.serial, body))
+    frames.append((frame.kind, frame.serial, body))
     return frames
 
 
