@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import abc
 import operator
+from typing import Literal
 
 from fastfeed import schema
 from fastfeed._core.opend import broker_name, name_broker
+from fastfeed._core.receiver import Receiver
 from fastfeed._core.symbols import SymbolTable
+from fastfeed.errors import ConfigError
 from fastfeed.stream import Stream
 
 __all__ = ["Hub", "Streams"]
@@ -111,6 +114,8 @@ class Hub(Streams):
         self._streams: dict[str, Stream] = {}
         self._has_ended = False
         self._error: Exception | None = None
+        self._receive: tuple[str, bool, int | None] | None = None  # as its feeds do
+        self._receiver: Receiver | None = None
 
     def stream(self, name: str) -> Stream:
         """Return a stream by its name; it is made when it is first asked for."""
@@ -120,6 +125,8 @@ class Hub(Streams):
             rows = self.capacity * _ROW_BYTES // dtype.itemsize
             capacity = max(_FEWEST_ROWS, 1 << max(rows, 1).bit_length() - 1)
             stream = self._streams[name] = Stream(name, capacity, self.symbols, self.book_depth)
+            if self._receiver is not None:
+                stream.ask_with(self._receiver.ask)
             if self._has_ended:
                 stream.end(self._error)
         return stream
@@ -136,6 +143,38 @@ class Hub(Streams):
     def name_broker(self, broker: int, name: str) -> None:
         """Note the name of a broker, unless one is known. (OpenD tells the names itself.)"""
         name_broker(self.broker_names, int(broker), name)
+
+    def receiver(
+        self, receive: Literal["loop", "thread"], spin: bool = False, cpu: int | None = None
+    ) -> Receiver | None:
+        """Return what receives for the hub's feeds, made when the first of them asks; None: each one's event loop.
+
+        Raises
+        ------
+        ConfigError
+            Another feed of the hub receives in another way: a ring has one writer. Or there is no such way.
+        """
+        if receive not in ("loop", "thread"):
+            raise ConfigError(f"expected receive 'loop' or 'thread', got {receive!r}")
+        if receive == "loop" and (spin or cpu is not None):
+            raise ConfigError("spin and cpu are options of receive='thread'")
+        way = receive, bool(spin), cpu
+        if self._receive is None:
+            if receive == "thread":
+                self._receiver = Receiver(spin=bool(spin), cpu=cpu)
+                for table in (self.symbols, self.broker_names):
+                    self._receiver.guard(table)
+                for stream in self.streams:
+                    stream.ask_with(self._receiver.ask)
+            self._receive = way
+        if way != self._receive:
+            names = ("receive", "spin", "cpu")
+            there, here = (
+                ", ".join(f"{name}={value!r}" for name, value in zip(names, one, strict=True))
+                for one in (self._receive, way)
+            )
+            raise ConfigError(f"the feeds of this hub have {there}: one cannot have {here}")
+        return self._receiver
 
     def end(self, error: Exception | None = None) -> None:
         """End the streams: loops over them finish once they have read what is there."""

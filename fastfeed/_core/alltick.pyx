@@ -34,6 +34,8 @@ from fastfeed._core.native cimport (
     ff_book,
     ff_book_size,
     ff_frame,
+    ff_lock_give,
+    ff_lock_take,
     ff_reason_name,
     ff_tick,
 )
@@ -93,10 +95,14 @@ cdef class AlltickMachine(Machine):
         With `sided` false, what its ticks say of buyer and seller is left out.
         """
         cdef uint32_t number = self.symbols.intern(symbol)
-        cdef ff_alltick_seen *seen = ff_alltick_seen_of(&self.machine, number)
+        cdef ff_alltick_seen *seen
+        ff_lock_take(self.symbols.lock)
+        seen = ff_alltick_seen_of(&self.machine, number)
+        if seen != NULL:
+            seen.sideless = not sided
+        ff_lock_give(self.symbols.lock)
         if seen == NULL:
             raise MemoryError("no memory for another symbol")
-        seen.sideless = not sided
 
     def feed(self, data, recv_ns=None):
         """Decode one message.
@@ -114,11 +120,13 @@ cdef class AlltickMachine(Machine):
             Not bytes.
         """
         cdef Py_buffer buffer
-        self.enter()
+        self.enter_reading()
         self.recv_ns[0] = now_ns() if recv_ns is None else recv_ns
         PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE)
         try:
+            ff_lock_take(self.symbols.lock)
             ff_alltick_take(&self.machine, <const uint8_t *>buffer.buf, buffer.len)
+            ff_lock_give(self.symbols.lock)
         finally:
             PyBuffer_Release(&buffer)
         if self.sink.dirty:
@@ -126,7 +134,7 @@ cdef class AlltickMachine(Machine):
 
     def upgraded(self, bytes rest not None):
         """Go on behind the handshake, of which `rest` is left; returns what `received()` does."""
-        self.enter()
+        self.enter_reading()
         self.machine.upgraded = True
         self.machine.counters.bytes -= len(rest)  # counted again where they are used
         self.begun_at = self.machine.counters.bytes
@@ -147,7 +155,7 @@ cdef class AlltickMachine(Machine):
         """Forget the stream and its error, for a new connection, which begins with the handshake. Counters go on,
         and what is known of the symbols' last ticks.
         """
-        self.enter()
+        self.enter_reading()
         ff_alltick_reset(&self.machine)
         self.error = None
 
@@ -244,10 +252,12 @@ def decode_message(data, SymbolTable symbols not None, int64_t recv_ns, *, Py_ss
         out.ticks = <ff_tick *>PyByteArray_AS_STRING(rows)
         out.books = <ff_book *>PyByteArray_AS_STRING(rows)
         out.max_ticks = out.max_books = max_rows
+        ff_lock_take(symbols.lock)
         if generic:
             kind = ff_alltick_decode_any(&decoder, <const uint8_t *>buffer.buf, buffer.len, &out)
         else:
             kind = ff_alltick_decode(&decoder, <const uint8_t *>buffer.buf, buffer.len, &out)
+        ff_lock_give(symbols.lock)
     finally:
         PyBuffer_Release(&buffer)
     if kind < 0:
@@ -299,8 +309,10 @@ def decode_reply(str stream not None, data, SymbolTable symbols not None, int64_
     try:
         max_rows = ff_alltick_max_rows(min(buffer.len, <Py_ssize_t>FF_ALLTICK_MAX_MESSAGE))
         rows = PyByteArray_FromStringAndSize(NULL, max_rows * row_size)
+        ff_lock_take(symbols.lock)
         n = ff_alltick_decode_reply(&decoder, FF_STREAM_BOOKS if books else FF_STREAM_TICKS,
                                     <const uint8_t *>buffer.buf, buffer.len, PyByteArray_AS_STRING(rows), max_rows)
+        ff_lock_give(symbols.lock)
     finally:
         PyBuffer_Release(&buffer)
     if n < 0:

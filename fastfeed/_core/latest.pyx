@@ -1,9 +1,10 @@
 """The last row of each symbol, kept outside of the ring."""
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t
+from libc.string cimport memcpy
 
-from fastfeed._core.native cimport ff_latest_free, ff_latest_init, ff_latest_put, ff_latest_row
+from fastfeed._core.native cimport ff_latest_free, ff_latest_init, ff_latest_put, ff_latest_row, ff_lock_give, ff_lock_take
 
 cimport cython
 
@@ -26,12 +27,22 @@ cdef class LatestTable:
 
     def row(self, size_t place):
         """Return a copy of the row of a place, None when it has none."""
-        cdef const uint8_t *row = ff_latest_row(&self.table, place)
-        return None if row == NULL else PyBytes_FromStringAndSize(<const char *>row, self.table.row_size)
+        cdef bytes copy = PyBytes_FromStringAndSize(NULL, self.table.row_size)
+        cdef const uint8_t *row
+        ff_lock_take(self.lock)
+        row = ff_latest_row(&self.table, place)
+        if row != NULL:
+            memcpy(PyBytes_AS_STRING(copy), row, self.table.row_size)
+        ff_lock_give(self.lock)
+        return None if row == NULL else copy
 
     def put(self, size_t place, const unsigned char[::1] row not None):
         """Keep a copy of a row: for writers in Python."""
         if <size_t>row.shape[0] != self.table.row_size:
             raise ValueError(f"expected a row of {self.table.row_size} bytes, got {row.shape[0]}")
-        if ff_latest_put(&self.table, place, &row[0]) < 0:
+        cdef int rc
+        ff_lock_take(self.lock)
+        rc = ff_latest_put(&self.table, place, &row[0])
+        ff_lock_give(self.lock)
+        if rc < 0:
             raise MemoryError("no memory for another row")

@@ -6,9 +6,11 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t
 
-from fastfeed._core.machine cimport HoldingMachine, add_message, broken, now_ns, reasons
+from fastfeed._core.machine cimport HoldingMachine, add_message, broken, check, now_ns, reasons
 from fastfeed._core.native cimport (
     FF_EGZIP,
+    FF_ENOMEM,
+    FF_ESYMBOL,
     FF_ETIME,
     FF_FRAME,
     FF_HELD,
@@ -21,6 +23,8 @@ from fastfeed._core.native cimport (
     FF_STREAM_TICKS,
     FF_ZIPPED,
     ff_frame,
+    ff_lock_give,
+    ff_lock_take,
     ff_longport_free,
     ff_longport_init,
     ff_longport_message,
@@ -28,10 +32,12 @@ from fastfeed._core.native cimport (
     ff_longport_seed,
     ff_longport_step,
     ff_longport_take,
+    ff_order_of,
     ff_order_pass,
     ff_order_symbol,
     ff_quote,
     ff_reason_name,
+    ff_sink_publish,
     ff_tick,
 )
 from fastfeed._core.symbols cimport SymbolTable
@@ -110,7 +116,7 @@ cdef class LongportMachine(HoldingMachine):
             The time of reception for the rows; now, if not given.
         """
         cdef Py_buffer buffer
-        self.enter()
+        self.enter_reading()
         self.recv_ns[0] = now_ns() if recv_ns is None else recv_ns
         PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE)
         try:
@@ -128,7 +134,7 @@ cdef class LongportMachine(HoldingMachine):
 
     def upgraded(self, bytes rest not None):
         """Go on behind the WebSocket handshake, of which `rest` is left; returns what `received()` does."""
-        self.enter()
+        self.enter_reading()
         self.machine.upgraded = True
         self.machine.counters.bytes -= len(rest)  # counted again where they are used
         self.begun_at = self.machine.counters.bytes
@@ -155,7 +161,7 @@ cdef class LongportMachine(HoldingMachine):
 
     cdef list unzip(self, list messages, ff_frame *packet):
         """Decompress a body, and take the packet again; no more than the limit is ever made of it."""
-        cdef bytes plain
+        cdef bytes plain, rows = None
         cdef int rc
         inflater = zlib.decompressobj(31)  # one gzip member
         try:
@@ -170,11 +176,15 @@ cdef class LongportMachine(HoldingMachine):
             return add_packet(messages, packet, ff_reason_name(FF_EGZIP).decode())
         packet.data = plain
         packet.length = len(plain)
+        ff_lock_take(self.symbols.lock)
         rc = ff_longport_take(&self.machine, packet)
+        if rc == FF_HELD:  # as in Machine.process()
+            rows = PyBytes_FromStringAndSize(<const char *>packet.data, packet.length * sizeof(ff_tick))
+        ff_lock_give(self.symbols.lock)
         if rc == FF_PACKET:
             return add_packet(messages, packet, plain)
         if rc == FF_HELD:
-            self.hold_rows(<const ff_tick *>packet.data, packet.length)
+            self.hold_rows(<const ff_tick *><const char *>rows, packet.length)
         return messages
 
     def reset(self, *, bint framed=True):
@@ -184,7 +194,7 @@ cdef class LongportMachine(HoldingMachine):
 
         With `framed`, it begins with the WebSocket handshake.
         """
-        self.enter()
+        self.enter_reading()
         ff_longport_reset(&self.machine, framed)
         self.begun_at = self.machine.counters.bytes
         self.error = None
@@ -198,15 +208,28 @@ cdef class LongportMachine(HoldingMachine):
         cdef size_t n = rows.shape[0] // sizeof(ff_quote)
         cdef bytearray known = bytearray(rows)
         cdef unsigned char[::1] view = known
+        cdef bint listened = self.sink.rings[<int>FF_STREAM_QUOTES] != NULL
+        cdef size_t most = self.sink.rings[<int>FF_STREAM_QUOTES].capacity // 4 if listened else n
+        cdef size_t part, start = 0
+        cdef unsigned dirty = 0
+        cdef uint8_t *first
+        cdef int rc
         if rows.shape[0] % sizeof(ff_quote):
             raise ValueError(f"expected whole rows of {sizeof(ff_quote)} bytes, got {rows.shape[0]} bytes")
         self.enter()
-        if n == 0:
-            return
-        if ff_longport_seed(&self.machine, <ff_quote *>&view[0], n) < 0:
-            raise MemoryError("no memory for another symbol")
-        if self.sink.rings[<int>FF_STREAM_QUOTES] != NULL:
-            self.write_rows(FF_STREAM_QUOTES, &view[0], n)
+        while start < n:
+            part = min(n - start, most)
+            first = &view[start * sizeof(ff_quote)]
+            # Under one lock: no push comes between what is known and its row.
+            ff_lock_take(self.symbols.lock)
+            rc = ff_longport_seed(&self.machine, <ff_quote *>first, part)
+            if rc >= 0 and listened:
+                rc = self.put_rows(FF_STREAM_QUOTES, first, part)
+                dirty = ff_sink_publish(self.sink)
+            ff_lock_give(self.symbols.lock)
+            self.show(dirty)
+            check(rc)
+            start += part
 
     # What was missed, beyond holding: trades have no numbers, so it takes what they say to know them again.
 
@@ -220,16 +243,15 @@ cdef class LongportMachine(HoldingMachine):
         """As `HoldingMachine.hold`. Where what an earlier interruption missed has not been written yet, that one goes
         on: also live ticks go on to follow.
         """
-        cdef ff_order_symbol *symbol
-        ids = tuple(ids)
+        cdef ff_order_symbol before
+        self.take_held_notes()
         for number in ids:
-            symbol = self.order_of(number)
-            if not symbol.held or number in self.again:
-                self.last_second[number] = symbol.time_ns, symbol.count
+            before = self.hold_one(number)
+            if not before.held or number in self.again:
+                self.last_second[number] = before.time_ns, before.count
             self.again.pop(number, None)
             if number in self.following:
-                symbol.gap = True
-        HoldingMachine.hold(self, ids)
+                self.change(number, True, False)
 
     def follow(self, uint32_t number):
         """Let live ticks of a symbol follow at once, those that wait first, and keep copies of them in their place:
@@ -237,10 +259,9 @@ cdef class LongportMachine(HoldingMachine):
         """
         cdef bytearray waited
         cdef const unsigned char[::1] rows
-        cdef ff_order_symbol *symbol = self.order_of(number)
-        if not symbol.held or number in self.again or number in self.following:
+        if not self.is_held(number) or number in self.again or number in self.following:
             return
-        symbol.gap = True
+        self.change(number, True, False)
         self.following.add(number)
         waited = self.held.get(number)
         if waited:
@@ -268,34 +289,32 @@ cdef class LongportMachine(HoldingMachine):
             expected[said] = expected.get(said, 0) + 1
             tick += 1
         self.following.discard(number)
-        self.release(number, rows, gap)
-        self.order_of(number).held = True  # so that they come through hold_rows()
+        self.change(number, gap, False)
+        self.write(FF_STREAM_TICKS, rows)
+        self.hold_one(number)  # so that they come through hold_rows()
         self.again[number] = expected
 
     def settled(self, uint32_t number):
         """Let live ticks of a symbol follow as they come."""
-        if self.again.pop(number, None) is not None:
-            self.order_of(number).held = False
+        if number in self.again:
+            self.take_held_notes()
+            del self.again[number]
+            self.unhold(number)
 
     def give_up(self, uint32_t number):
         """Let go of a symbol that nobody wants any more; what waited is forgotten."""
-        cdef ff_order_symbol *symbol = self.order_of(number)
         self.take_held(number)
         self.take_overflow(number)
         self.again.pop(number, None)
         self.following.discard(number)
         self.last_second.pop(number, None)
-        symbol.held = False
-        symbol.gap = False
-        symbol.time_ns = 0
-        symbol.count = 0
+        self.unhold(number, True)
 
     cdef int let_go(self, uint32_t number, const unsigned char[::1] rows) except -1:
         if number in self.following:  # they have been written
             self.following.discard(number)
-            self.order_of(number).held = False
             self.overflowed[number] = self.trades_of_last_second(number)[0], (<const ff_tick *>&rows[0]).time_ns
-            return 0
+            return self.unhold(number)
         return HoldingMachine.let_go(self, number, rows)
 
     cdef int hold_rows(self, const ff_tick *first, size_t n) except -1:
@@ -314,16 +333,24 @@ cdef class LongportMachine(HoldingMachine):
                 self.order.duplicates += 1
             else:
                 rows += PyBytes_FromStringAndSize(<const char *>(first + i), sizeof(ff_tick))
-        if expected is None:
-            HoldingMachine.hold_rows(self, first, n)
         if rows:
             view = rows
             self.write_rows(FF_STREAM_TICKS, &view[0], len(rows) // sizeof(ff_tick))
+        if expected is None:
+            HoldingMachine.hold_rows(self, first, n)
         return 0
 
-    cdef int order_rows(self, int stream, void *rows, size_t *n) except -1:
+    cdef int order_rows(self, int stream, void *rows, size_t *n) noexcept:
+        cdef ff_order_symbol *symbol
+        cdef uint32_t number
         if stream == FF_STREAM_TICKS and self.machine.order != NULL and n[0]:
-            ff_order_pass(self.order_of((<ff_tick *>rows).symbol), <ff_tick *>rows, n[0])
+            number = (<ff_tick *>rows).symbol
+            if number >= self.symbols.table.count:
+                return -FF_ESYMBOL
+            symbol = ff_order_of(&self.order, number)
+            if symbol == NULL:
+                return -FF_ENOMEM
+            ff_order_pass(symbol, <ff_tick *>rows, n[0])
         return 0
 
     @property

@@ -8,6 +8,8 @@ cdef extern from "fastfeed/status.h" nogil:
     int FF_EMAGIC
     int FF_EROWS
     int FF_EGZIP
+    int FF_ENOMEM
+    int FF_ESYMBOL
     int FF_ETIME
     const char *ff_reason_name(int reason)
 
@@ -187,7 +189,47 @@ cdef extern from "fastfeed/order.h" nogil:
     void ff_order_pass(ff_order_symbol *symbol, ff_tick *rows, size_t n)
 
 
+cdef extern from "fastfeed/lock.h" nogil:
+    ctypedef struct ff_lock:
+        pass
+
+    void ff_lock_take(ff_lock *lock)
+    void ff_lock_give(ff_lock *lock)
+
+
+cdef extern from "fastfeed/receiver.h" nogil:
+    int FF_RECEIVER_SLOTS
+
+    ctypedef struct ff_note:
+        ff_note *next
+        int status
+        ff_frame frame
+
+    ctypedef struct ff_slot:
+        size_t notes
+
+    ctypedef struct ff_receiver:
+        ff_lock lock
+        int event_fd
+
+    int ff_receiver_init(ff_receiver *r, bint spin, int cpu)
+    void ff_receiver_free(ff_receiver *r)
+    int ff_receiver_join(ff_receiver *r, const ff_machine *machine, int fd, ff_slot **slot)
+    void ff_receiver_leave(ff_receiver *r, ff_slot *slot)
+    void ff_receiver_forget(ff_receiver *r, ff_slot *slot)
+    unsigned ff_receiver_take(ff_receiver *r)
+    ff_note *ff_receiver_note(ff_receiver *r, ff_slot *slot)
+    ff_note *ff_receiver_held(ff_receiver *r, ff_slot *slot)
+    ff_note *ff_receiver_held_of(ff_slot *slot, uint32_t symbol)
+    void ff_receiver_go_on(ff_receiver *r, ff_slot *slot)
+    bint ff_receiver_has_ended(ff_receiver *r, ff_slot *slot, int *error)
+    void ff_receiver_ask(ff_receiver *r, int stream, bint on)
+
+
 cdef extern from "fastfeed/symbols.h" nogil:
+    enum:
+        FF_SYMBOL_MAX_BYTES
+
     ctypedef struct ff_symbols:
         uint32_t count
         uint32_t max_count

@@ -3,14 +3,16 @@
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport int32_t, int64_t, uint64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint64_t, uint32_t, uint8_t
 from libc.string cimport memset
 
 from fastfeed._core.native cimport (
     FF_BOOK_MAX_DEPTH,
     FF_BROKER_SPACE,
     FF_EMAGIC,
+    FF_ENOMEM,
     FF_EROWS,
+    FF_ESYMBOL,
     FF_ETIME,
     FF_FRAME,
     FF_HELD,
@@ -37,16 +39,19 @@ from fastfeed._core.native cimport (
     ff_opend_decode_timeshare,
     ff_opend_decoder,
     ff_frame,
+    ff_lock_give,
+    ff_lock_take,
     ff_opend_free,
     ff_opend_init,
     ff_opend_missing,
     ff_opend_process_span,
     ff_opend_reset,
     ff_opend_step,
+    ff_order_of,
+    ff_order_symbol,
     ff_order_take,
     ff_reason_name,
     ff_row_types,
-    ff_symbols_find,
     ff_tick,
 )
 from fastfeed._core.machine cimport HoldingMachine, now_ns, reasons
@@ -131,7 +136,7 @@ cdef class OpendMachine(HoldingMachine):
         cdef const uint8_t *p
         cdef size_t left, part
         cdef list frames = None, more
-        self.enter()
+        self.enter_reading()
         self.machine.decoder.recv_ns = now_ns() if recv_ns is None else recv_ns
         PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE)
         try:
@@ -161,7 +166,7 @@ cdef class OpendMachine(HoldingMachine):
         """Go on behind the reply to InitConnect; returns what `received()` does."""
         if self.init_sha1 is None:
             raise LocalProtocolError("there is no reply to InitConnect to go on from")
-        self.enter(True)
+        self.enter_reading(True)
         self.init_sha1 = None
         self.stopped = False
         return self.process()
@@ -203,7 +208,7 @@ cdef class OpendMachine(HoldingMachine):
             self.hold_rows(<const ff_tick *>frame.data, frame.length)
         elif status == FF_FRAME:
             frames = add_frame(frames, frame)
-            if self.stops_behind_init and frame.kind == FF_OPEND_INIT_CONNECT:
+            if self.stops_behind_init and self.slot == NULL and frame.kind == FF_OPEND_INIT_CONNECT:
                 self.init_sha1 = PyBytes_FromStringAndSize(<const char *>frame.sha1, 20)
                 self.stopped = True
         else:
@@ -216,7 +221,7 @@ cdef class OpendMachine(HoldingMachine):
 
         With handshake, the machine will stop behind replies to InitConnect.
         """
-        self.enter(True)
+        self.enter_reading(True)
         ff_opend_reset(&self.machine)
         self.begun_at = self.machine.counters.bytes
         self.stops_behind_init = handshake
@@ -224,9 +229,17 @@ cdef class OpendMachine(HoldingMachine):
         self.init_sha1 = None
         self.error = None
 
-    cdef int order_rows(self, int stream, void *rows, size_t *n) except -1:
+    cdef int order_rows(self, int stream, void *rows, size_t *n) noexcept:
+        cdef ff_order_symbol *symbol
+        cdef uint32_t number
         if stream == FF_STREAM_TICKS and self.machine.order != NULL and n[0]:
-            n[0] = ff_order_take(&self.order, self.order_of((<ff_tick *>rows).symbol), <ff_tick *>rows, n[0])
+            number = (<ff_tick *>rows).symbol
+            if number >= self.symbols.table.count:
+                return -FF_ESYMBOL
+            symbol = ff_order_of(&self.order, number)
+            if symbol == NULL:
+                return -FF_ENOMEM
+            n[0] = ff_order_take(&self.order, symbol, <ff_tick *>rows, n[0])
         return 0
 
     cdef int enter(self, bint stopped=False) except -1:
@@ -353,8 +366,10 @@ def decode_reply(str stream not None, body, SymbolTable symbols not None, int64_
             max_rows = buffer.len // 64 + 4  # short of room only when rows are unusually small
         while True:
             rows = PyByteArray_FromStringAndSize(NULL, max_rows * row_size)
+            ff_lock_take(symbols.lock)
             n = decode_body(&decoder, number, push, kl_type, adjust, depth, <const uint8_t *>buffer.buf,
                             buffer.len, PyByteArray_AS_STRING(rows), max_rows)
+            ff_lock_give(symbols.lock)
             if n != -FF_EROWS:
                 break
             max_rows *= 2
@@ -385,8 +400,7 @@ cdef int decode_body(ff_opend_decoder *d, int stream, bint push, int32_t kl_type
 
 def broker_name(SymbolTable brokers not None, int64_t broker):
     """Return the name of a broker by the id in rows of ``brokers``; None when none was seen."""
-    cdef const uint8_t *key = <const uint8_t *>&broker
-    cdef int64_t id = ff_symbols_find(&brokers.table, FF_BROKER_SPACE, key, sizeof(broker), key + sizeof(broker))
+    cdef int64_t id = brokers.look_up(FF_BROKER_SPACE, <const uint8_t *>&broker, sizeof(broker))
     return None if id < 0 else brokers[id]
 
 
@@ -395,4 +409,6 @@ def name_broker(SymbolTable brokers not None, int64_t broker, str name not None)
     cdef bytes data
     if broker_name(brokers, broker) is None:
         data = name.encode()
+        ff_lock_take(brokers.lock)
         ff_opend_broker_name(&brokers.table, broker, data, len(data))
+        ff_lock_give(brokers.lock)

@@ -406,6 +406,10 @@ int ff_receiver_join(ff_receiver *r, const ff_machine *machine, int fd, ff_slot 
 
 void ff_receiver_leave(ff_receiver *r, ff_slot *slot) {
     ff_lock_take(&r->lock);
+    if (slot->state == FF_SLOT_LEFT) {
+        ff_lock_give(&r->lock);
+        return;
+    }
     if (r->running) {
         slot->state = FF_SLOT_LEAVING;
         wake(r);
