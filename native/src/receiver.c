@@ -438,7 +438,8 @@ void ff_receiver_forget(ff_receiver *r, ff_slot *slot) {
 }
 
 unsigned ff_receiver_take(ff_receiver *r) {
-    clear_fd(r->event_fd);
+    if (!r->orphan) /* it is the parent's as well */
+        clear_fd(r->event_fd);
     ff_lock_take(&r->lock);
     const unsigned dirty = r->dirty;
     r->dirty = 0;
@@ -502,7 +503,7 @@ ff_note *ff_receiver_held_of(ff_slot *slot, uint32_t symbol) {
 
 void ff_receiver_go_on(ff_receiver *r, ff_slot *slot) {
     ff_lock_take(&r->lock);
-    if (slot->state == FF_SLOT_WAITING && slot->first == NULL) {
+    if (slot->state == FF_SLOT_WAITING && slot->first == NULL && !r->orphan) {
         slot->state = FF_SLOT_JOINING;
         wake(r);
     }
@@ -528,6 +529,6 @@ void ff_receiver_ask(ff_receiver *r, int stream, bool on) {
         r->asked &= ~bit;
     }
     ff_lock_give(&r->lock);
-    if (tell)
+    if (tell && !r->orphan)
         signal_fd(r->event_fd);
 }
