@@ -61,6 +61,7 @@ class Decoder(Streams[Stream]):
             raise ValueError(f"expected a transport (ws, tcp), got {transport!r}")
         self.vendor = vendor
         self.hub = hub if hub is not None else Hub()
+        self.hub.receiver("loop")  # ConfigError where a thread writes
         limit: dict[str, Any] = {} if limit_bytes is None else {"limit_bytes": limit_bytes}
         self._framed = transport == "ws"
         self._machine: OpendMachine | LongportMachine | AlltickMachine

@@ -9,14 +9,15 @@ import os
 import sys
 import weakref
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, Literal, Self, TypeVar
 
 from fastfeed import schema
 from fastfeed._core.latest import LatestTable
 from fastfeed._core.opend import broker_name, name_broker
 from fastfeed._core.ring import BELLS_BYTES, Bells, Ring, ring_bytes
+from fastfeed._core.receiver import Receiver
 from fastfeed._core.symbols import SymbolTable
-from fastfeed.errors import HubError
+from fastfeed.errors import ConfigError, HubError
 from fastfeed.shared import LAYOUT, Description, OwnFolder, new_generation
 from fastfeed.stream import LATEST_KEPT, RowStream, Stream, places_of
 
@@ -139,6 +140,8 @@ class Hub(Streams[Stream]):
         self._streams: dict[str, Stream] = {}
         self._has_ended = False
         self._error: Exception | None = None
+        self._receive: tuple[str, bool, int | None] | None = None  # as its feeds do
+        self._receiver: Receiver | None = None
         self._folder: OwnFolder | None = None
         if name is None:
             self.symbols = SymbolTable(max_symbols)
@@ -192,6 +195,8 @@ class Hub(Streams[Stream]):
         stream = self._streams.get(name)
         if stream is None:
             stream = self._streams[name] = self._new_stream(name)
+            if self._receiver is not None:
+                stream.ask_with(self._receiver.ask)
             if self._has_ended:
                 stream.end(self._error)
         return stream
@@ -229,6 +234,38 @@ class Hub(Streams[Stream]):
     def name_broker(self, broker: int, name: str) -> None:
         """Note the name of a broker, unless one is known. (OpenD tells the names itself.)"""
         name_broker(self.broker_names, int(broker), name)
+
+    def receiver(
+        self, receive: Literal["loop", "thread"], spin: bool = False, cpu: int | None = None
+    ) -> Receiver | None:
+        """Return what receives for the hub's feeds, made when the first of them asks; None: each one's event loop.
+
+        Raises
+        ------
+        ConfigError
+            Another feed of the hub receives in another way: a ring has one writer. Or there is no such way.
+        """
+        if receive not in ("loop", "thread"):
+            raise ConfigError(f"expected receive 'loop' or 'thread', got {receive!r}")
+        if receive == "loop" and (spin or cpu is not None):
+            raise ConfigError("spin and cpu are options of receive='thread'")
+        way = receive, bool(spin), cpu
+        if self._receive is None:
+            if receive == "thread":
+                self._receiver = Receiver(spin=bool(spin), cpu=cpu)
+                for table in (self.symbols, self.broker_names):
+                    self._receiver.guard(table)
+                for stream in self.streams:
+                    stream.ask_with(self._receiver.ask)
+            self._receive = way
+        if way != self._receive:
+            names = ("receive", "spin", "cpu")
+            there, here = (
+                ", ".join(f"{name}={value!r}" for name, value in zip(names, one, strict=True))
+                for one in (self._receive, way)
+            )
+            raise ConfigError(f"the feeds of this hub have {there}: one cannot have {here}")
+        return self._receiver
 
     def end(self, error: Exception | None = None) -> None:
         """End the streams: loops over them finish once they have read what is there."""

@@ -66,7 +66,7 @@ class Reader(RingReader):
             if self._stream.ended or (timeout is not None and timeout <= 0):
                 return False
             started = time.monotonic()
-            await self._stream._wait(timeout)
+            await self._stream._wait(timeout, self)
             if timeout is not None:
                 timeout -= time.monotonic() - started
         return True
@@ -238,6 +238,7 @@ class Stream(RowStream):
         self._callbacks: Callbacks[Rows] = Callbacks(name)
         self._tap = self.reader()  # the position of the callbacks
         self._waiters: set[asyncio.Future[None]] = set()
+        self._ask: Callable[[int], None] | None = None
         self._iterated: int | None = None  # how far the furthest loop has come
         self._lost_by_loops = 0
 
@@ -272,16 +273,26 @@ class Stream(RowStream):
         """
         if not self._callbacks:
             self._tap.skip()
-        return self._callbacks.add(callback)
+        end = self._callbacks.add(callback)
+        if self._ask is not None:
+            self._ask(self.number)
+        return end
 
-    def deliver(self) -> None:
-        """Show what was published to callbacks and waiting tasks. Machines call it."""
+    def ask_with(self, ask: Callable[[int], None]) -> None:
+        """From now on rows are written by another thread: `ask` has to be called for `deliver()` to be called."""
+        self._ask = ask
+        ask(self.number)
+
+    def deliver(self) -> bool:
+        """Show what was published to callbacks and waiting tasks; return whether there were any. Machines call it."""
+        is_wanted = bool(self._callbacks or self._waiters)
         if self._callbacks:
             rows = self._tap.read()
             if len(rows):
                 self._callbacks(rows)
         if self._waiters:
             self._wake()
+        return is_wanted
 
     def end(self, error: Exception | None = None) -> None:
         """Tell readers that no more rows will come. Rows already there can still be read."""
@@ -299,11 +310,15 @@ class Stream(RowStream):
         self._iterated = max(self._iterated or 0, position)
         self._lost_by_loops += lost
 
-    async def _wait(self, timeout: float | None) -> None:
+    async def _wait(self, timeout: float | None, reader: Reader) -> None:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
         timer = None if timeout is None else loop.call_later(timeout, _finish, waiter)
         self._waiters.add(waiter)
+        if self._ask is not None:
+            self._ask(self.number)
+            if reader.ready:  # written since the reader looked
+                _finish(waiter)
         try:
             await waiter
         finally:

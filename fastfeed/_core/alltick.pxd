@@ -7,5 +7,3 @@ from fastfeed._core.native cimport ff_alltick
 cdef class AlltickMachine(Machine):
     cdef ff_alltick machine  # window, decoder and counters
     cdef uint64_t begun_at   # the counter of bytes at the beginning of this stream
-
-    cdef int fail(self, int reason, list messages) except -1

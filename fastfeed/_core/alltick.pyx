@@ -6,18 +6,16 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memset
 
-from fastfeed._core.machine cimport Machine, broken, now_ns, reasons
+from fastfeed._core.machine cimport Machine, add_message, broken, now_ns, reasons
 from fastfeed._core.native cimport (
     FF_ALLTICK_BOOKS,
     FF_ALLTICK_IGNORED,
     FF_ALLTICK_MAX_MESSAGE,
-    FF_ALLTICK_MESSAGE,
-    FF_ALLTICK_NEED_MORE,
-    FF_ALLTICK_ROWS_FULL,
     FF_ALLTICK_SESSION,
     FF_ALLTICK_TICKS,
     FF_BOOK_MAX_DEPTH,
     FF_ETIME,
+    FF_FRAME,
     FF_STREAM_BOOKS,
     FF_STREAM_TICKS,
     ff_alltick_decode,
@@ -27,17 +25,19 @@ from fastfeed._core.native cimport (
     ff_alltick_free,
     ff_alltick_init,
     ff_alltick_max_rows,
-    ff_alltick_process,
     ff_alltick_reset,
     ff_alltick_rows,
     ff_alltick_seen,
     ff_alltick_seen_of,
+    ff_alltick_step,
     ff_alltick_take,
     ff_book,
     ff_book_size,
+    ff_frame,
+    ff_lock_give,
+    ff_lock_take,
     ff_reason_name,
     ff_tick,
-    ff_ws_message,
 )
 from fastfeed._core.symbols cimport SymbolTable
 
@@ -73,6 +73,8 @@ cdef class AlltickMachine(Machine):
             raise ValueError(f"expected limit_bytes of 1024 to {FF_ALLTICK_MAX_MESSAGE}, got {limit_bytes}")
         if ff_alltick_init(&self.machine, window_bytes, limit_bytes, &symbols.table) < 0:
             raise MemoryError("no memory for a receive window")
+        self.own = &self.machine
+        self.step = ff_alltick_step
         self.window = &self.machine.window
         self.sink = &self.machine.sink
         self.recv_ns = &self.machine.decoder.recv_ns
@@ -93,10 +95,14 @@ cdef class AlltickMachine(Machine):
         With `sided` false, what its ticks say of buyer and seller is left out.
         """
         cdef uint32_t number = self.symbols.intern(symbol)
-        cdef ff_alltick_seen *seen = ff_alltick_seen_of(&self.machine, number)
+        cdef ff_alltick_seen *seen
+        ff_lock_take(self.symbols.lock)
+        seen = ff_alltick_seen_of(&self.machine, number)
+        if seen != NULL:
+            seen.sideless = not sided
+        ff_lock_give(self.symbols.lock)
         if seen == NULL:
             raise MemoryError("no memory for another symbol")
-        seen.sideless = not sided
 
     def feed(self, data, recv_ns=None):
         """Decode one message.
@@ -114,11 +120,13 @@ cdef class AlltickMachine(Machine):
             Not bytes.
         """
         cdef Py_buffer buffer
-        self.enter()
+        self.enter_reading()
         self.recv_ns[0] = now_ns() if recv_ns is None else recv_ns
         PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE)
         try:
+            ff_lock_take(self.symbols.lock)
             ff_alltick_take(&self.machine, <const uint8_t *>buffer.buf, buffer.len)
+            ff_lock_give(self.symbols.lock)
         finally:
             PyBuffer_Release(&buffer)
         if self.sink.dirty:
@@ -126,52 +134,30 @@ cdef class AlltickMachine(Machine):
 
     def upgraded(self, bytes rest not None):
         """Go on behind the handshake, of which `rest` is left; returns what `received()` does."""
-        cdef const uint8_t *p = rest
-        cdef size_t left = 0
-        self.enter()
+        self.enter_reading()
         self.machine.upgraded = True
         self.machine.counters.bytes -= len(rest)  # counted again where they are used
         self.begun_at = self.machine.counters.bytes
         if rest:
-            self.keep(p, len(rest))
-        return self.process(&p, &left)
+            self.keep(rest, len(rest))
+        return self.process()
 
-    cdef list process(self, const uint8_t **p, size_t *left):
-        cdef ff_ws_message message
-        cdef list messages = None
-        cdef int status
-        while True:
-            status = ff_alltick_process(&self.machine, &message)
-            if status == FF_ALLTICK_NEED_MORE:
-                break
-            if status == FF_ALLTICK_MESSAGE:
-                if messages is None:
-                    messages = []
-                messages.append((message.opcode,
-                                 PyBytes_FromStringAndSize(<const char *>message.data, message.length)))
-            elif status == FF_ALLTICK_ROWS_FULL:
-                self.publish()
-            else:
-                if self.error is None:
-                    if messages is None:
-                        messages = []
-                    self.fail(-status, messages)
-                break
-        if self.sink.dirty:
-            self.publish()
+    cdef list note(self, list messages, int status, ff_frame *frame):
+        if status == FF_FRAME:
+            return add_message(messages, frame)
+        if self.error is None:
+            messages = messages or []
+            self.error = broken(self.window, -status, self.machine.counters.bytes - self.begun_at, "alltick",
+                                messages)
         return messages
 
     def reset(self):
         """Forget the stream and its error, for a new connection, which begins with the handshake. Counters go on,
         and what is known of the symbols' last ticks.
         """
-        self.enter()
+        self.enter_reading()
         ff_alltick_reset(&self.machine)
         self.error = None
-
-    cdef int fail(self, int reason, list messages) except -1:
-        self.error = broken(self.window, reason, self.machine.counters.bytes - self.begun_at, "alltick", messages)
-        return 0
 
     @property
     def messages(self):
@@ -266,10 +252,12 @@ def decode_message(data, SymbolTable symbols not None, int64_t recv_ns, *, Py_ss
         out.ticks = <ff_tick *>PyByteArray_AS_STRING(rows)
         out.books = <ff_book *>PyByteArray_AS_STRING(rows)
         out.max_ticks = out.max_books = max_rows
+        ff_lock_take(symbols.lock)
         if generic:
             kind = ff_alltick_decode_any(&decoder, <const uint8_t *>buffer.buf, buffer.len, &out)
         else:
             kind = ff_alltick_decode(&decoder, <const uint8_t *>buffer.buf, buffer.len, &out)
+        ff_lock_give(symbols.lock)
     finally:
         PyBuffer_Release(&buffer)
     if kind < 0:
@@ -321,8 +309,10 @@ def decode_reply(str stream not None, data, SymbolTable symbols not None, int64_
     try:
         max_rows = ff_alltick_max_rows(min(buffer.len, <Py_ssize_t>FF_ALLTICK_MAX_MESSAGE))
         rows = PyByteArray_FromStringAndSize(NULL, max_rows * row_size)
+        ff_lock_take(symbols.lock)
         n = ff_alltick_decode_reply(&decoder, FF_STREAM_BOOKS if books else FF_STREAM_TICKS,
                                     <const uint8_t *>buffer.buf, buffer.len, PyByteArray_AS_STRING(rows), max_rows)
+        ff_lock_give(symbols.lock)
     finally:
         PyBuffer_Release(&buffer)
     if n < 0:

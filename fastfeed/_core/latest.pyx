@@ -11,6 +11,8 @@ from fastfeed._core.native cimport (
     ff_latest_map,
     ff_latest_put,
     ff_latest_used,
+    ff_lock_give,
+    ff_lock_take,
 )
 
 cimport cython
@@ -70,5 +72,9 @@ cdef class LatestTable:
             raise TypeError("expected the table of a writer: this one belongs to another process")
         if <size_t>row.shape[0] != self.table.row_size:
             raise ValueError(f"expected a row of {self.table.row_size} bytes, got {row.shape[0]}")
-        if ff_latest_put(&self.table, place, &row[0]) < 0:
+        cdef int rc
+        ff_lock_take(self.lock)
+        rc = ff_latest_put(&self.table, place, &row[0])
+        ff_lock_give(self.lock)
+        if rc < 0:
             raise MemoryError("no memory for another row")

@@ -1,7 +1,7 @@
 from libc.stdint cimport uint64_t
 
 from fastfeed._core.machine cimport HoldingMachine
-from fastfeed._core.native cimport ff_longport, ff_longport_packet
+from fastfeed._core.native cimport ff_frame, ff_longport
 
 
 cdef class LongportMachine(HoldingMachine):
@@ -12,6 +12,4 @@ cdef class LongportMachine(HoldingMachine):
     cdef size_t limit_bytes
     cdef uint64_t begun_at     # the counter of bytes at the beginning of this stream
 
-    cdef list process_all(self)
-    cdef list unzip(self, ff_longport_packet *packet, list messages)
-    cdef int fail(self, int reason, list messages) except -1
+    cdef list unzip(self, list messages, ff_frame *packet)

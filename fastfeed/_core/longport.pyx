@@ -6,36 +6,39 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t
 
-from fastfeed._core.machine cimport HoldingMachine, broken, now_ns, reasons
+from fastfeed._core.machine cimport HoldingMachine, add_message, broken, check, now_ns, reasons
 from fastfeed._core.native cimport (
     FF_EGZIP,
+    FF_ENOMEM,
+    FF_ESYMBOL,
     FF_ETIME,
-    FF_LONGPORT_FRAME,
-    FF_LONGPORT_HELD,
+    FF_FRAME,
+    FF_HELD,
     FF_LONGPORT_MAX_BODY,
-    FF_LONGPORT_NEED_MORE,
-    FF_LONGPORT_PACKET,
     FF_LONGPORT_PUSH,
-    FF_LONGPORT_ROWS_FULL,
-    FF_LONGPORT_ZIPPED,
+    FF_PACKET,
     FF_STREAM_BOOKS,
     FF_STREAM_BROKERS,
     FF_STREAM_QUOTES,
     FF_STREAM_TICKS,
+    FF_ZIPPED,
+    ff_frame,
+    ff_lock_give,
+    ff_lock_take,
     ff_longport_free,
     ff_longport_init,
     ff_longport_message,
-    ff_longport_packet,
-    ff_longport_process,
     ff_longport_reset,
     ff_longport_seed,
+    ff_longport_step,
     ff_longport_take,
+    ff_order_of,
     ff_order_pass,
     ff_order_symbol,
     ff_quote,
     ff_reason_name,
+    ff_sink_publish,
     ff_tick,
-    ff_ws_message,
 )
 from fastfeed._core.symbols cimport SymbolTable
 
@@ -82,6 +85,8 @@ cdef class LongportMachine(HoldingMachine):
             raise ValueError(f"expected limit_bytes of 1024 to {FF_LONGPORT_MAX_BODY}, got {limit_bytes}")
         if ff_longport_init(&self.machine, window_bytes, limit_bytes, depth, &symbols.table) < 0:
             raise MemoryError("no memory for a receive window")
+        self.own = &self.machine
+        self.step = ff_longport_step
         self.window = &self.machine.window
         self.sink = &self.machine.sink
         self.recv_ns = &self.machine.decoder.recv_ns
@@ -111,16 +116,16 @@ cdef class LongportMachine(HoldingMachine):
             The time of reception for the rows; now, if not given.
         """
         cdef Py_buffer buffer
-        self.enter()
+        self.enter_reading()
         self.recv_ns[0] = now_ns() if recv_ns is None else recv_ns
         PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE)
         try:
             if not self.machine.framed:
                 self.keep(<const uint8_t *>buffer.buf, buffer.len)
-                return self.process_all()
+                return self.process()
             ff_longport_message(&self.machine, <const uint8_t *>buffer.buf, buffer.len)
             try:
-                return self.process_all()
+                return self.process()
             finally:  # also when deliver() raised: the bytes are gone then
                 self.machine.inside = 0
                 self.machine.apart = NULL
@@ -129,57 +134,38 @@ cdef class LongportMachine(HoldingMachine):
 
     def upgraded(self, bytes rest not None):
         """Go on behind the WebSocket handshake, of which `rest` is left; returns what `received()` does."""
-        self.enter()
+        self.enter_reading()
         self.machine.upgraded = True
         self.machine.counters.bytes -= len(rest)  # counted again where they are used
         self.begun_at = self.machine.counters.bytes
         if rest:
             self.keep(rest, len(rest))
-        return self.process_all()
+        return self.process()
 
-    cdef list process(self, const uint8_t **p, size_t *left):
-        return self.process_all()
+    cdef list note(self, list messages, int status, ff_frame *frame):
+        if status == FF_HELD:
+            self.hold_rows(<const ff_tick *>frame.data, frame.length)
+        elif status == FF_PACKET:
+            messages = add_packet(messages, frame,
+                                  PyBytes_FromStringAndSize(<const char *>frame.data, frame.length))
+        elif status == FF_ZIPPED:
+            messages = self.unzip(messages, frame)
+        elif status == FF_FRAME:
+            messages = add_message(messages, frame)
+        elif self.error is None:
+            if self.machine.framed:
+                messages = messages or []
+            self.error = broken(self.window, -status, self.machine.counters.bytes - self.begun_at, "longport",
+                                messages if self.machine.framed else None)
+        return messages
 
-    cdef list process_all(self):
-        cdef ff_longport_packet packet
-        cdef ff_ws_message message
-        cdef list messages = None
-        cdef int status
-        while True:
-            status = ff_longport_process(&self.machine, &packet, &message)
-            if status == FF_LONGPORT_NEED_MORE:
-                break
-            if status == FF_LONGPORT_PACKET:
-                messages = add_packet(messages, &packet,
-                                      PyBytes_FromStringAndSize(<const char *>packet.body, packet.length))
-            elif status == FF_LONGPORT_ROWS_FULL:
-                self.publish()
-            elif status == FF_LONGPORT_HELD:
-                self.hold_rows(<const ff_tick *>packet.body, packet.length)
-            elif status == FF_LONGPORT_ZIPPED:
-                messages = self.unzip(&packet, messages)
-            elif status == FF_LONGPORT_FRAME:
-                if messages is None:
-                    messages = []
-                messages.append((message.opcode,
-                                 PyBytes_FromStringAndSize(<const char *>message.data, message.length)))
-            else:
-                if self.error is None:
-                    if messages is None:
-                        messages = []
-                    self.fail(-status, messages)
-                break
-        if self.sink.dirty:
-            self.publish()
-        return messages or None
-
-    cdef list unzip(self, ff_longport_packet *packet, list messages):
+    cdef list unzip(self, list messages, ff_frame *packet):
         """Decompress a body, and take the packet again; no more than the limit is ever made of it."""
-        cdef bytes plain
+        cdef bytes plain, rows = None
         cdef int rc
         inflater = zlib.decompressobj(31)  # one gzip member
         try:
-            plain = inflater.decompress(PyBytes_FromStringAndSize(<const char *>packet.body, packet.length),
+            plain = inflater.decompress(PyBytes_FromStringAndSize(<const char *>packet.data, packet.length),
                                         self.limit_bytes + 1)
         except zlib.error:
             plain = None
@@ -188,13 +174,17 @@ cdef class LongportMachine(HoldingMachine):
             if packet.type == FF_LONGPORT_PUSH:
                 return messages
             return add_packet(messages, packet, ff_reason_name(FF_EGZIP).decode())
-        packet.body = plain
+        packet.data = plain
         packet.length = len(plain)
+        ff_lock_take(self.symbols.lock)
         rc = ff_longport_take(&self.machine, packet)
-        if rc == FF_LONGPORT_PACKET:
+        if rc == FF_HELD:  # as in Machine.process()
+            rows = PyBytes_FromStringAndSize(<const char *>packet.data, packet.length * sizeof(ff_tick))
+        ff_lock_give(self.symbols.lock)
+        if rc == FF_PACKET:
             return add_packet(messages, packet, plain)
-        if rc == FF_LONGPORT_HELD:
-            self.hold_rows(<const ff_tick *>packet.body, packet.length)
+        if rc == FF_HELD:
+            self.hold_rows(<const ff_tick *><const char *>rows, packet.length)
         return messages
 
     def reset(self, *, bint framed=True):
@@ -204,7 +194,7 @@ cdef class LongportMachine(HoldingMachine):
 
         With `framed`, it begins with the WebSocket handshake.
         """
-        self.enter()
+        self.enter_reading()
         ff_longport_reset(&self.machine, framed)
         self.begun_at = self.machine.counters.bytes
         self.error = None
@@ -218,15 +208,28 @@ cdef class LongportMachine(HoldingMachine):
         cdef size_t n = rows.shape[0] // sizeof(ff_quote)
         cdef bytearray known = bytearray(rows)
         cdef unsigned char[::1] view = known
+        cdef bint listened = self.sink.rings[<int>FF_STREAM_QUOTES] != NULL
+        cdef size_t most = self.sink.rings[<int>FF_STREAM_QUOTES].capacity // 4 if listened else n
+        cdef size_t part, start = 0
+        cdef unsigned dirty = 0
+        cdef uint8_t *first
+        cdef int rc
         if rows.shape[0] % sizeof(ff_quote):
             raise ValueError(f"expected whole rows of {sizeof(ff_quote)} bytes, got {rows.shape[0]} bytes")
         self.enter()
-        if n == 0:
-            return
-        if ff_longport_seed(&self.machine, <ff_quote *>&view[0], n) < 0:
-            raise MemoryError("no memory for another symbol")
-        if self.sink.rings[<int>FF_STREAM_QUOTES] != NULL:
-            self.write_rows(FF_STREAM_QUOTES, &view[0], n)
+        while start < n:
+            part = min(n - start, most)
+            first = &view[start * sizeof(ff_quote)]
+            # Under one lock: no push comes between what is known and its row.
+            ff_lock_take(self.symbols.lock)
+            rc = ff_longport_seed(&self.machine, <ff_quote *>first, part)
+            if rc >= 0 and listened:
+                rc = self.put_rows(FF_STREAM_QUOTES, first, part)
+                dirty = ff_sink_publish(self.sink)
+            ff_lock_give(self.symbols.lock)
+            self.show(dirty)
+            check(rc)
+            start += part
 
     # What was missed, beyond holding: trades have no numbers, so it takes what they say to know them again.
 
@@ -240,16 +243,15 @@ cdef class LongportMachine(HoldingMachine):
         """As `HoldingMachine.hold`. Where what an earlier interruption missed has not been written yet, that one goes
         on: also live ticks go on to follow.
         """
-        cdef ff_order_symbol *symbol
-        ids = tuple(ids)
+        cdef ff_order_symbol before
+        self.take_held_notes()
         for number in ids:
-            symbol = self.order_of(number)
-            if not symbol.held or number in self.again:
-                self.last_second[number] = symbol.time_ns, symbol.count
+            before = self.hold_one(number)
+            if not before.held or number in self.again:
+                self.last_second[number] = before.time_ns, before.count
             self.again.pop(number, None)
             if number in self.following:
-                symbol.gap = True
-        HoldingMachine.hold(self, ids)
+                self.change(number, True, False)
 
     def follow(self, uint32_t number):
         """Let live ticks of a symbol follow at once, those that wait first, and keep copies of them in their place:
@@ -257,10 +259,9 @@ cdef class LongportMachine(HoldingMachine):
         """
         cdef bytearray waited
         cdef const unsigned char[::1] rows
-        cdef ff_order_symbol *symbol = self.order_of(number)
-        if not symbol.held or number in self.again or number in self.following:
+        if not self.is_held(number) or number in self.again or number in self.following:
             return
-        symbol.gap = True
+        self.change(number, True, False)
         self.following.add(number)
         waited = self.held.get(number)
         if waited:
@@ -288,34 +289,32 @@ cdef class LongportMachine(HoldingMachine):
             expected[said] = expected.get(said, 0) + 1
             tick += 1
         self.following.discard(number)
-        self.release(number, rows, gap)
-        self.order_of(number).held = True  # so that they come through hold_rows()
+        self.change(number, gap, False)
+        self.write(FF_STREAM_TICKS, rows)
+        self.hold_one(number)  # so that they come through hold_rows()
         self.again[number] = expected
 
     def settled(self, uint32_t number):
         """Let live ticks of a symbol follow as they come."""
-        if self.again.pop(number, None) is not None:
-            self.order_of(number).held = False
+        if number in self.again:
+            self.take_held_notes()
+            del self.again[number]
+            self.unhold(number)
 
     def give_up(self, uint32_t number):
         """Let go of a symbol that nobody wants any more; what waited is forgotten."""
-        cdef ff_order_symbol *symbol = self.order_of(number)
         self.take_held(number)
         self.take_overflow(number)
         self.again.pop(number, None)
         self.following.discard(number)
         self.last_second.pop(number, None)
-        symbol.held = False
-        symbol.gap = False
-        symbol.time_ns = 0
-        symbol.count = 0
+        self.unhold(number, True)
 
     cdef int let_go(self, uint32_t number, const unsigned char[::1] rows) except -1:
         if number in self.following:  # they have been written
             self.following.discard(number)
-            self.order_of(number).held = False
             self.overflowed[number] = self.trades_of_last_second(number)[0], (<const ff_tick *>&rows[0]).time_ns
-            return 0
+            return self.unhold(number)
         return HoldingMachine.let_go(self, number, rows)
 
     cdef int hold_rows(self, const ff_tick *first, size_t n) except -1:
@@ -334,21 +333,24 @@ cdef class LongportMachine(HoldingMachine):
                 self.order.duplicates += 1
             else:
                 rows += PyBytes_FromStringAndSize(<const char *>(first + i), sizeof(ff_tick))
-        if expected is None:
-            HoldingMachine.hold_rows(self, first, n)
         if rows:
             view = rows
             self.write_rows(FF_STREAM_TICKS, &view[0], len(rows) // sizeof(ff_tick))
+        if expected is None:
+            HoldingMachine.hold_rows(self, first, n)
         return 0
 
-    cdef int order_rows(self, int stream, void *rows, size_t *n) except -1:
+    cdef int order_rows(self, int stream, void *rows, size_t *n) noexcept:
+        cdef ff_order_symbol *symbol
+        cdef uint32_t number
         if stream == FF_STREAM_TICKS and self.machine.order != NULL and n[0]:
-            ff_order_pass(self.order_of((<ff_tick *>rows).symbol), <ff_tick *>rows, n[0])
-        return 0
-
-    cdef int fail(self, int reason, list messages) except -1:
-        self.error = broken(self.window, reason, self.machine.counters.bytes - self.begun_at, "longport",
-                            messages if self.machine.framed else None)
+            number = (<ff_tick *>rows).symbol
+            if number >= self.symbols.table.count:
+                return -FF_ESYMBOL
+            symbol = ff_order_of(&self.order, number)
+            if symbol == NULL:
+                return -FF_ENOMEM
+            ff_order_pass(symbol, <ff_tick *>rows, n[0])
         return 0
 
     @property
@@ -389,8 +391,8 @@ cdef tuple said_by(const ff_tick *tick):
     return tick.time_ns, tick.price, tick.volume, tick.side, tick.kind, tick.session
 
 
-cdef list add_packet(list messages, const ff_longport_packet *packet, body):
+cdef list add_packet(list messages, const ff_frame *packet, body):
     if messages is None:
         messages = []
-    messages.append((PACKET, (packet.type, packet.command, packet.request_id, packet.status, body)))
+    messages.append((PACKET, (packet.type, packet.kind, packet.serial, packet.status, body)))
     return messages

@@ -25,6 +25,8 @@ from fastfeed._core.native cimport (
     FF_STREAM_TICKS,
     FF_STREAM_TIMESHARE,
     ff_book_size,
+    ff_lock_give,
+    ff_lock_take,
     ff_longport_decode_push,
     ff_longport_decode_push_any,
     ff_longport_decode_response,
@@ -277,8 +279,10 @@ def decode_response(unsigned command, body, SymbolTable symbols not None, int64_
         max_rows = min(most, <size_t>(buffer.len // 32 + 4))  # short of room only when rows are unusually small
         while True:
             rows = PyByteArray_FromStringAndSize(NULL, max_rows * size)
+            ff_lock_take(symbols.lock)
             n = ff_longport_decode_response(&decoder, command, <const uint8_t *>buffer.buf, buffer.len, interval_s,
                                             kind, PyByteArray_AS_STRING(rows), max_rows)
+            ff_lock_give(symbols.lock)
             if n != -FF_EROWS or max_rows >= most:
                 break
             max_rows = min(most, 2 * max_rows)

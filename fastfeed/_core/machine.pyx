@@ -3,24 +3,37 @@
 from cpython.buffer cimport PyBUF_WRITE
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
+from libc.stdlib cimport free
 from libc.string cimport memcpy
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from fastfeed._core.latest cimport LatestTable
 from fastfeed._core.native cimport (
     FF_BOOK_MAX_DEPTH,
+    FF_ENOMEM,
+    FF_ESYMBOL,
     FF_ETIME,
     FF_FLAG_CACHED,
+    FF_HELD,
+    FF_NEED_MORE,
     FF_REASONS,
+    FF_ROWS_FULL,
     FF_STREAM_BOOKS,
     FF_STREAM_ODD_BOOKS,
     FF_STREAM_TICKS,
     FF_STREAMS,
     ff_book_size,
+    ff_frame,
+    ff_lock_give,
+    ff_lock_take,
+    ff_machine,
+    ff_note,
     ff_order_free,
     ff_order_init,
     ff_order_of,
     ff_order_symbol,
+    ff_receiver_held,
+    ff_receiver_held_of,
     ff_ring,
     ff_reason_name,
     ff_ring_claim,
@@ -45,6 +58,14 @@ cdef int64_t now_ns() noexcept nogil:
     return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
 
 
+cdef list add_message(list messages, const ff_frame *frame):
+    """Add what came of a WebSocket: opcode and payload."""
+    if messages is None:
+        messages = []
+    messages.append((frame.kind, PyBytes_FromStringAndSize(<const char *>frame.data, frame.length)))
+    return messages
+
+
 cdef object broken(const ff_window *window, int reason, uint64_t offset, str source, list messages):
     """Return the error of a stream that cannot be followed any more. With `messages`, it is one of WebSocket, and
     what a close frame to the server shall say is added to them.
@@ -58,6 +79,15 @@ cdef object broken(const ff_window *window, int reason, uint64_t offset, str sou
         f"the stream of {source} is broken ({ff_reason_name(reason).decode()}) at byte {offset}",
         source=source, offset=offset, data=data,
     )
+
+
+cdef int check(int rc) except -1:
+    """Raise the error of a negative reason."""
+    if rc == -FF_ENOMEM:
+        raise MemoryError("no memory for another symbol")
+    if rc < 0:
+        raise IndexError(f"expected rows of known symbols: {ff_reason_name(-rc).decode()}")
+    return 0
 
 
 cdef dict reasons(const uint64_t *rejected, const uint64_t *dropped):
@@ -121,11 +151,17 @@ cdef class Machine:
         if ring.ring.row_size != size or (latest is not None and latest.table.row_size != size):
             raise ValueError(f"expected a ring and a table of {size}-byte rows")
         self.enter()
+        if latest is not None:
+            latest.lock, latest.locker = self.symbols.lock, self.symbols.locker
+        before = self.rings[stream], self.latest[stream]  # until nobody writes there any more
         self.rings[stream] = ring
         self.deliver[stream] = deliver
         self.latest[stream] = latest
+        ff_lock_take(self.symbols.lock)
         self.sink.rings[stream] = &ring.ring
         self.sink.latest[stream] = NULL if latest is None else &latest.table
+        ff_lock_give(self.symbols.lock)
+        del before
 
     def space(self, size_hint=-1):
         """Return writable memory for the next read; using it after the next call of any method, or after the
@@ -134,7 +170,7 @@ cdef class Machine:
         The loop's size hint is passed over: one large read costs less than several small ones.
         """
         cdef size_t room
-        self.enter()
+        self.enter_reading()
         cdef uint8_t *place = ff_window_space(self.window, self.window_bytes // 2, &room)
         if place == NULL:
             raise MemoryError("no memory for the receive window")
@@ -145,17 +181,43 @@ cdef class Machine:
 
         Returns what is not rows, as the vendor's machine says, or None.
         """
-        cdef const uint8_t *p = NULL
-        cdef size_t left = 0
-        self.enter()
+        self.enter_reading()
         if n > self.window.size - self.window.end:
             raise ValueError(f"expected at most {self.window.size - self.window.end} bytes, got {n}")
         self.recv_ns[0] = now_ns()
         ff_window_commit(self.window, n)
-        return self.process(&p, &left)
+        return self.process()
 
-    cdef list process(self, const uint8_t **p, size_t *left):
-        """Work through the `left` bytes at p or, when there are none, through the window."""
+    cdef list process(self):
+        """Work through the window."""
+        cdef ff_frame frame
+        cdef list frames = None
+        cdef bytes held
+        cdef int status
+        while True:
+            ff_lock_take(self.symbols.lock)
+            status = self.step(self.own, &frame)
+            if status == FF_HELD and self.symbols.lock != NULL:
+                # They lie where other connections' rows go next. (Bytes are no matter of the collector's.)
+                held = PyBytes_FromStringAndSize(<const char *>frame.data, frame.length * sizeof(ff_tick))
+                frame.data = held
+            ff_lock_give(self.symbols.lock)
+            if status == FF_NEED_MORE:
+                break
+            if status == FF_ROWS_FULL:
+                self.publish()
+                continue
+            frames = self.note(frames, status, &frame)
+            if status < 0 or self.stopped:
+                break
+        if self.sink.dirty:
+            self.publish()
+        return frames
+
+    cdef list note(self, list frames, int status, ff_frame *frame):
+        """Take what a step stopped for, other than rows. What is for the session is added to `frames`, None as long
+        as there is nothing; with a negative status, `error` is set.
+        """
         raise NotImplementedError
 
     def write(self, int stream, const unsigned char[::1] rows not None):
@@ -169,24 +231,46 @@ cdef class Machine:
         if rows.shape[0]:
             self.write_rows(stream, &rows[0], rows.shape[0] // size)
 
-    cdef int order_rows(self, int stream, void *rows, size_t *n) except -1:
-        """Drop those of n rows that were delivered before."""
+    cdef ff_machine described(self) noexcept:
+        """Return what a receiver needs to know."""
+        cdef ff_machine machine
+        machine.self = self.own
+        machine.step = self.step
+        machine.window = self.window
+        machine.sink = self.sink
+        machine.recv_ns = self.recv_ns
+        machine.window_bytes = self.window_bytes
+        return machine
+
+    cdef int order_rows(self, int stream, void *rows, size_t *n) noexcept:
+        """Drop those of n rows that were delivered before, under the lock. Returns 0 or a negative reason."""
         return 0
+
+    cdef int put_rows(self, int stream, const uint8_t *rows, size_t n) noexcept:
+        """Write rows that fit into the ring, under the lock. Returns 0 or a negative reason."""
+        cdef ff_ring *ring = self.sink.rings[stream]
+        cdef void *place = ff_ring_claim(ring, n)
+        cdef int rc
+        memcpy(place, rows, n * ring.row_size)
+        rc = self.order_rows(stream, place, &n)
+        if rc == 0:
+            ff_sink_written(self.sink, stream, n)
+        return rc
 
     cdef int write_rows(self, int stream, const uint8_t *rows, size_t n) except -1:
         cdef ff_ring *ring = self.sink.rings[stream]
         cdef size_t most = <size_t>ring.capacity // 4
-        cdef size_t part, kept
-        cdef void *place
+        cdef size_t part
+        cdef unsigned dirty
+        cdef int rc
         while n:
             part = min(n, most)
-            place = ff_ring_claim(ring, part)
-            memcpy(place, rows, part * ring.row_size)
-            kept = part
-            self.order_rows(stream, place, &kept)
-            ff_sink_written(self.sink, stream, kept)
-            if kept:
-                self.publish()
+            ff_lock_take(self.symbols.lock)
+            rc = self.put_rows(stream, rows, part)
+            dirty = ff_sink_publish(self.sink)
+            ff_lock_give(self.symbols.lock)
+            self.show(dirty)
+            check(rc)
             rows += part * ring.row_size
             n -= part
         return 0
@@ -194,6 +278,13 @@ cdef class Machine:
     cdef int enter(self, bint stopped=False) except -1:
         if self.busy:
             raise LocalProtocolError("a callback must not feed the machine that called it")
+        return 0
+
+    cdef int enter_reading(self, bint stopped=False) except -1:
+        """The same, to do what the receiver does where there is one."""
+        self.enter(stopped)
+        if self.slot != NULL:
+            raise LocalProtocolError("a receiver reads for this machine: nobody else may")
         return 0
 
     cdef int keep(self, const uint8_t *p, size_t n) except -1:
@@ -206,7 +297,14 @@ cdef class Machine:
         return 0
 
     cdef int publish(self) except -1:
-        cdef unsigned dirty = ff_sink_publish(self.sink)
+        cdef unsigned dirty
+        ff_lock_take(self.symbols.lock)
+        dirty = ff_sink_publish(self.sink)
+        ff_lock_give(self.symbols.lock)
+        return self.show(dirty)
+
+    cdef int show(self, unsigned dirty) except -1:
+        """Deliver what was published."""
         cdef int stream = 0
         self.busy = True
         try:
@@ -217,6 +315,10 @@ cdef class Machine:
                 stream += 1
         finally:
             self.busy = False
+        return 0
+
+    cdef int take_held_notes(self) except -1:
+        """Take the ticks that the receiver has decoded since and that are to wait; see `HoldingMachine`."""
         return 0
 
     @property
@@ -253,22 +355,25 @@ cdef class HoldingMachine(Machine):
         At most `most_held` rows wait, of all symbols together; a symbol for which there is no more room is
         released with a gap.
         """
-        cdef ff_order_symbol *symbol
         for number in ids:
-            symbol = self.order_of(number)
-            symbol.held = True
+            self.hold_one(number)
 
     def last_tick(self, uint32_t number):
         """Return the sequence of a symbol's last tick, -1 when there is none, and its time."""
-        cdef ff_order_symbol *symbol = self.order_of(number)
+        cdef ff_order_symbol symbol = self.order_of(number)
         return symbol.last, symbol.time_ns
 
     def is_held(self, uint32_t number):
         """Return whether the ticks of a symbol wait."""
+        self.take_held_notes()  # one for which there is no more room waits no longer
         return self.order_of(number).held
 
     def take_held(self, uint32_t number):
         """Return the rows of a symbol that wait, oldest first, and forget them."""
+        self.take_held_notes()
+        return self.pop_held(number)
+
+    cdef bytearray pop_held(self, uint32_t number):
         cdef bytearray rows = self.held.pop(number, None)
         if rows is None:
             return bytearray()
@@ -287,20 +392,111 @@ cdef class HoldingMachine(Machine):
         Rows that were delivered before are dropped. With gap, the first row carries the flag that rows may be
         missing before it. With anew, sequences begin again: none of the rows was delivered before.
         """
-        cdef ff_order_symbol *symbol = self.order_of(number)
-        symbol.held = False
-        if anew:
-            symbol.last = -1
-        symbol.gap = symbol.gap or gap
-        self.write(FF_STREAM_TICKS, rows)
+        self.change(number, gap, anew)
+        try:
+            self.write(FF_STREAM_TICKS, rows)
+        finally:
+            self.unhold(number)
 
-    cdef ff_order_symbol *order_of(self, uint32_t number) except NULL:
-        if number >= self.symbols.table.count:
+    # Ticks of a held symbol that a receiver's thread decodes are notes of its connection, which `take_held_notes()`
+    # brings to the others that wait. That, and everything else here, happens in the loop's thread; the other one only
+    # adds notes, as long as the symbol is held, under the lock. So whoever ends the holding writes the notes that are
+    # still there, and ends it, under one and the same lock: afterwards there are none, and none can come.
+
+    cdef int take_held_notes(self) except -1:
+        cdef ff_note *note
+        cdef size_t left = 0 if self.slot == NULL else self.slot.notes  # those that come meanwhile are later ones
+        while left and self.slot != NULL:
+            note = ff_receiver_held(self.receiver, self.slot)
+            if note == NULL:
+                break
+            try:
+                self.hold_rows(<const ff_tick *>note.frame.data, note.frame.length)
+            finally:
+                free(note)
+            left -= 1
+        return 0
+
+    cdef int unhold(self, uint32_t number, bint forget=False) except -1:
+        """Let live ticks of a symbol follow. Those that the receiver has noted meanwhile are written or, with forget,
+        forgotten, and with them what is known of the symbol's last ticks.
+        """
+        cdef ff_order_symbol *symbol = NULL
+        cdef ff_note *notes = NULL
+        cdef ff_note *note
+        cdef unsigned dirty = 0
+        cdef int rc = 0
+        ff_lock_take(self.symbols.lock)
+        if number < self.symbols.table.count:
+            symbol = ff_order_of(&self.order, number)
+        if symbol != NULL:
+            if self.slot != NULL:
+                notes = ff_receiver_held_of(self.slot, number)
+            note = NULL if forget else notes
+            while note != NULL:
+                rc = self.put_rows(FF_STREAM_TICKS, note.frame.data, note.frame.length)
+                dirty |= ff_sink_publish(self.sink)
+                note = note.next
+            symbol = ff_order_of(&self.order, number)
+            symbol.held = False
+            if forget:
+                symbol.gap = False
+                symbol.time_ns = 0
+                symbol.count = 0
+        ff_lock_give(self.symbols.lock)
+        while notes != NULL:
+            note = notes.next
+            free(notes)
+            notes = note
+        self.check_symbol(symbol, number)
+        self.show(dirty)
+        return check(rc)
+
+    cdef int change(self, uint32_t number, bint gap, bint anew) except -1:
+        cdef ff_order_symbol *symbol = NULL
+        ff_lock_take(self.symbols.lock)
+        if number < self.symbols.table.count:
+            symbol = ff_order_of(&self.order, number)
+        if symbol != NULL:
+            if anew:
+                symbol.last = -1
+            symbol.gap = symbol.gap or gap
+        ff_lock_give(self.symbols.lock)
+        return self.check_symbol(symbol, number)
+
+    cdef ff_order_symbol hold_one(self, uint32_t number) except *:
+        """Hold a symbol; return what was known of it until then."""
+        cdef ff_order_symbol *symbol = NULL
+        cdef ff_order_symbol before
+        ff_lock_take(self.symbols.lock)
+        if number < self.symbols.table.count:
+            symbol = ff_order_of(&self.order, number)
+        if symbol != NULL:
+            before = symbol[0]
+            symbol.held = True
+        ff_lock_give(self.symbols.lock)
+        self.check_symbol(symbol, number)
+        return before
+
+    cdef ff_order_symbol order_of(self, uint32_t number) except *:
+        """Return what is known of a symbol's ticks."""
+        cdef ff_order_symbol *symbol = NULL
+        cdef ff_order_symbol copy
+        ff_lock_take(self.symbols.lock)
+        if number < self.symbols.table.count:
+            symbol = ff_order_of(&self.order, number)
+        if symbol != NULL:
+            copy = symbol[0]
+        ff_lock_give(self.symbols.lock)
+        self.check_symbol(symbol, number)
+        return copy
+
+    cdef int check_symbol(self, const ff_order_symbol *symbol, uint32_t number) except -1:
+        if symbol == NULL and number >= self.symbols.table.count:
             raise IndexError(f"expected the id of a symbol, got {number}")
-        cdef ff_order_symbol *symbol = ff_order_of(&self.order, number)
         if symbol == NULL:
             raise MemoryError("no memory for another symbol")
-        return symbol
+        return 0
 
     cdef int hold_rows(self, const ff_tick *first, size_t n) except -1:
         cdef uint32_t number = first.symbol
@@ -308,7 +504,7 @@ cdef class HoldingMachine(Machine):
         if not first.flags & FF_FLAG_CACHED:
             self.held_live += n
         if self.held_rows + n > self.most_held:
-            waited = self.take_held(number)
+            waited = self.pop_held(number)
             waited += PyBytes_FromStringAndSize(<const char *>first, n * sizeof(ff_tick))
             self.let_go(number, waited)
             return 0
@@ -319,14 +515,13 @@ cdef class HoldingMachine(Machine):
         return 0
 
     cdef int let_go(self, uint32_t number, const unsigned char[::1] rows) except -1:
-        cdef ff_order_symbol *symbol = self.order_of(number)
+        cdef ff_order_symbol symbol = self.order_of(number)
         cdef const ff_tick *first = <const ff_tick *>&rows[0]
         cdef size_t n = rows.shape[0] // sizeof(ff_tick)
-        symbol.held = False
-        symbol.gap = True
         if number not in self.overflowed:
             while n > 1 and 0 <= first.seq <= symbol.last:  # those were delivered before
                 first += 1
                 n -= 1
             self.overflowed[number] = (symbol.time_ns, first.time_ns)
-        return self.write_rows(FF_STREAM_TICKS, &rows[0], rows.shape[0] // sizeof(ff_tick))
+        self.release(number, rows, True)
+        return 0

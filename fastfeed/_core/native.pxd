@@ -8,6 +8,8 @@ cdef extern from "fastfeed/status.h" nogil:
     int FF_EMAGIC
     int FF_EROWS
     int FF_EGZIP
+    int FF_ENOMEM
+    int FF_ESYMBOL
     int FF_ETIME
     const char *ff_reason_name(int reason)
 
@@ -21,11 +23,6 @@ cdef extern from "fastfeed/websocket.h" nogil:
         FF_WS_PONG
         FF_WS_MAX_CONTROL
         FF_WS_MASK
-
-    ctypedef struct ff_ws_message:
-        unsigned opcode
-        const uint8_t *data
-        size_t length
 
     unsigned ff_ws_close_code(int reason)
     size_t ff_ws_frame_size(size_t length)
@@ -172,6 +169,36 @@ cdef extern from "fastfeed/sink.h" nogil:
     void ff_sink_written(ff_sink *sink, int stream, uint64_t n)
 
 
+cdef extern from "fastfeed/machine.h" nogil:
+    enum:
+        FF_NEED_MORE
+        FF_ROWS_FULL
+        FF_FRAME
+        FF_PACKET
+        FF_HELD
+        FF_ZIPPED
+
+    ctypedef struct ff_frame:
+        const uint8_t *data
+        size_t length
+        uint32_t kind
+        uint32_t serial
+        int reason
+        uint8_t type
+        uint8_t status
+        const uint8_t *sha1
+
+    ctypedef int ff_step(void *machine, ff_frame *frame) noexcept nogil
+
+    ctypedef struct ff_machine:
+        void *self
+        ff_step *step
+        ff_window *window
+        ff_sink *sink
+        int64_t *recv_ns
+        size_t window_bytes
+
+
 cdef extern from "fastfeed/order.h" nogil:
     ctypedef struct ff_order_symbol:
         int64_t last
@@ -190,7 +217,47 @@ cdef extern from "fastfeed/order.h" nogil:
     void ff_order_pass(ff_order_symbol *symbol, ff_tick *rows, size_t n)
 
 
+cdef extern from "fastfeed/lock.h" nogil:
+    ctypedef struct ff_lock:
+        pass
+
+    void ff_lock_take(ff_lock *lock)
+    void ff_lock_give(ff_lock *lock)
+
+
+cdef extern from "fastfeed/receiver.h" nogil:
+    int FF_RECEIVER_SLOTS
+
+    ctypedef struct ff_note:
+        ff_note *next
+        int status
+        ff_frame frame
+
+    ctypedef struct ff_slot:
+        size_t notes
+
+    ctypedef struct ff_receiver:
+        ff_lock lock
+        int event_fd
+
+    int ff_receiver_init(ff_receiver *r, bint spin, int cpu)
+    void ff_receiver_free(ff_receiver *r)
+    int ff_receiver_join(ff_receiver *r, const ff_machine *machine, int fd, ff_slot **slot)
+    void ff_receiver_leave(ff_receiver *r, ff_slot *slot)
+    void ff_receiver_forget(ff_receiver *r, ff_slot *slot)
+    unsigned ff_receiver_take(ff_receiver *r)
+    ff_note *ff_receiver_note(ff_receiver *r, ff_slot *slot)
+    ff_note *ff_receiver_held(ff_receiver *r, ff_slot *slot)
+    ff_note *ff_receiver_held_of(ff_slot *slot, uint32_t symbol)
+    void ff_receiver_go_on(ff_receiver *r, ff_slot *slot)
+    bint ff_receiver_has_ended(ff_receiver *r, ff_slot *slot, int *error)
+    void ff_receiver_ask(ff_receiver *r, int stream, bint on)
+
+
 cdef extern from "fastfeed/symbols.h" nogil:
+    enum:
+        FF_SYMBOL_MAX_BYTES
+
     ctypedef struct ff_symbols:
         uint32_t count
         uint32_t max_count
@@ -232,14 +299,6 @@ cdef extern from "fastfeed/opend_cipher.h" nogil:
 
 
 cdef extern from "fastfeed/opend.h" nogil:
-    ctypedef struct ff_opend_frame:
-        uint32_t proto_id
-        uint32_t serial
-        const uint8_t *body
-        size_t length
-        const uint8_t *sha1
-        int reason
-
     ctypedef struct ff_opend_counters:
         uint64_t bytes
         uint64_t packets
@@ -265,10 +324,6 @@ cdef extern from "fastfeed/opend.h" nogil:
         ff_opend_counters counters
 
     enum:
-        FF_OPEND_NEED_MORE
-        FF_OPEND_FRAME
-        FF_OPEND_ROWS_FULL
-        FF_OPEND_HELD
         FF_OPEND_HEADER
         FF_OPEND_INIT_CONNECT
 
@@ -276,8 +331,8 @@ cdef extern from "fastfeed/opend.h" nogil:
     void ff_opend_free(ff_opend *m)
     void ff_opend_reset(ff_opend *m)
     size_t ff_opend_missing(const ff_opend *m)
-    int ff_opend_process(ff_opend *m, ff_opend_frame *frame)
-    int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_t *used, ff_opend_frame *frame)
+    int ff_opend_step(void *machine, ff_frame *frame)
+    int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_t *used, ff_frame *frame)
 
 
 cdef extern from "fastfeed/opend_ticks.h" nogil:
@@ -368,11 +423,6 @@ cdef extern from "fastfeed/alltick_decoder.h" nogil:
 
 
 cdef extern from "fastfeed/alltick.h" nogil:
-    enum:
-        FF_ALLTICK_NEED_MORE
-        FF_ALLTICK_MESSAGE
-        FF_ALLTICK_ROWS_FULL
-
     ctypedef struct ff_alltick_seen:
         bint sideless
 
@@ -395,7 +445,7 @@ cdef extern from "fastfeed/alltick.h" nogil:
     void ff_alltick_reset(ff_alltick *m)
     ff_alltick_seen *ff_alltick_seen_of(ff_alltick *m, uint32_t symbol)
     int ff_alltick_take(ff_alltick *m, const uint8_t *data, size_t length)
-    int ff_alltick_process(ff_alltick *m, ff_ws_message *message)
+    int ff_alltick_step(void *machine, ff_frame *frame)
 
 
 cdef extern from "fastfeed/longport_decoder.h" nogil:
@@ -439,20 +489,6 @@ cdef extern from "fastfeed/longport.h" nogil:
     enum:
         FF_LONGPORT_PUSH
         FF_LONGPORT_MAX_BODY
-        FF_LONGPORT_NEED_MORE
-        FF_LONGPORT_FRAME
-        FF_LONGPORT_PACKET
-        FF_LONGPORT_ROWS_FULL
-        FF_LONGPORT_HELD
-        FF_LONGPORT_ZIPPED
-
-    ctypedef struct ff_longport_packet:
-        uint8_t type
-        uint8_t command
-        uint8_t status
-        uint32_t request_id
-        const uint8_t *body
-        size_t length
 
     ctypedef struct ff_longport_counters:
         uint64_t bytes
@@ -477,7 +513,7 @@ cdef extern from "fastfeed/longport.h" nogil:
     int ff_longport_init(ff_longport *m, size_t window_bytes, size_t max_body, size_t depth, ff_symbols *symbols)
     void ff_longport_free(ff_longport *m)
     void ff_longport_reset(ff_longport *m, bint framed)
-    int ff_longport_process(ff_longport *m, ff_longport_packet *packet, ff_ws_message *message)
-    int ff_longport_take(ff_longport *m, ff_longport_packet *packet)
+    int ff_longport_step(void *machine, ff_frame *frame)
+    int ff_longport_take(ff_longport *m, ff_frame *packet)
     int ff_longport_seed(ff_longport *m, ff_quote *rows, size_t n)
     void ff_longport_message(ff_longport *m, const uint8_t *data, size_t length)

@@ -12,4 +12,5 @@ cdef class OpendMachine(HoldingMachine):
     cdef readonly bytes init_sha1  # of a reply to InitConnect, while the machine has stopped behind it
     cdef uint64_t begun_at      # the counter of bytes at the beginning of this stream
 
+    cdef list walk(self, const uint8_t **p, size_t *left)
     cdef int fail(self, int status, const uint8_t *p, size_t left) except -1

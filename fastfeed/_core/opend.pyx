@@ -3,20 +3,22 @@
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport int32_t, int64_t, uint64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint64_t, uint32_t, uint8_t
 from libc.string cimport memset
 
 from fastfeed._core.native cimport (
     FF_BOOK_MAX_DEPTH,
     FF_BROKER_SPACE,
     FF_EMAGIC,
+    FF_ENOMEM,
     FF_EROWS,
+    FF_ESYMBOL,
     FF_ETIME,
-    FF_OPEND_FRAME,
-    FF_OPEND_HELD,
+    FF_FRAME,
+    FF_HELD,
+    FF_NEED_MORE,
     FF_OPEND_INIT_CONNECT,
-    FF_OPEND_NEED_MORE,
-    FF_OPEND_ROWS_FULL,
+    FF_ROWS_FULL,
     FF_STREAMS,
     FF_STREAM_BARS,
     FF_STREAM_BOOKS,
@@ -36,17 +38,20 @@ from fastfeed._core.native cimport (
     ff_opend_decode_ticks,
     ff_opend_decode_timeshare,
     ff_opend_decoder,
-    ff_opend_frame,
+    ff_frame,
+    ff_lock_give,
+    ff_lock_take,
     ff_opend_free,
     ff_opend_init,
     ff_opend_missing,
-    ff_opend_process,
     ff_opend_process_span,
     ff_opend_reset,
+    ff_opend_step,
+    ff_order_of,
+    ff_order_symbol,
     ff_order_take,
     ff_reason_name,
     ff_row_types,
-    ff_symbols_find,
     ff_tick,
 )
 from fastfeed._core.machine cimport HoldingMachine, now_ns, reasons
@@ -103,6 +108,8 @@ cdef class OpendMachine(HoldingMachine):
         self.brokers = brokers
         if ff_opend_init(&self.machine, window_bytes, limit_bytes, &symbols.table) < 0:
             raise MemoryError("no memory for a receive window")
+        self.own = &self.machine
+        self.step = ff_opend_step
         self.window = &self.machine.window
         self.sink = &self.machine.sink
         self.recv_ns = &self.machine.decoder.recv_ns
@@ -127,9 +134,9 @@ cdef class OpendMachine(HoldingMachine):
         """
         cdef Py_buffer buffer
         cdef const uint8_t *p
-        cdef size_t left, part, none = 0
+        cdef size_t left, part
         cdef list frames = None, more
-        self.enter()
+        self.enter_reading()
         self.machine.decoder.recv_ns = now_ns() if recv_ns is None else recv_ns
         PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE)
         try:
@@ -143,11 +150,11 @@ cdef class OpendMachine(HoldingMachine):
                     self.keep(p, part)
                     p += part
                     left -= part
-                    more = self.process(&p, &none)
+                    more = self.process()
                     frames = more if frames is None else frames + (more or [])
-                    if self.init_sha1 is not None or self.error is not None:
+                    if self.stopped or self.error is not None:
                         return frames
-                more = self.process(&p, &left)
+                more = self.walk(&p, &left) if left else self.process()
                 return more if frames is None else frames + (more or [])
             finally:  # also when deliver() raised: the stream goes on
                 if left:
@@ -157,13 +164,12 @@ cdef class OpendMachine(HoldingMachine):
 
     def resume(self):
         """Go on behind the reply to InitConnect; returns what `received()` does."""
-        cdef const uint8_t *p = NULL
-        cdef size_t left = 0
         if self.init_sha1 is None:
             raise LocalProtocolError("there is no reply to InitConnect to go on from")
-        self.enter(True)
+        self.enter_reading(True)
         self.init_sha1 = None
-        return self.process(&p, &left)
+        self.stopped = False
+        return self.process()
 
     def set_cipher(self, OpendCipher cipher):
         """Decrypt every body from now on; with None, no more. `reset()` ends it as well."""
@@ -172,40 +178,41 @@ cdef class OpendMachine(HoldingMachine):
         else:
             self.machine.cipher = cipher.cipher
 
-    cdef list process(self, const uint8_t **p, size_t *left):
-        """Work through the `left` bytes at p or, when there are none, through the window."""
-        cdef ff_opend_frame frame
+    cdef list walk(self, const uint8_t **p, size_t *left):
+        """Work through the `left` bytes at p, while the window is empty: as `process()`."""
+        cdef ff_frame frame
         cdef list frames = None
         cdef int status
         cdef size_t used
-        while True:
-            if left[0]:
-                status = ff_opend_process_span(&self.machine, p[0], left[0], &used, &frame)
-                p[0] += used
-                left[0] -= used
-            else:
-                status = ff_opend_process(&self.machine, &frame)
-            if status == FF_OPEND_NEED_MORE:
+        while left[0]:
+            status = ff_opend_process_span(&self.machine, p[0], left[0], &used, &frame)
+            p[0] += used
+            left[0] -= used
+            if status == FF_NEED_MORE:
                 break
-            if status == FF_OPEND_FRAME:
-                frames = add_frame(frames, &frame)
-                if self.stops_behind_init and frame.proto_id == FF_OPEND_INIT_CONNECT:
-                    self.init_sha1 = PyBytes_FromStringAndSize(<const char *>frame.sha1, 20)
-                    break
-            elif status == FF_OPEND_ROWS_FULL:
+            if status == FF_ROWS_FULL:
                 self.publish()
-            elif status == FF_OPEND_HELD:
-                self.hold_rows(<const ff_tick *>frame.body, frame.length)
+            elif status < 0:
+                self.fail(status, p[0], left[0])
+                left[0] = 0
             else:
-                if left[0]:
-                    self.fail(status, p[0], left[0])
-                    left[0] = 0
-                else:
-                    self.fail(status, self.window.data + self.window.start,
-                              self.window.end - self.window.start)
-                break
+                frames = self.note(frames, status, &frame)
+                if self.stopped:
+                    break
         if self.sink.dirty:
             self.publish()
+        return frames
+
+    cdef list note(self, list frames, int status, ff_frame *frame):
+        if status == FF_HELD:
+            self.hold_rows(<const ff_tick *>frame.data, frame.length)
+        elif status == FF_FRAME:
+            frames = add_frame(frames, frame)
+            if self.stops_behind_init and self.slot == NULL and frame.kind == FF_OPEND_INIT_CONNECT:
+                self.init_sha1 = PyBytes_FromStringAndSize(<const char *>frame.sha1, 20)
+                self.stopped = True
+        else:
+            self.fail(status, self.window.data + self.window.start, self.window.end - self.window.start)
         return frames
 
     def reset(self, *, bint handshake=False):
@@ -214,21 +221,30 @@ cdef class OpendMachine(HoldingMachine):
 
         With handshake, the machine will stop behind replies to InitConnect.
         """
-        self.enter(True)
+        self.enter_reading(True)
         ff_opend_reset(&self.machine)
         self.begun_at = self.machine.counters.bytes
         self.stops_behind_init = handshake
+        self.stopped = False
         self.init_sha1 = None
         self.error = None
 
-    cdef int order_rows(self, int stream, void *rows, size_t *n) except -1:
+    cdef int order_rows(self, int stream, void *rows, size_t *n) noexcept:
+        cdef ff_order_symbol *symbol
+        cdef uint32_t number
         if stream == FF_STREAM_TICKS and self.machine.order != NULL and n[0]:
-            n[0] = ff_order_take(&self.order, self.order_of((<ff_tick *>rows).symbol), <ff_tick *>rows, n[0])
+            number = (<ff_tick *>rows).symbol
+            if number >= self.symbols.table.count:
+                return -FF_ESYMBOL
+            symbol = ff_order_of(&self.order, number)
+            if symbol == NULL:
+                return -FF_ENOMEM
+            n[0] = ff_order_take(&self.order, symbol, <ff_tick *>rows, n[0])
         return 0
 
     cdef int enter(self, bint stopped=False) except -1:
         HoldingMachine.enter(self, stopped)
-        if self.init_sha1 is not None and not stopped:
+        if self.stopped and not stopped:
             raise LocalProtocolError("the machine stopped behind InitConnect: expected resume() or reset()")
         return 0
 
@@ -276,14 +292,14 @@ cdef class OpendMachine(HoldingMachine):
         }
 
 
-cdef list add_frame(list frames, const ff_opend_frame *frame):
+cdef list add_frame(list frames, const ff_frame *frame):
     if frames is None:
         frames = []
     if frame.reason == 0:
-        body = PyBytes_FromStringAndSize(<const char *>frame.body, frame.length)
+        body = PyBytes_FromStringAndSize(<const char *>frame.data, frame.length)
     else:
         body = ff_reason_name(-frame.reason).decode()
-    frames.append((frame.proto_id, frame.serial, body))
+    frames.append((frame.kind, frame.serial, body))
     return frames
 
 
@@ -350,8 +366,10 @@ def decode_reply(str stream not None, body, SymbolTable symbols not None, int64_
             max_rows = buffer.len // 64 + 4  # short of room only when rows are unusually small
         while True:
             rows = PyByteArray_FromStringAndSize(NULL, max_rows * row_size)
+            ff_lock_take(symbols.lock)
             n = decode_body(&decoder, number, push, kl_type, adjust, depth, <const uint8_t *>buffer.buf,
                             buffer.len, PyByteArray_AS_STRING(rows), max_rows)
+            ff_lock_give(symbols.lock)
             if n != -FF_EROWS:
                 break
             max_rows *= 2
@@ -382,10 +400,9 @@ cdef int decode_body(ff_opend_decoder *d, int stream, bint push, int32_t kl_type
 
 def broker_name(SymbolTable brokers not None, int64_t broker):
     """Return the name of a broker by the id in rows of ``brokers``; None when none was seen."""
-    cdef const uint8_t *key = <const uint8_t *>&broker
     cdef int64_t id
     brokers.follow()
-    id = ff_symbols_find(&brokers.table, FF_BROKER_SPACE, key, sizeof(broker), key + sizeof(broker))
+    id = brokers.look_up(FF_BROKER_SPACE, <const uint8_t *>&broker, sizeof(broker))
     return None if id < 0 else brokers[id]
 
 
@@ -394,4 +411,6 @@ def name_broker(SymbolTable brokers not None, int64_t broker, str name not None)
     cdef bytes data
     if broker_name(brokers, broker) is None:
         data = name.encode()
+        ff_lock_take(brokers.lock)
         ff_opend_broker_name(&brokers.table, broker, data, len(data))
+        ff_lock_give(brokers.lock)

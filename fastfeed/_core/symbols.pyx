@@ -2,13 +2,17 @@
 
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.string cimport memcpy
 
 from fastfeed._core.native cimport (
+    FF_SYMBOL_MAX_BYTES,
     ff_journal_attach,
     ff_journal_close,
     ff_journal_count,
     ff_journal_map,
+    ff_lock_give,
+    ff_lock_take,
     ff_reason_name,
     ff_symbols_find,
     ff_symbols_follow,
@@ -77,9 +81,15 @@ cdef class SymbolTable:
 
     cdef str name(self, Py_ssize_t id):
         cdef size_t length
-        cdef const uint8_t *text
+        cdef uint32_t number
+        cdef const uint8_t *place
+        cdef uint8_t[FF_SYMBOL_MAX_BYTES] text  # a copy: names move when there is a new one
         while len(self.names) <= id:
-            text = ff_symbols_name(&self.table, len(self.names), &length)
+            number = len(self.names)
+            ff_lock_take(self.lock)
+            place = ff_symbols_name(&self.table, number, &length)
+            memcpy(text, place, min(length, sizeof(text)))
+            ff_lock_give(self.lock)
             self.names.append(PyUnicode_DecodeUTF8(<const char *>text, length, "strict"))
         return self.names[id]
 
@@ -127,7 +137,14 @@ cdef class SymbolTable:
             text = PyUnicode_AsUTF8AndSize(symbol, &length)
         except UnicodeEncodeError:  # a lone surrogate: no symbol has one
             return -1
-        return ff_symbols_find(&self.table, 0, <const uint8_t *>text, length, <const uint8_t *>text + length)
+        return self.look_up(0, <const uint8_t *>text, length)
+
+    cdef int64_t look_up(self, uint32_t space, const uint8_t *key, size_t length) noexcept:
+        cdef int64_t id
+        ff_lock_take(self.lock)
+        id = ff_symbols_find(&self.table, space, key, length, key + length)
+        ff_lock_give(self.lock)
+        return id
 
     def intern(self, str symbol not None):
         """Return the id of a canonical symbol, giving it one if it has none.
@@ -143,7 +160,9 @@ cdef class SymbolTable:
         if self.follows:
             raise TypeError("expected a table of this process: another one adds the symbols of this one")
         text = PyUnicode_AsUTF8AndSize(symbol, &length)
+        ff_lock_take(self.lock)
         id = ff_symbols_intern(&self.table, <const uint8_t *>text, length)
+        ff_lock_give(self.lock)
         if id < 0:
             raise ValueError(f"cannot add the symbol {symbol!r}: {ff_reason_name(-id).decode()}")
         return id

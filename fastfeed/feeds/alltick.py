@@ -30,7 +30,7 @@ from fastfeed.feeds.alltick_codes_list import CodeList
 from fastfeed.feeds.alltick_pulls import AlltickPulls
 from fastfeed.feeds.alltick_session import AlltickSession, Done, Pacer, Times
 from fastfeed.feeds.backoff import Backoff
-from fastfeed.feeds.feed import check_options
+from fastfeed.feeds.feed import Receive, check_options, check_receive
 from fastfeed.feeds.session import Link
 from fastfeed.feeds.transport import Connection, open_connection
 from fastfeed.hub import Hub
@@ -91,6 +91,15 @@ class AllTick(AlltickPulls):
         doubling up to 60 s, with jitter.
     ssl_context : ssl.SSLContext, optional
         For ``wss://``. Default: Python's, which verifies the certificate.
+    receive : {"loop", "thread"}
+        Who reads from the socket and decodes: the event loop, or from the end of the handshake on a thread of the
+        hub's that never waits for Python. Callbacks, loops over streams and all else stay with the event loop; views
+        then hold only until the writer comes round the ring, also while your code does not await: ask `intact()`.
+        All feeds of a hub receive in the same way. Not over TLS (``wss://``).
+    spin : bool
+        Let the thread read over and over, which takes a whole CPU; by default it sleeps until there is something.
+    cpu : int, optional
+        The only CPU that the thread may run on.
 
     Notes
     -----
@@ -120,6 +129,9 @@ class AllTick(AlltickPulls):
         window_bytes: int = 1 << 18,
         backoff: Backoff | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        receive: Receive = "loop",
+        spin: bool = False,
+        cpu: int | None = None,
     ) -> None:
         for name, value, known in (("market", market, MARKETS), ("plan", plan, PLANS)):
             if value not in known:
@@ -141,6 +153,7 @@ class AllTick(AlltickPulls):
             rate_limit_wait_s=rate_limit_wait_s,
         )
         self._address, http = _address(MARKETS[market].url if url is None else url, market)
+        check_receive(receive, self._address.tls)
         super().__init__(
             f"alltick://{market}" if url is None else f"alltick://{market}?url={url}",
             hub=hub,
@@ -148,6 +161,9 @@ class AllTick(AlltickPulls):
             up_timeout_s=request_timeout_s,
             backoff=backoff if backoff is not None else Backoff(4.0, 60.0),
             book_depth=BOOK_DEPTH if book_depth is None else book_depth,
+            receive=receive,
+            spin=spin,
+            cpu=cpu,
         )
         self.market: Market = market
         self.plan = PLANS[plan]
@@ -185,6 +201,7 @@ class AllTick(AlltickPulls):
             "token": token, "market": market, "url": url, "plan": plan, "hub": self.hub,
             "connect_timeout_s": connect_timeout_s, "request_timeout_s": request_timeout_s,
             "limit_bytes": limit_bytes, "window_bytes": window_bytes, "ssl_context": ssl_context,
+            "receive": receive, "spin": spin, "cpu": cpu,
         }  # fmt: skip
 
     # connection
@@ -226,6 +243,7 @@ class AllTick(AlltickPulls):
         try:
             self._check_not_closed()
             await link.start(lambda: self._machine.messages)
+            self._hand_over(link)
         except BaseException:
             self._disconnect()
             raise

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.callbacks import Callbacks
 from fastfeed.errors import (
+    ConfigError,
     ConnectError,
     FastfeedError,
     InternalError,
@@ -31,9 +32,12 @@ from fastfeed.hub import Hub, Streams
 from fastfeed.schema import BOOK_DEPTH
 from fastfeed.stream import Stream
 
-__all__ = ["Feed", "check_options"]
+__all__ = ["Feed", "Receive", "check_options", "check_receive"]
 
 _logger = logging.getLogger(__name__)
+
+#: Who reads from the socket.
+Receive = Literal["loop", "thread"]
 
 #: A connection that lived this long was a good one: the next pause is the first one again.
 _GOOD_CONNECTION_S = 10.0
@@ -69,9 +73,13 @@ class Feed(Streams[Stream]):
         up_timeout_s: float,
         backoff: Backoff | None,
         book_depth: int = BOOK_DEPTH,
+        receive: Receive = "loop",
+        spin: bool = False,
+        cpu: int | None = None,
     ) -> None:
         self.url = url
         self.hub = hub if hub is not None else Hub(book_depth=book_depth)
+        self._receiver = self.hub.receiver(receive, spin, cpu)
         self._owns_hub = hub is None
         self._wait_s = wait_s
         self._up_timeout_s = up_timeout_s
@@ -406,6 +414,11 @@ class Feed(Streams[Stream]):
                 "error", str(InternalError(f"something failed in the background: {error!r}"))
             )
 
+    def _hand_over(self, link: Link[Any]) -> None:
+        """After the handshake: let the receiver read, where that is not the loop."""
+        if self._receiver is not None and link.connection is not None:
+            link.connection.hand_over(self._receiver)
+
     def _disconnect(self) -> None:
         """Drop the connection at once, if there is one."""
         link = self._link
@@ -529,6 +542,14 @@ class Feed(Streams[Stream]):
                 kinds = tuple(kind for kind, symbols in self._wanted.items() if symbol in symbols)
                 groups.setdefault(kinds, []).append(symbol)
         return [(symbols, kinds) for kinds, symbols in groups.items()]
+
+
+def check_receive(receive: str, tls: bool) -> None:
+    """Check that the option can be had at an address; ConfigError."""
+    if receive == "thread" and tls:
+        raise ConfigError(
+            "receive='thread' reads from plain sockets: an address with TLS (wss://) cannot be had with it"
+        )
 
 
 def check_options(

@@ -26,7 +26,7 @@ from fastfeed.errors import (
 from fastfeed.feeds.address import WEBSOCKET_PORTS, Address
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.batches import in_batches, shown
-from fastfeed.feeds.feed import check_options
+from fastfeed.feeds.feed import Receive, check_options, check_receive
 from fastfeed.feeds.longport_http import Credentials, OneTimePassword, Settings, get_token
 from fastfeed.feeds.longport_pulls import LongportPulls, parsed
 from fastfeed.feeds.longport_records import Connections, as_symbol
@@ -97,6 +97,15 @@ class LongPort(LongportPulls):
         Pauses between attempts to come back.
     ssl_context : ssl.SSLContext, optional
         For ``wss://`` and ``https://``. Default: Python's, which verifies the certificate.
+    receive : {"loop", "thread"}
+        Who reads from the socket and decodes: the event loop, or from the end of the handshake on a thread of the
+        hub's that never waits for Python. Callbacks, loops over streams and all else stay with the event loop; views
+        then hold only until the writer comes round the ring, also while your code does not await: ask `intact()`.
+        All feeds of a hub receive in the same way. Not over TLS (``wss://``).
+    spin : bool
+        Let the thread read over and over, which takes a whole CPU; by default it sleeps until there is something.
+    cpu : int, optional
+        The only CPU that the thread may run on.
 
     Notes
     -----
@@ -133,6 +142,9 @@ class LongPort(LongportPulls):
         window_bytes: int = 1 << 18,
         backoff: Backoff | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        receive: Receive = "loop",
+        spin: bool = False,
+        cpu: int | None = None,
     ) -> None:
         check_options(
             hub,
@@ -152,6 +164,7 @@ class LongPort(LongportPulls):
             overnight=overnight,
         )
         self._address = Address.of(self._settings.url, _PORTS)
+        check_receive(receive, self._address.tls)
         self._credentials = Credentials.of(
             app_key,
             app_secret,
@@ -167,6 +180,9 @@ class LongPort(LongportPulls):
             up_timeout_s=request_timeout_s,
             backoff=backoff,
             book_depth=BOOK_DEPTH if book_depth is None else book_depth,
+            receive=receive,
+            spin=spin,
+            cpu=cpu,
         )
         self._prepare_pulls(rate_limit_wait_s)
         self._connect_timeout_s = connect_timeout_s
@@ -281,6 +297,7 @@ class LongPort(LongportPulls):
         try:
             self._check_not_closed_meanwhile()
             await link.start(lambda: self._machine.packets)
+            self._hand_over(link)
             self._session_id, self._expires_ms = session.session_id, session.expires_ms
             await self._learn_limits()
         except BaseException:

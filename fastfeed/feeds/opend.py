@@ -16,7 +16,7 @@ from fastfeed.errors import (
 )
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.batches import in_batches
-from fastfeed.feeds.feed import check_options
+from fastfeed.feeds.feed import Receive, check_options
 from fastfeed.feeds.opend_notices import notice_of
 from fastfeed.feeds.opend_pulls import OpendPulls
 from fastfeed.feeds.opend_recovery import OpendRecovery
@@ -95,6 +95,15 @@ class OpenD(OpendPulls):
         Memory for one read.
     backoff : Backoff, optional
         Pauses between attempts to come back: by default 0.1 s at first, doubling up to 6 s, with jitter.
+    receive : {"loop", "thread"}
+        Who reads from the socket and decodes: the event loop, or from the end of the handshake on a thread of the
+        hub's that never waits for Python. Callbacks, loops over streams and all else stay with the event loop; views
+        then hold only until the writer comes round the ring, also while your code does not await: ask `intact()`.
+        All feeds of a hub receive in the same way.
+    spin : bool
+        Let the thread read over and over, which takes a whole CPU; by default it sleeps until there is something.
+    cpu : int, optional
+        The only CPU that the thread may run on.
 
     Attributes
     ----------
@@ -131,6 +140,9 @@ class OpenD(OpendPulls):
         limit_bytes: int = 1 << 26,
         window_bytes: int = 1 << 18,
         backoff: Backoff | None = None,
+        receive: Receive = "loop",
+        spin: bool = False,
+        cpu: int | None = None,
     ) -> None:
         if not 0 < port < 65536:
             raise ValueError(f"expected a port from 1 to 65535, got {port}")
@@ -167,6 +179,9 @@ class OpenD(OpendPulls):
             up_timeout_s=request_timeout_s,
             backoff=backoff,
             book_depth=BOOK_DEPTH if book_depth is None else book_depth,
+            receive=receive,
+            spin=spin,
+            cpu=cpu,
         )
         self._prepare_pulls(rate_limit_wait_s)
         self._host = host
@@ -240,6 +255,7 @@ class OpenD(OpendPulls):
             check = self._check_sha1
             self._machine.check_sha1 = not connection.is_loopback if check is None else check
             await link.start(self._look)
+            self._hand_over(link)
         except BaseException:
             self._disconnect()
             raise

@@ -1,7 +1,8 @@
 """The transport shell: the only place that knows the event loop's sockets.
 
 A `Connection` joins a socket to a machine (bytes to rows) and tells its owner about other packets and about
-the end. The same for every vendor and on every asyncio loop.
+the end. The same for every vendor and on every asyncio loop. It can hand the reading over to a thread; writing
+stays with the loop.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
+from fastfeed._core.machine import Machine
+from fastfeed._core.receiver import Receiver
 from fastfeed.errors import ConnectError
 
-__all__ = ["Connection", "Machine", "open_connection"]
+__all__ = ["Connection", "open_connection"]
 
 _logger = logging.getLogger(__name__)
 
@@ -25,16 +29,6 @@ _MOST_UNSENT_BYTES = 4 << 20
 
 #: What is not rows, as the vendor's machine gives it.
 F = TypeVar("F")
-F_co = TypeVar("F_co", covariant=True)
-
-
-class Machine(Protocol[F_co]):
-    """What a vendor's receiving machine offers to a connection."""
-
-    @property
-    def error(self) -> Exception | None: ...
-    def space(self, size_hint: int = -1) -> memoryview: ...
-    def received(self, n: int) -> F_co | None: ...
 
 
 class Connection(asyncio.BufferedProtocol, Generic[F]):
@@ -52,16 +46,18 @@ class Connection(asyncio.BufferedProtocol, Generic[F]):
 
     def __init__(
         self,
-        machine: Machine[F],
+        machine: Machine,
         on_frames: Callable[[F], None],
         on_lost: Callable[[Exception | None], None],
     ) -> None:
         self._machine = machine
         self._received = machine.received
-        self._on_frames = on_frames
+        self._on_frames: Callable[[Any], None] = on_frames
         self._on_lost = on_lost
         self._reason: Exception | None = None
         self._transport: asyncio.Transport | None = None
+        self._receiver: Receiver | None = None
+        self._loop = asyncio.get_running_loop()
         # The loop asks the machine itself for memory, without a Python frame in between.
         self.get_buffer = machine.space  # type: ignore[method-assign, assignment]
 
@@ -82,6 +78,7 @@ class Connection(asyncio.BufferedProtocol, Generic[F]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the owner."""
+        self._take_back()
         self._transport = None
         self._on_lost(self._reason or exc)
 
@@ -97,7 +94,57 @@ class Connection(asyncio.BufferedProtocol, Generic[F]):
         """End the connection at once; unsent bytes are dropped."""
         if self._transport is not None:
             self._reason = self._reason or reason
+            self._take_back()
             self._transport.abort()
+
+    # reading by a thread
+
+    def hand_over(self, receiver: Receiver) -> None:
+        """Let a receiver read from now on."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._transport.pause_reading()
+        sock: Any = self._transport.get_extra_info("socket")
+        fd = os.dup(sock.fileno())
+        try:
+            receiver.add(self._machine, fd, self)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._receiver = receiver
+        if len(receiver) == 1:
+            self._loop.add_reader(receiver.fileno(), receiver.drain)
+
+    def _take_back(self) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.remove(self._machine)
+            if not len(receiver):
+                self._loop.remove_reader(receiver.fileno())
+
+    def frames_came(self, frames: list[Any]) -> None:
+        """Pass on what the receiver has for the session."""
+        self._on_frames(frames)
+
+    def ended(self, error: int) -> None:
+        """Take note that the receiver came to the end: of an errno, 0 where the peer has closed."""
+        if self._transport is not None:
+            if error:
+                self.abort(OSError(error, os.strerror(error)))
+            else:
+                self._transport.close()
+
+    def failed(self, error: Exception) -> None:
+        """Take note that what the receiver had could not be taken: as a loop does with what a protocol raises."""
+        self._loop.call_exception_handler(
+            {
+                "message": "Fatal error: what a connection received could not be taken",
+                "exception": error,
+                "transport": self._transport,
+                "protocol": self,
+            }
+        )
+        self.abort(error)
 
     @property
     def is_loopback(self) -> bool:

@@ -61,15 +61,15 @@ static void receive(run *r, const uint8_t *data, size_t length, size_t step) {
     for (size_t at = 0; at < length;) {
         size_t room, n = length - at < step ? length - at : step;
         uint8_t *place = ff_window_space(&r->m.window, n, &room);
-        ff_ws_message message;
+        ff_frame frame;
         CHECK(place != NULL && room >= n);
         memcpy(place, data + at, n);
         ff_window_commit(&r->m.window, n);
         at += n;
-        while ((r->status = ff_alltick_process(&r->m, &message)) > 0) {
-            if (r->status == FF_ALLTICK_MESSAGE) {
-                put(&r->messages, &message.opcode, sizeof message.opcode);
-                put(&r->messages, message.data, message.length);
+        while ((r->status = ff_alltick_process(&r->m, &frame)) > 0) {
+            if (r->status == FF_FRAME) {
+                put(&r->messages, &frame.kind, sizeof frame.kind);
+                put(&r->messages, frame.data, frame.length);
             } else {
                 publish(r);
             }

@@ -75,25 +75,24 @@ static void publish(run *r) {
     }
 }
 
-static void take(run *r, int status, ff_longport_packet *packet,
-                 const ff_ws_message *message) {
+static void take(run *r, int status, ff_frame *frame) {
     switch (status) {
-    case FF_LONGPORT_FRAME:
-        put(&r->rest, &message->opcode, sizeof message->opcode);
-        put(&r->rest, message->data, message->length);
+    case FF_FRAME:
+        put(&r->rest, &frame->kind, sizeof frame->kind);
+        put(&r->rest, frame->data, frame->length);
         break;
-    case FF_LONGPORT_PACKET:
-        put(&r->rest, &packet->request_id, sizeof packet->request_id);
-        put_u8(&r->rest, packet->command);
-        put(&r->rest, packet->body, packet->length);
+    case FF_PACKET:
+        put(&r->rest, &frame->serial, sizeof frame->serial);
+        put_u8(&r->rest, (uint8_t)frame->kind);
+        put(&r->rest, frame->data, frame->length);
         break;
-    case FF_LONGPORT_HELD:
-        put(&r->held, packet->body, packet->length * sizeof(ff_tick));
+    case FF_HELD:
+        put(&r->held, frame->data, frame->length * sizeof(ff_tick));
         break;
-    case FF_LONGPORT_ZIPPED:
-        status = ff_longport_take(&r->m, packet);
-        CHECK(status != FF_LONGPORT_ZIPPED);
-        take(r, status, packet, message);
+    case FF_ZIPPED:
+        status = ff_longport_take(&r->m, frame);
+        CHECK(status != FF_ZIPPED);
+        take(r, status, frame);
         break;
     default:
         publish(r);
@@ -104,14 +103,13 @@ static void receive(run *r, const uint8_t *data, size_t length, size_t step) {
     for (size_t at = 0; at < length;) {
         size_t room, n = length - at < step ? length - at : step;
         uint8_t *place = ff_window_space(&r->m.window, n, &room);
-        ff_longport_packet packet;
-        ff_ws_message message;
+        ff_frame frame;
         CHECK(place != NULL && room >= n);
         memcpy(place, data + at, n);
         ff_window_commit(&r->m.window, n);
         at += n;
-        while ((r->status = ff_longport_process(&r->m, &packet, &message)) > 0)
-            take(r, r->status, &packet, &message);
+        while ((r->status = ff_longport_process(&r->m, &frame)) > 0)
+            take(r, r->status, &frame);
         publish(r);
         CHECK(r->m.inside == 0 && r->m.apart == NULL);
         CHECK(r->m.window.start <= r->m.window.end && r->m.window.end <= r->m.window.size);

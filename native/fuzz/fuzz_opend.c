@@ -107,26 +107,27 @@ static void check_latest(const machine *x) {
 }
 
 /* True: call again. */
-static bool handle(machine *x, const ff_opend_frame *frame) {
-    if (x->status == FF_OPEND_FRAME) {
+static bool handle(machine *x, const ff_frame *frame) {
+    if (x->status == FF_FRAME) {
         CHECK(frame->length <= LIMIT);
-        put(&x->frames, frame, offsetof(ff_opend_frame, body));
+        put(&x->frames, &frame->kind, sizeof frame->kind);
+        put(&x->frames, &frame->serial, sizeof frame->serial);
         put(&x->frames, &frame->reason, sizeof frame->reason);
         put(&x->frames, frame->sha1, 20);
         CHECK(frame->reason == 0 || (frame->reason < 0 && frame->length == 0));
-        put(&x->frames, frame->body, frame->length);
+        put(&x->frames, frame->data, frame->length);
         put(&x->frames, "|", 1);
-    } else if (x->status == FF_OPEND_ROWS_FULL) {
+    } else if (x->status == FF_ROWS_FULL) {
         publish(x);
-    } else if (x->status == FF_OPEND_HELD) {
+    } else if (x->status == FF_HELD) {
         CHECK(frame->length > 0);
-        put(&x->held, frame->body, frame->length * sizeof(ff_tick));
+        put(&x->held, frame->data, frame->length * sizeof(ff_tick));
     }
     return x->status > 0;
 }
 
 static void in_one_piece(machine *x, const uint8_t *data, size_t length) {
-    ff_opend_frame frame;
+    ff_frame frame;
     size_t used;
     do {
         x->status = ff_opend_process_span(&x->m, data, length, &used, &frame);
@@ -138,7 +139,7 @@ static void in_one_piece(machine *x, const uint8_t *data, size_t length) {
 }
 
 static void in_pieces(machine *x, const uint8_t *data, size_t length, uint64_t cut) {
-    ff_opend_frame frame;
+    ff_frame frame;
     uint64_t random = cut * 2 + 1;
     size_t most = (size_t)1 << cut % 13;
     do { /* also with nothing at all */

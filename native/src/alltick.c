@@ -128,16 +128,17 @@ int ff_alltick_take(ff_alltick *m, const uint8_t *data, size_t length) {
         return -FF_ELENGTH;
     }
     const int kind = take(m, data, length);
-    return kind == FF_ALLTICK_SESSION ? FF_ALLTICK_MESSAGE : kind < 0 ? kind : 0;
+    return kind == FF_ALLTICK_SESSION ? FF_FRAME : kind < 0 ? kind : 0;
 }
 
 /* What comes before the handshake is done. */
-static int handshake(ff_alltick *m, ff_ws_message *message) {
+static int handshake(ff_alltick *m, ff_frame *frame) {
     ff_window *w = &m->window;
-    *message = (ff_ws_message){FF_WS_HANDSHAKE, w->data + w->start, w->end - w->start};
+    *frame = (ff_frame){
+        .kind = FF_WS_HANDSHAKE, .data = w->data + w->start, .length = w->end - w->start};
     w->start = w->end;
-    m->counters.bytes += message->length;
-    return message->length > 0 ? FF_ALLTICK_MESSAGE : FF_ALLTICK_NEED_MORE;
+    m->counters.bytes += frame->length;
+    return frame->length > 0 ? FF_FRAME : FF_NEED_MORE;
 }
 
 static FF_NOINLINE int fail(ff_alltick *m, int reason) {
@@ -147,45 +148,51 @@ static FF_NOINLINE int fail(ff_alltick *m, int reason) {
     return -reason;
 }
 
-int ff_alltick_process(ff_alltick *m, ff_ws_message *message) {
+static FF_NOINLINE int give(ff_alltick *m, const ff_ws_message *message, ff_frame *frame) {
+    m->counters.frames++;
+    *frame =
+        (ff_frame){.kind = message->opcode, .data = message->data, .length = message->length};
+    return FF_FRAME;
+}
+
+int ff_alltick_process(ff_alltick *m, ff_frame *frame) {
     ff_window *w = &m->window;
     if (FF_UNLIKELY(!m->upgraded))
-        return handshake(m, message);
+        return handshake(m, frame);
     if (FF_UNLIKELY(m->ws.state == FF_WS_FAILED)) { /* what still comes is not looked at */
         w->start = w->end;
         return m->ws.failed;
     }
     const uint8_t *p = w->data + w->start;
     const uint8_t *const begin = p, *const end = w->data + w->end;
-    int status = FF_ALLTICK_NEED_MORE;
+    ff_ws_message message;
+    int status = FF_NEED_MORE;
     for (;;) {
         if (FF_UNLIKELY(m->sink.full)) {
-            status = FF_ALLTICK_ROWS_FULL;
+            status = FF_ROWS_FULL;
             break;
         }
         size_t used;
-        const int rc = ff_ws_next(&m->ws, p, (size_t)(end - p), &used, message);
+        const int rc = ff_ws_next(&m->ws, p, (size_t)(end - p), &used, &message);
         p += used;
         if (FF_UNLIKELY(rc <= 0)) {
-            status = rc == 0 ? FF_ALLTICK_NEED_MORE : fail(m, -rc);
+            status = rc == 0 ? FF_NEED_MORE : fail(m, -rc);
             break;
         }
         m->counters.messages++;
-        if (FF_UNLIKELY(message->opcode >= FF_WS_CLOSE)) {
-            m->counters.frames++;
-            status = FF_ALLTICK_MESSAGE;
+        if (FF_UNLIKELY(message.opcode >= FF_WS_CLOSE)) {
+            status = give(m, &message, frame);
             break;
         }
-        const int kind = take(m, message->data, message->length);
+        const int kind = take(m, message.data, message.length);
         if (FF_LIKELY(kind == FF_ALLTICK_TICKS || kind == FF_ALLTICK_BOOKS))
             continue;
         if (kind == FF_ALLTICK_SESSION) {
-            m->counters.frames++;
-            status = FF_ALLTICK_MESSAGE;
+            status = give(m, &message, frame);
             break;
         }
         /* Of text, what is not decoded must be UTF-8 all the same (RFC 6455, section 8.1). */
-        if (message->opcode == FF_WS_TEXT && !ff_utf8_valid(message->data, message->length)) {
+        if (message.opcode == FF_WS_TEXT && !ff_utf8_valid(message.data, message.length)) {
             if (kind < 0) /* it is counted once */
                 m->counters.rejected[-kind]--;
             status = fail(m, FF_EUTF8);
@@ -195,4 +202,8 @@ int ff_alltick_process(ff_alltick *m, ff_ws_message *message) {
     w->start += (size_t)(p - begin);
     m->counters.bytes += (uint64_t)(p - begin);
     return status;
+}
+
+int ff_alltick_step(void *machine, ff_frame *frame) {
+    return ff_alltick_process(machine, frame);
 }

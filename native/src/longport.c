@@ -33,10 +33,10 @@ void ff_longport_reset(ff_longport *m, bool framed) {
 
 /* ---- pushes */
 
-static inline int push_ticks(ff_longport *m, ff_longport_packet *packet) {
-    uint64_t max_rows = ff_longport_max_rows(packet->command, packet->length);
+static inline int push_ticks(ff_longport *m, ff_frame *packet) {
+    uint64_t max_rows = ff_longport_max_rows(packet->kind, packet->length);
     ff_tick *rows = ff_sink_claim(&m->sink, FF_STREAM_TICKS, &max_rows);
-    const int n = ff_longport_decode_push(&m->decoder, packet->command, packet->body,
+    const int n = ff_longport_decode_push(&m->decoder, packet->kind, packet->data,
                                           packet->length, rows, max_rows);
     if (FF_UNLIKELY(n <= 0))
         return n;
@@ -45,9 +45,9 @@ static inline int push_ticks(ff_longport *m, ff_longport_packet *packet) {
         if (FF_UNLIKELY(symbol == NULL))
             return -FF_ENOMEM;
         if (FF_UNLIKELY(symbol->held)) {
-            packet->body = (const uint8_t *)rows;
+            packet->data = (const uint8_t *)rows;
             packet->length = (size_t)n;
-            return FF_LONGPORT_HELD;
+            return FF_HELD;
         }
         ff_order_pass(symbol, rows, (size_t)n);
     }
@@ -56,10 +56,9 @@ static inline int push_ticks(ff_longport *m, ff_longport_packet *packet) {
 }
 
 /* A push that is one row, the state of its symbol. */
-static inline int push_state(ff_longport *m, const ff_longport_packet *packet,
-                             ff_stream stream) {
+static inline int push_state(ff_longport *m, const ff_frame *packet, ff_stream stream) {
     void *row = ff_ring_claim(m->sink.rings[stream], 1);
-    const int n = ff_longport_decode_push(&m->decoder, packet->command, packet->body,
+    const int n = ff_longport_decode_push(&m->decoder, packet->kind, packet->data,
                                           packet->length, row, 1);
     if (FF_UNLIKELY(n <= 0))
         return n;
@@ -92,21 +91,21 @@ static inline int stream_of(unsigned command) {
     }
 }
 
-/* As ff_longport_take(), and FF_LONGPORT_ZIPPED. */
-static inline int take(ff_longport *m, ff_longport_packet *packet) {
+/* As ff_longport_take(), and FF_ZIPPED. */
+static inline int take(ff_longport *m, ff_frame *packet) {
     const int stream =
-        FF_LIKELY(packet->type == FF_LONGPORT_PUSH) ? stream_of(packet->command) : -1;
+        FF_LIKELY(packet->type == FF_LONGPORT_PUSH) ? stream_of(packet->kind) : -1;
     if (FF_UNLIKELY(stream >= 0 && m->sink.rings[stream] == NULL)) {
         m->counters.ignored++;
         return 0;
     }
     if (FF_UNLIKELY(packet->zipped)) {
         m->counters.zipped++;
-        return FF_LONGPORT_ZIPPED;
+        return FF_ZIPPED;
     }
     if (FF_UNLIKELY(stream < 0)) {
         m->counters.frames++;
-        return FF_LONGPORT_PACKET;
+        return FF_PACKET;
     }
     const int rc = FF_LIKELY(stream == FF_STREAM_TICKS)
                        ? push_ticks(m, packet)
@@ -116,7 +115,7 @@ static inline int take(ff_longport *m, ff_longport_packet *packet) {
     return rc;
 }
 
-int ff_longport_take(ff_longport *m, ff_longport_packet *packet) {
+int ff_longport_take(ff_longport *m, ff_frame *packet) {
     packet->zipped = false;
     return take(m, packet);
 }
@@ -141,7 +140,7 @@ static inline uint32_t load_big(const uint8_t *p, size_t n) {
 /* The packet at p. Returns how many bytes it has, 0 when they are not all there, or a negative
  * reason. */
 static inline ptrdiff_t packet_at(const ff_longport *m, const uint8_t *p, const uint8_t *end,
-                                  ff_longport_packet *packet) {
+                                  ff_frame *packet) {
     enum { VERIFY = 0x10, GZIP = 0x20 };
     size_t head;
     if (FF_UNLIKELY(p == end))
@@ -157,16 +156,16 @@ static inline ptrdiff_t packet_at(const ff_longport *m, const uint8_t *p, const 
         return -FF_EPACKET;
     if (FF_UNLIKELY((size_t)(end - p) < head))
         return 0;
-    packet->command = p[1];
+    packet->kind = p[1];
     packet->zipped = (p[0] & GZIP) != 0;
-    packet->request_id = 0;
+    packet->serial = 0;
     packet->status = 0;
     if (FF_UNLIKELY(packet->type != FF_LONGPORT_PUSH)) {
-        packet->request_id = load_big(p + 2, 4);
+        packet->serial = load_big(p + 2, 4);
         if (packet->type == FF_LONGPORT_RESPONSE)
             packet->status = p[6];
     }
-    packet->body = p + head;
+    packet->data = p + head;
     packet->length = load_big(p + head - 3, 3);
     if (FF_UNLIKELY(packet->length > m->max_body))
         return -FF_ELENGTH;
@@ -184,19 +183,19 @@ static FF_NOINLINE int fail(ff_longport *m, int reason) {
 }
 
 /* A stream of packets. */
-static int process_packets(ff_longport *m, ff_longport_packet *packet) {
+static int process_packets(ff_longport *m, ff_frame *packet) {
     ff_window *w = &m->window;
     const uint8_t *p = w->data + w->start;
     const uint8_t *const begin = p, *const end = w->data + w->end;
-    int status = FF_LONGPORT_NEED_MORE;
+    int status = FF_NEED_MORE;
     for (;;) {
         if (FF_UNLIKELY(m->sink.full)) {
-            status = FF_LONGPORT_ROWS_FULL;
+            status = FF_ROWS_FULL;
             break;
         }
         const ptrdiff_t size = packet_at(m, p, end, packet);
         if (FF_UNLIKELY(size <= 0)) {
-            status = size == 0 ? FF_LONGPORT_NEED_MORE : fail(m, (int)-size);
+            status = size == 0 ? FF_NEED_MORE : fail(m, (int)-size);
             break;
         }
         p += size;
@@ -213,12 +212,12 @@ static int process_packets(ff_longport *m, ff_longport_packet *packet) {
 }
 
 /* The packets of the present message, whose bytes begin at *p. Returns a status for the
- * caller, or FF_LONGPORT_NEED_MORE when the message is done. */
+ * caller, or FF_NEED_MORE when the message is done. */
 static inline int process_message(ff_longport *m, const uint8_t **p, const uint8_t *end,
-                                  ff_longport_packet *packet) {
+                                  ff_frame *packet) {
     while (*p != end) {
         if (FF_UNLIKELY(m->sink.full))
-            return FF_LONGPORT_ROWS_FULL;
+            return FF_ROWS_FULL;
         const ptrdiff_t size = packet_at(m, *p, end, packet);
         if (FF_UNLIKELY(size <= 0)) { /* the next message is in its place all the same */
             m->counters.rejected[size == 0 ? FF_EPACKET : -size]++;
@@ -231,11 +230,11 @@ static inline int process_message(ff_longport *m, const uint8_t **p, const uint8
         if (FF_UNLIKELY(rc > 0))
             return rc;
     }
-    return FF_LONGPORT_NEED_MORE;
+    return FF_NEED_MORE;
 }
 
 /* What is left of a message that was interrupted, or lies apart. */
-static int finish_message(ff_longport *m, ff_longport_packet *packet) {
+static int finish_message(ff_longport *m, ff_frame *packet) {
     ff_window *w = &m->window;
     const uint8_t *p = m->apart != NULL ? m->apart : w->data + w->start;
     const uint8_t *const begin = p, *const end = p + m->inside;
@@ -251,38 +250,40 @@ static int finish_message(ff_longport *m, ff_longport_packet *packet) {
 }
 
 /* A stream of WebSocket messages. */
-static int process_messages(ff_longport *m, ff_longport_packet *packet,
-                            ff_ws_message *message) {
+static int process_messages(ff_longport *m, ff_frame *frame) {
     ff_window *w = &m->window;
-    int status = FF_LONGPORT_NEED_MORE;
+    ff_ws_message message;
+    int status = FF_NEED_MORE;
     if (FF_UNLIKELY(m->inside > 0)) {
-        status = finish_message(m, packet);
-        if (status != FF_LONGPORT_NEED_MORE)
+        status = finish_message(m, frame);
+        if (status != FF_NEED_MORE)
             return status;
     }
     const uint8_t *p = w->data + w->start;
     const uint8_t *const begin = p, *const end = w->data + w->end;
     for (;;) {
         size_t used;
-        const int rc = ff_ws_next(&m->ws, p, (size_t)(end - p), &used, message);
+        const int rc = ff_ws_next(&m->ws, p, (size_t)(end - p), &used, &message);
         p += used;
         if (FF_UNLIKELY(rc <= 0)) {
-            status = rc == 0 ? FF_LONGPORT_NEED_MORE : fail(m, -rc);
+            status = rc == 0 ? FF_NEED_MORE : fail(m, -rc);
             break;
         }
         m->counters.messages++;
-        if (FF_UNLIKELY(message->opcode >= FF_WS_CLOSE)) {
+        if (FF_UNLIKELY(message.opcode >= FF_WS_CLOSE)) {
             m->counters.frames++;
-            status = FF_LONGPORT_FRAME;
+            *frame = (ff_frame){
+                .kind = message.opcode, .data = message.data, .length = message.length};
+            status = FF_FRAME;
             break;
         }
-        if (FF_UNLIKELY(message->opcode != FF_WS_BINARY)) {
+        if (FF_UNLIKELY(message.opcode != FF_WS_BINARY)) {
             m->counters.rejected[FF_EFORMAT]++;
             continue;
         }
-        const uint8_t *q = message->data, *const q_end = q + message->length;
-        status = process_message(m, &q, q_end, packet);
-        if (FF_UNLIKELY(status != FF_LONGPORT_NEED_MORE)) {
+        const uint8_t *q = message.data, *const q_end = q + message.length;
+        status = process_message(m, &q, q_end, frame);
+        if (FF_UNLIKELY(status != FF_NEED_MORE)) {
             m->inside = (size_t)(q_end - q);
             if (q_end == p) /* in the window: there the rest stays, also when that is moved */
                 p = q;
@@ -296,19 +297,24 @@ static int process_messages(ff_longport *m, ff_longport_packet *packet,
     return status;
 }
 
-int ff_longport_process(ff_longport *m, ff_longport_packet *packet, ff_ws_message *message) {
+int ff_longport_process(ff_longport *m, ff_frame *frame) {
     ff_window *w = &m->window;
     if (FF_UNLIKELY(m->failed)) { /* what still comes is not looked at */
         w->start = w->end;
         return m->failed;
     }
     if (!m->framed)
-        return process_packets(m, packet);
+        return process_packets(m, frame);
     if (FF_UNLIKELY(!m->upgraded)) {
-        *message = (ff_ws_message){FF_WS_HANDSHAKE, w->data + w->start, w->end - w->start};
+        *frame = (ff_frame){
+            .kind = FF_WS_HANDSHAKE, .data = w->data + w->start, .length = w->end - w->start};
         w->start = w->end;
-        m->counters.bytes += message->length;
-        return message->length > 0 ? FF_LONGPORT_FRAME : FF_LONGPORT_NEED_MORE;
+        m->counters.bytes += frame->length;
+        return frame->length > 0 ? FF_FRAME : FF_NEED_MORE;
     }
-    return process_messages(m, packet, message);
+    return process_messages(m, frame);
+}
+
+int ff_longport_step(void *machine, ff_frame *frame) {
+    return ff_longport_process(machine, frame);
 }

@@ -35,10 +35,10 @@ static inline void keep_latest(ff_opend *m, ff_stream stream, size_t place, cons
         m->decoder.dropped[FF_ENOMEM]++;
 }
 
-/* The decoding of each kind of push into its ring: 0, a negative reason, or FF_OPEND_HELD. */
+/* The decoding of each kind of push into its ring: 0, a negative reason, or FF_HELD. */
 
 static inline int push_ticks(ff_opend *m, const uint8_t *body, size_t length,
-                             ff_opend_frame *frame) {
+                             ff_frame *frame) {
     uint64_t max_rows = length / MIN_TICK_BYTES + 1;
     ff_tick *rows = ff_sink_claim(&m->sink, FF_STREAM_TICKS, &max_rows);
     int n = ff_opend_decode_ticks(&m->decoder, body, length, rows, max_rows);
@@ -50,8 +50,9 @@ static inline int push_ticks(ff_opend *m, const uint8_t *body, size_t length,
         if (FF_UNLIKELY(symbol == NULL))
             return -FF_ENOMEM;
         if (FF_UNLIKELY(symbol->held)) {
-            *frame = (ff_opend_frame){.body = (const uint8_t *)rows, .length = kept};
-            return FF_OPEND_HELD;
+            frame->data = (const uint8_t *)rows;
+            frame->length = kept;
+            return FF_HELD;
         }
         kept = ff_order_take(m->order, symbol, rows, kept);
     }
@@ -149,7 +150,7 @@ enum { NOBODY_LISTENS = 100, NO_ROWS = 101 };
 
 /* As the functions above, NOBODY_LISTENS, or NO_ROWS: a packet for the session. */
 static inline int push(ff_opend *m, uint32_t proto_id, const uint8_t *body, size_t length,
-                       ff_opend_frame *frame) {
+                       ff_frame *frame) {
     if (FF_LIKELY(proto_id == FF_OPEND_PUSH_TICKS && m->sink.rings[FF_STREAM_TICKS] != NULL))
         return push_ticks(m, body, length, frame);
     ff_ring *const *rings = m->sink.rings;
@@ -213,10 +214,19 @@ static FF_NOINLINE int plain_body(ff_opend *m, uint32_t proto_id, const uint8_t 
     return 0;
 }
 
+static FF_NOINLINE void give(ff_frame *frame, const uint8_t *header, span body, int reason) {
+    *frame = (ff_frame){.data = body.data,
+                        .length = body.length,
+                        .kind = ff_load_u32(header + 2),
+                        .serial = ff_load_u32(header + 8),
+                        .reason = reason};
+    memcpy(frame->sha1, header + FF_OPEND_SHA1_OFFSET, sizeof frame->sha1);
+}
+
 int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_t *used,
-                          ff_opend_frame *frame) {
+                          ff_frame *frame) {
     const uint8_t *p = data, *end = data + length;
-    int status = FF_OPEND_NEED_MORE;
+    int status = FF_NEED_MORE;
     if (m->failed) {
         *used = 0;
         return m->failed;
@@ -246,7 +256,7 @@ int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_
         if (FF_UNLIKELY((size_t)(end - p) - FF_OPEND_HEADER < body_length))
             break;
         if (FF_UNLIKELY(m->sink.full)) {
-            status = FF_OPEND_ROWS_FULL;
+            status = FF_ROWS_FULL;
             break;
         }
         const uint8_t *header = p, *body = p + FF_OPEND_HEADER;
@@ -265,14 +275,14 @@ int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_
             if (is_push(proto_id))
                 continue;
             m->counters.frames++;
-            *frame = (ff_opend_frame){proto_id, ff_load_u32(header + 8), NULL, 0, sha1, why};
-            status = FF_OPEND_FRAME;
+            give(frame, header, (span){NULL, 0}, why);
+            status = FF_FRAME;
             break;
         }
         int rc = push(m, proto_id, body, body_length, frame);
         if (FF_LIKELY(rc == 0))
             continue;
-        if (rc == FF_OPEND_HELD) {
+        if (rc == FF_HELD) {
             status = rc;
             break;
         }
@@ -287,9 +297,8 @@ int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_
             /* The session gets the vendor's words. */
         }
         m->counters.frames++;
-        *frame =
-            (ff_opend_frame){proto_id, ff_load_u32(header + 8), body, body_length, sha1, 0};
-        status = FF_OPEND_FRAME;
+        give(frame, header, (span){body, body_length}, 0);
+        status = FF_FRAME;
         break;
     }
     *used = (size_t)(p - data);
@@ -297,7 +306,7 @@ int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_
     return status;
 }
 
-int ff_opend_process(ff_opend *m, ff_opend_frame *frame) {
+int ff_opend_process(ff_opend *m, ff_frame *frame) {
     ff_window *w = &m->window;
     size_t used;
     if (FF_UNLIKELY(m->failed)) /* what still comes is not looked at: keep none of it */
@@ -305,4 +314,8 @@ int ff_opend_process(ff_opend *m, ff_opend_frame *frame) {
     int status = ff_opend_process_span(m, w->data + w->start, w->end - w->start, &used, frame);
     w->start += used;
     return status;
+}
+
+int ff_opend_step(void *machine, ff_frame *frame) {
+    return ff_opend_process(machine, frame);
 }

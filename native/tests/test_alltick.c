@@ -58,15 +58,15 @@ static void publish(fixture *f) {
 }
 
 static void process(fixture *f) {
-    ff_ws_message message;
-    while ((f->status = ff_alltick_process(&f->machine, &message)) > 0) {
-        if (f->status == FF_ALLTICK_MESSAGE) {
-            const uint64_t length = message.length;
-            put(&f->messages, &message.opcode, sizeof message.opcode);
+    ff_frame frame;
+    while ((f->status = ff_alltick_process(&f->machine, &frame)) > 0) {
+        if (f->status == FF_FRAME) {
+            const uint64_t length = frame.length;
+            put(&f->messages, &frame.kind, sizeof frame.kind);
             put(&f->messages, &length, sizeof length);
-            put(&f->messages, message.data, message.length);
+            put(&f->messages, frame.data, frame.length);
         } else {
-            CHECK_EQ(f->status, FF_ALLTICK_ROWS_FULL);
+            CHECK_EQ(f->status, FF_ROWS_FULL);
             publish(f);
         }
     }

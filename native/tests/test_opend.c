@@ -48,17 +48,17 @@ static void publish(fixture *f) {
     CHECK(ff_ring_intact(&f->ring, position));
 }
 
-static void keep_frame(fixture *f, const ff_opend_frame *frame) {
+static void keep_frame(fixture *f, const ff_frame *frame) {
     uint64_t length = frame->length;
-    put(&f->frames, &frame->proto_id, 4);
+    put(&f->frames, &frame->kind, 4);
     put(&f->frames, &frame->serial, 4);
     put(&f->frames, &length, 8);
-    put(&f->frames, frame->body, frame->length);
+    put(&f->frames, frame->data, frame->length);
 }
 
 /* Through the window, as a socket does it. */
 static void receive(fixture *f, const uint8_t *data, size_t length) {
-    ff_opend_frame frame;
+    ff_frame frame;
     while (length > 0) {
         size_t room;
         uint8_t *place = ff_window_space(&f->machine.window, WINDOW / 2, &room);
@@ -69,7 +69,7 @@ static void receive(fixture *f, const uint8_t *data, size_t length) {
         data += n;
         length -= n;
         while ((f->status = ff_opend_process(&f->machine, &frame)) > 0) {
-            if (f->status == FF_OPEND_FRAME)
+            if (f->status == FF_FRAME)
                 keep_frame(f, &frame);
             else
                 publish(f);
@@ -82,11 +82,11 @@ static void receive(fixture *f, const uint8_t *data, size_t length) {
 static size_t process_span(fixture *f, const uint8_t *data, size_t length) {
     uint8_t *p = exact_copy(data, length);
     size_t at = 0, used;
-    ff_opend_frame frame;
+    ff_frame frame;
     while ((f->status =
                 ff_opend_process_span(&f->machine, p + at, length - at, &used, &frame)) > 0) {
         at += used;
-        if (f->status == FF_OPEND_FRAME)
+        if (f->status == FF_FRAME)
             keep_frame(f, &frame);
         else
             publish(f);
@@ -199,7 +199,7 @@ static void test_framing_lost(void) {
         CHECK_EQ(f.status, -FF_EMAGIC);
         ff_opend_reset(&f.machine);
         receive(&f, stream.data, good);
-        CHECK_EQ(f.status, FF_OPEND_NEED_MORE);
+        CHECK_EQ(f.status, FF_NEED_MORE);
         CHECK_EQ(f.machine.sink.rows[FF_STREAM_TICKS], 2);
         close_fixture(&f);
     }
@@ -207,7 +207,7 @@ static void test_framing_lost(void) {
     fixture f;
     open_fixture(&f);
     receive(&f, (const uint8_t *)"X", 1);
-    CHECK_EQ(f.status, FF_OPEND_NEED_MORE);
+    CHECK_EQ(f.status, FF_NEED_MORE);
     receive(&f, (const uint8_t *)"T", 1);
     CHECK_EQ(f.status, -FF_EMAGIC);
     close_fixture(&f);
@@ -241,7 +241,7 @@ static void test_length_limit(void) {
     uint8_t header[44] = "FT";
     header[14] = 0x0f;
     receive(&f, header, sizeof header);
-    CHECK_EQ(f.status, FF_OPEND_NEED_MORE);
+    CHECK_EQ(f.status, FF_NEED_MORE);
     CHECK_EQ(f.machine.window.size, WINDOW);
     close_fixture(&f);
 }
@@ -262,7 +262,7 @@ static void test_sha1(void) {
             stream.data[at] ^= 0x40;
             CHECK_EQ(f.machine.counters.rejected[FF_ESHA1], 1);
             CHECK_EQ(f.machine.sink.rows[FF_STREAM_TICKS], 0);
-            CHECK_EQ(f.status, FF_OPEND_NEED_MORE);
+            CHECK_EQ(f.status, FF_NEED_MORE);
             receive(&f, stream.data, stream.length);
             CHECK_EQ(f.machine.sink.rows[FF_STREAM_TICKS], 1);
             close_fixture(&f);
@@ -790,16 +790,16 @@ static void test_rejected_replies(void) {
         f.machine.check_sha1 = true;
         if (encrypted)
             set_cipher(&f, FF_CIPHER_CBC);
-        ff_opend_frame frame;
+        ff_frame frame;
         size_t used;
         CHECK_EQ(ff_opend_process_span(&f.machine, stream.data, stream.length, &used, &frame),
-                 FF_OPEND_FRAME);
+                 FF_FRAME);
         CHECK_EQ(used, 44 + 23);
-        CHECK(frame.proto_id == 3001 && frame.serial == 7 && frame.length == 0);
+        CHECK(frame.kind == 3001 && frame.serial == 7 && frame.length == 0);
         int reason = encrypted ? FF_EPADDING : FF_ESHA1;
         CHECK_EQ(frame.reason, -reason);
         process_span(&f, stream.data + used, stream.length - used);
-        CHECK_EQ(f.status, FF_OPEND_NEED_MORE);
+        CHECK_EQ(f.status, FF_NEED_MORE);
         CHECK_EQ(f.machine.counters.rejected[reason], 4);
         CHECK_EQ(f.machine.counters.frames, 1);
         CHECK_EQ(f.machine.counters.packets, 4);
@@ -817,11 +817,11 @@ static void test_init_connect(void) {
     open_fixture(&f);
     f.machine.check_sha1 = true;
     set_cipher(&f, FF_CIPHER_ECB);
-    ff_opend_frame frame;
+    ff_frame frame;
     size_t used;
     CHECK_EQ(ff_opend_process_span(&f.machine, stream.data, stream.length, &used, &frame),
-             FF_OPEND_FRAME);
-    CHECK(frame.reason == 0 && frame.length == 8 && memcmp(frame.body, "some RSA", 8) == 0);
+             FF_FRAME);
+    CHECK(frame.reason == 0 && frame.length == 8 && memcmp(frame.data, "some RSA", 8) == 0);
     CHECK(memcmp(frame.sha1, stream.data + FF_OPEND_SHA1_OFFSET, 20) == 0);
     ff_opend_reset(&f.machine);
     CHECK_EQ(f.machine.cipher.mode, FF_CIPHER_NONE);
@@ -840,15 +840,14 @@ static void test_plain_memory(void) {
     ff_opend_encrypt(&f.machine.cipher, large, sizeof large - 16, body.data);
     put_packet_of(&stream, 1004, 3, &body);
     for (int i = 0; i < 2; i++) {
-        ff_opend_frame frame;
+        ff_frame frame;
         size_t used;
         CHECK_EQ(ff_opend_process_span(&f.machine, stream.data, stream.length, &used, &frame),
-                 FF_OPEND_FRAME);
+                 FF_FRAME);
         CHECK(f.machine.plain_size >= 50000 && f.machine.plain_size <= 60000);
         CHECK_EQ(frame.length, sizeof large - 16);
-        CHECK(memcmp(frame.body, large, frame.length) == 0);
-        CHECK_EQ(ff_opend_process_span(&f.machine, NULL, 0, &used, &frame),
-                 FF_OPEND_NEED_MORE);
+        CHECK(memcmp(frame.data, large, frame.length) == 0);
+        CHECK_EQ(ff_opend_process_span(&f.machine, NULL, 0, &used, &frame), FF_NEED_MORE);
         CHECK(f.machine.plain_size <= WINDOW);
     }
     CHECK_EQ(f.machine.counters.frames, 2);

@@ -29,6 +29,14 @@ def run_it(transport):
     return lambda main: runner(asyncio.wait_for(main, 30))
 
 
+@pytest.fixture(params=["loop", "thread"])
+def receive(request, monkeypatch):
+    """Let feeds receive in this way where a test does not say in which."""
+    for vendor in (ff.OpenD, ff.LongPort, ff.AllTick):
+        monkeypatch.setitem(vendor.__init__.__kwdefaults__, "receive", request.param)
+    return request.param
+
+
 @pytest.fixture
 def reports():
     """Return what the loop's exception handler was told, see `feeds.listen`; it must stay empty."""

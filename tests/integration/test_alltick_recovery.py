@@ -25,6 +25,7 @@ def simulator(**options):
 # the server goes and comes
 
 
+@pytest.mark.usefixtures("receive")
 def test_a_lost_connection_comes_back_with_a_gap(run, reports):
     async def main():
         listen(reports)
@@ -219,6 +220,7 @@ def test_a_connection_that_ends_again_and_again(run, reports):
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 def test_a_snapshot_after_a_reconnect_is_not_delivered_twice(run, reports):
     rows = np.zeros(40, TICK)
     rows["time_ns"] = 1_700_000_000_000_000_000 + np.arange(40) * 1_000_000
@@ -241,6 +243,7 @@ def test_a_snapshot_after_a_reconnect_is_not_delivered_twice(run, reports):
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 @pytest.mark.parametrize("faults", [{"drop_after": 30}, {"stall": 30}, {"no_reply": 22000}])
 def test_faults_of_the_simulator(run, reports, faults):
     async def main():
@@ -450,6 +453,7 @@ def test_a_feed_that_is_left_with_an_error(run, reports):
 # further connections
 
 
+@pytest.mark.usefixtures("receive")
 def test_further_connections_come_back(run, reports):
     async def main():
         listen(reports)
@@ -571,6 +575,7 @@ def test_callbacks_that_block(run, reports):
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 def test_callbacks_that_use_the_feed(run, reports):
     async def main():
         listen(reports)

@@ -230,6 +230,7 @@ def test_the_key_may_come_from_the_environment(run, keys, monkeypatch):
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 def test_a_new_connection_shakes_hands_anew(run, keys, pushes):
     async def main():
         path, key = keys[0]

@@ -111,6 +111,7 @@ def test_a_slow_reader_loses_rows_of_its_own_view_only(run):
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 def test_callbacks_that_raise_do_not_stop_the_feed(run, caplog):
     async def main():
         async with OpenDSimulator(rate=2000) as sim, ff.connect(sim.url) as feed:
@@ -148,6 +149,7 @@ def test_two_feeds_write_into_one_hub(run):
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 def test_closing_ends_the_loops(run):
     async def main():
         async with OpenDSimulator(rate=1000) as sim:
@@ -411,6 +413,7 @@ def test_a_reply_that_is_late_is_a_timeout_and_harmless(run):
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 @pytest.mark.parametrize(
     ("faults", "reason"),
     [
@@ -442,6 +445,7 @@ def test_a_lost_stream_is_made_again_and_starts_clean(run, faults, reason):
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 def test_a_gateway_that_falls_silent_is_given_up(run):
     async def main():
         faults = Faults(silence=20)
@@ -467,6 +471,7 @@ def test_heartbeats_keep_a_quiet_connection(run):
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 def test_coming_back_resubscribes_exactly_what_was_asked(run):
     async def main():
         async with OpenDSimulator(symbols=250, rate=5000) as sim:
@@ -584,6 +589,7 @@ def test_what_is_refused_after_coming_back_is_asked_for_again(run, monkeypatch):
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
 def test_leaving_from_a_callback_leaves(error):
     """Through the transport it would only break the connection."""
@@ -716,6 +722,7 @@ def test_no_storm_of_connections(run):
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 def test_bad_packets_between_good_ones_are_counted(run):
     async def main():
         faults = Faults(
@@ -771,6 +778,7 @@ async def proxy(target_port, sizes):
         yield port
 
 
+@pytest.mark.usefixtures("receive")
 def test_pieces_of_any_size(run):
     async def main():
         sizes = [

@@ -71,6 +71,7 @@ def test_a_session_goes_on_without_another_password(run_it, reports, transport):
     run_it(main())
 
 
+@pytest.mark.usefixtures("receive")
 @pytest.mark.parametrize("how", ["expired", "almost expired", "refused", "refused oddly", "pushed"])
 def test_a_session_that_ends_is_begun_anew(run, reports, how):
     async def on_request(peer, packet):
@@ -327,6 +328,7 @@ def test_unsubscribing_while_it_is_subscribed_again(run, reports):
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 def test_states_after_a_reconnect_know_nothing_of_those_before(run_it, reports, transport):
     async def main():
         listen(reports)
@@ -368,6 +370,7 @@ def test_states_after_a_reconnect_know_nothing_of_those_before(run_it, reports, 
 # what was missed
 
 
+@pytest.mark.usefixtures("receive")
 def test_missed_trades_are_fetched_and_put_in_their_place(run_it, reports, transport):
     async def on_request(peer, packet):
         if packet.command == Command.TRADES:
@@ -401,6 +404,7 @@ def test_missed_trades_are_fetched_and_put_in_their_place(run_it, reports, trans
     run_it(main())
 
 
+@pytest.mark.usefixtures("receive")
 def test_pushes_that_lag_behind_the_pull_are_not_delivered_twice(run, reports, monkeypatch):
     monkeypatch.setattr(recovery, "_SETTLE_S", 0.5)
 
@@ -513,6 +517,7 @@ def test_a_refused_pull_leaves_a_hole_that_is_told(run_it, reports, transport):
     run_it(main())
 
 
+@pytest.mark.usefixtures("receive")
 def test_live_trades_do_not_wait_for_slow_pulls(run, reports, monkeypatch):
     """They follow after a while; what was missed comes behind them, and says so."""
     monkeypatch.setattr(recovery, "_HOLD_S", 0.1)
@@ -612,6 +617,7 @@ def test_symbols_whose_turn_comes_after_live_trades_followed(run, reports, monke
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 @pytest.mark.parametrize("hold_s", [0.02, 5.0])
 def test_interruptions_that_follow_each_other(run, reports, monkeypatch, hold_s):
     """The second one comes while trades of the first are being fetched: nothing is lost, nothing comes twice."""
@@ -662,6 +668,7 @@ def test_interruptions_that_follow_each_other(run, reports, monkeypatch, hold_s)
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 def test_unsubscribing_during_the_recovery(run, reports):
     async def on_request(peer, packet):
         if packet.command == Command.TRADES and packet.message.symbol == HK:
@@ -697,6 +704,7 @@ def test_unsubscribing_during_the_recovery(run, reports):
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 def test_too_many_trades_to_wait(run, reports, monkeypatch):
     """There is room for so many; those of a symbol for which there is none follow with a gap."""
     machine = functools.partial(feeds.LongportMachine, most_held=10)
@@ -757,6 +765,7 @@ def test_many_interruptions_leave_nothing_behind(run_it, reports, transport):
 # with the simulator
 
 
+@pytest.mark.usefixtures("receive")
 @pytest.mark.parametrize("transport", ["ws", "tcp"])
 @pytest.mark.parametrize(
     "faults",

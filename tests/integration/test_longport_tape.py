@@ -122,6 +122,7 @@ def check_quotes(rows, table, expected):
     assert latest == last
 
 
+@pytest.mark.usefixtures("receive")
 @pytest.mark.parametrize(
     ("transport", "runner"),
     [("ws", ff.run), ("tcp", asyncio.run)],

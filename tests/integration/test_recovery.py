@@ -71,6 +71,7 @@ async def interrupt(sim, seconds):
     await sim.resume_listening()
 
 
+@pytest.mark.usefixtures("receive")
 def test_what_was_missed_is_fetched_in_order_and_marked(run):
     played = tape()
 
@@ -127,6 +128,7 @@ def test_a_hole_too_large_is_told_with_its_bounds(run):
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 def test_a_connection_that_breaks_again_and_again_loses_nothing(run):
     played = tape()
 
@@ -146,6 +148,7 @@ def test_a_connection_that_breaks_again_and_again_loses_nothing(run):
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 def test_an_outage_upstream_is_filled_as_well(run):
     played = tape()
 
@@ -364,6 +367,7 @@ def test_a_gateway_that_begins_anew_cannot_fill_the_hole(run):
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 @pytest.mark.parametrize("rate", [40, 4000], ids=["pulled", "more than that"])
 def test_sequences_that_begin_anew_are_a_hole_and_not_the_end(run, rate):
     """As if all ticks before the interruption had come from a gateway that counts otherwise."""
@@ -607,6 +611,7 @@ def test_an_outage_that_ends_in_a_lost_connection_began_where_it_did(run, back):
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 def test_giving_up_another_kind_while_an_outage_is_recovered_from_lets_ticks_go_on(run):
     async def main():
         async with OpenDSimulator(symbols=["A.US", "B.US"], rate=400) as sim:
@@ -673,6 +678,7 @@ def test_what_was_filled_is_told_even_if_the_connection_is_lost_meanwhile(run):
     run(main())
 
 
+@pytest.mark.usefixtures("receive")
 def test_more_ticks_than_may_wait_are_a_gap_with_its_bounds(run, monkeypatch):
     monkeypatch.setattr(
         "fastfeed.feeds.opend.OpendMachine",

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from alltick_feeds import book, frame, tick
 from framing import received
+from vendor_streams import ALLTICK as STREAM
+from vendor_streams import ALLTICK_ACK as ACK
 
 import fastfeed as ff
 from fastfeed._core.alltick import AlltickMachine
 from fastfeed._core.websocket import CLOSING, HANDSHAKE
 from fastfeed.hub import Hub
-
-ACK = b'{"ret":200,"msg":"ok","cmd_id":22005,"seq_id":1,"trace":"t","data":{}}'
 
 
 class Driver:
@@ -54,26 +54,6 @@ class Driver:
         return self.machine.stats()
 
 
-STREAM = b"".join(
-    [
-        frame(tick(price="1", seq=1)),
-        frame(ACK),
-        frame(book(seq=2)),
-        frame(b"ping", 9),
-        frame(tick(price="2", seq=3), fin=False),
-        frame(b"between", 10),
-        frame(b"", 0),
-        frame(tick(price="3", seq=4)[:50], fin=False),
-        frame(tick(price="3", seq=4)[50:], 0),
-        frame(tick(price="4", seq=5), 2),
-        frame(tick(price="x", seq=6)),
-        frame(tick(code="OTHER", seq=7)),
-        frame("hello"),
-        frame(b"\x1f\x8b\x00", 2),
-        frame(b'{"cmd_id":22997,"data":{}}'),
-        frame(tick(price="5", seq=8)),
-    ]
-)
 MESSAGES = [(1, ACK), (9, b"ping"), (10, b"between")]
 
 

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from alltick_feeds import frame
 from framing import received
-from longport_packets import SECOND, VERIFY, brokers, depth, quote, response, trade, trades
+from longport_packets import SECOND, depth, quote, response, trade, trades
+from vendor_streams import LONGPORT_FRAMES as FRAMES
+from vendor_streams import LONGPORT_PACKETS as PACKETS
 
 from fastfeed._core.longport import PACKET, LongportMachine
 from fastfeed._core.websocket import CLOSING, HANDSHAKE
 from fastfeed.errors import LocalProtocolError
 from fastfeed.hub import Hub
 from fastfeed.protocols.longport_messages import Command, message_class
-from fastfeed.protocols.longport_packets import pack_push, pack_request
+from fastfeed.protocols.longport_packets import pack_push
 from fastfeed.schema import Flags
 
 KINDS = ("ticks", "quotes", "books", "brokers")
@@ -63,22 +65,6 @@ class Driver:
         return self.machine.stats()
 
 
-BIG = response(Command.STATIC_INFO, 9, body=b"x" * 3000, compress=True)
-PACKETS = [
-    trades(trade("1"), trade("2"), sequence=5),
-    response(request_id=1),
-    quote(last_done="9.5", volume=7, sequence=1),
-    depth(verify=VERIFY),
-    pack_request(Command.HEARTBEAT, 3, 1000, b"beat"),
-    trades(trade("3"), sequence=6, compress=True, verify=VERIFY),
-    brokers(),
-    pack_push(77, b"what"),
-    BIG,
-    response(Command.QUOTES, 0xFFFFFFFF, 7, b"\x08\x01", verify=VERIFY),
-    pack_push(Command.CLOSE, b"\x08\x02"),
-    trades(trade("4"), sequence=6),  # no new one
-    trades(trade("5"), sequence=7),
-]
 SESSION = [
     (2, 6, 1, 0, b""),
     (1, 1, 3, 0, b"beat"),
@@ -86,18 +72,6 @@ SESSION = [
     (2, 10, 9, 0, b"x" * 3000),
     (2, 11, 0xFFFFFFFF, 7, b"\x08\x01"),
     (3, 0, 0, 0, b"\x08\x02"),
-]
-FRAMES = [
-    frame(PACKETS[0], 2),
-    frame(PACKETS[1] + PACKETS[2], 2),
-    frame(b"ping", 9),
-    frame(PACKETS[3][:20], 2, fin=False),
-    frame(b"", 10),
-    frame(PACKETS[3][20:] + PACKETS[4], 0),
-    frame(b"".join(PACKETS[5:9]), 2),
-    *(frame(p, 2) for p in PACKETS[9:12]),
-    frame(PACKETS[12][:10], 2, fin=False),
-    frame(PACKETS[12][10:], 0),
 ]
 
 

@@ -10,16 +10,8 @@
 #include <stdbool.h>
 
 #include "fastfeed/alltick_decoder.h"
-#include "fastfeed/sink.h"
+#include "fastfeed/machine.h"
 #include "fastfeed/websocket.h"
-#include "fastfeed/window.h"
-
-/* What ff_alltick_process() stopped for. */
-typedef enum ff_alltick_status {
-    FF_ALLTICK_NEED_MORE = 0, /* everything complete is done */
-    FF_ALLTICK_MESSAGE = 1,   /* *message is for the session; call again */
-    FF_ALLTICK_ROWS_FULL = 2, /* enough rows for one publication; publish, call again */
-} ff_alltick_status;
 
 /* What is known of a symbol's ticks across connections. */
 typedef struct ff_alltick_seen {
@@ -60,13 +52,14 @@ void ff_alltick_reset(ff_alltick *m);
 /* What is known of a symbol, NULL: no memory. Valid until the next symbol is asked for. */
 ff_alltick_seen *ff_alltick_seen_of(ff_alltick *m, uint32_t symbol);
 
-/* Decode one message without framing. Returns 0, FF_ALLTICK_MESSAGE when it is the session's,
+/* Decode one message without framing. Returns 0, FF_FRAME when it is the session's,
  * or a negative reason, which is counted. Rows are written but not published. */
 int ff_alltick_take(ff_alltick *m, const uint8_t *data, size_t length);
 
-/* Work through the window. Returns an ff_alltick_status, or a negative reason when the stream
- * cannot be followed; that is final until ff_alltick_reset(). Rows are written but not
- * published. */
-int ff_alltick_process(ff_alltick *m, ff_ws_message *message);
+/* Work through the window, see ff_step. The kind of a frame is its opcode. */
+int ff_alltick_process(ff_alltick *m, ff_frame *frame);
+
+/* The same as an ff_step. */
+int ff_alltick_step(void *machine, ff_frame *frame);
 
 #endif

@@ -16,10 +16,9 @@
 #include <stdbool.h>
 
 #include "fastfeed/longport_decoder.h"
+#include "fastfeed/machine.h"
 #include "fastfeed/order.h"
-#include "fastfeed/sink.h"
 #include "fastfeed/websocket.h"
-#include "fastfeed/window.h"
 
 enum {
     FF_LONGPORT_REQUEST = 1, /* types of packets */
@@ -29,29 +28,6 @@ enum {
     FF_LONGPORT_MAX_BODY = (1 << 24) - 1, /* compressed or not: what a length can say */
     FF_LONGPORT_SIGNATURE = 8 + 16,       /* bytes behind the body, of a packet that has one */
 };
-
-/* What ff_longport_process() and ff_longport_take() stopped for. */
-typedef enum ff_longport_status {
-    FF_LONGPORT_NEED_MORE = 0, /* everything complete is done */
-    FF_LONGPORT_FRAME = 1,     /* *message is for the session: a control frame, or bytes of the
-                                  handshake; call again */
-    FF_LONGPORT_PACKET = 2,    /* *packet is for the session; call again */
-    FF_LONGPORT_ROWS_FULL =
-        3,                  /* enough rows for one publication; publish, deliver, call again */
-    FF_LONGPORT_HELD = 4,   /* packet->body are packet->length ticks of a held symbol: keep a
-                               copy of them (they lie in the ring, unclaimed), call again */
-    FF_LONGPORT_ZIPPED = 5, /* the body of *packet, whatever it is, has to be decompressed */
-} ff_longport_status;
-
-typedef struct ff_longport_packet {
-    uint8_t type;
-    uint8_t command;
-    uint8_t status; /* of a response */
-    bool zipped;
-    uint32_t request_id; /* of a request and a response */
-    const uint8_t *body; /* there until the next call */
-    size_t length;
-} ff_longport_packet;
 
 typedef struct ff_longport_counters {
     uint64_t bytes;                /* received and consumed */
@@ -86,18 +62,20 @@ void ff_longport_free(ff_longport *m);
 /* Forget the stream, and what the pushes said so far, for a new connection; counters stay. */
 void ff_longport_reset(ff_longport *m, bool framed);
 
-/* Work through the window. Returns an ff_longport_status, or a negative reason when the stream
- * cannot be followed; that is final until ff_longport_reset(). Rows are written but not
- * published. */
-int ff_longport_process(ff_longport *m, ff_longport_packet *packet, ff_ws_message *message);
+/* Work through the window, see ff_step. The kind of a packet is its command, that of a frame
+ * its opcode. */
+int ff_longport_process(ff_longport *m, ff_frame *frame);
 
-/* Take a packet whose body is not compressed, or no longer. Returns 0, FF_LONGPORT_PACKET or
- * FF_LONGPORT_HELD as above, or a negative reason, which is counted. */
-int ff_longport_take(ff_longport *m, ff_longport_packet *packet);
+/* The same as an ff_step. */
+int ff_longport_step(void *machine, ff_frame *frame);
+
+/* Take a packet whose body is not compressed, or no longer. Returns 0, FF_PACKET or FF_HELD as
+ * above, or a negative reason, which is counted. */
+int ff_longport_take(ff_longport *m, ff_frame *packet);
 
 /* Work through one message without its frame, while the window is empty: call
  * ff_longport_process() after it. The bytes have to stay until that returns
- * FF_LONGPORT_NEED_MORE. */
+ * FF_NEED_MORE. */
 static inline void ff_longport_message(ff_longport *m, const uint8_t *data, size_t length) {
     m->apart = data;
     m->inside = length;

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 
+#include "fastfeed/machine.h"
 #include "fastfeed/opend_bars.h"
 #include "fastfeed/opend_books.h"
 #include "fastfeed/opend_brokers.h"
@@ -17,8 +18,6 @@
 #include "fastfeed/opend_ticks.h"
 #include "fastfeed/opend_timeshare.h"
 #include "fastfeed/order.h"
-#include "fastfeed/sink.h"
-#include "fastfeed/window.h"
 
 enum {
     FF_OPEND_HEADER = 44,        /* bytes of a packet's header */
@@ -36,30 +35,11 @@ enum {
     FF_OPEND_PUSH_PRICE_REMINDER = 3019, /* for the session */
 };
 
-/* What ff_opend_process() stopped for. */
-typedef enum ff_opend_status {
-    FF_OPEND_NEED_MORE = 0, /* everything complete is done */
-    FF_OPEND_FRAME = 1,     /* *frame is a packet for the session; call again */
-    FF_OPEND_ROWS_FULL = 2, /* enough rows for one publication; publish, deliver, call again */
-    FF_OPEND_HELD = 3, /* frame->body are frame->length ticks of a held symbol: keep a copy
-                          of them (they lie in the ring, unclaimed), call again */
-} ff_opend_status;
-
-/* A packet that is not the machine's to decode. The plain body stays until the next call.
- *
- * With a negative reason it is a rejected packet without a body, which may be a reply that
- * somebody waits for.
+/* Of a frame for the session: its kind is the protocol id. With a negative reason it is a
+ * rejected packet without a body, which may be a reply that somebody waits for.
  *
  * InitConnect is the session's as it is: its encryption is another one, so that only the
  * session can compare the digest. */
-typedef struct ff_opend_frame {
-    uint32_t proto_id;
-    uint32_t serial;
-    const uint8_t *body;
-    size_t length;
-    const uint8_t *sha1; /* of the plain body, as the header says */
-    int reason;
-} ff_opend_frame;
 
 typedef struct ff_opend_counters {
     uint64_t bytes;                /* received and consumed */
@@ -103,13 +83,15 @@ static inline size_t ff_opend_missing(const ff_opend *m) {
     return have < length ? length - have : 0;
 }
 
-/* Work through the window. Returns an ff_opend_status, or a negative reason when framing is
- * lost; that is final until ff_opend_reset(). Rows are written but not published. */
-int ff_opend_process(ff_opend *m, ff_opend_frame *frame);
+/* Work through the window, see ff_step. */
+int ff_opend_process(ff_opend *m, ff_frame *frame);
+
+/* The same as an ff_step. */
+int ff_opend_step(void *machine, ff_frame *frame);
 
 /* The same for bytes that lie elsewhere, while the window is empty; *used says how many were
  * consumed. */
 int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_t *used,
-                          ff_opend_frame *frame);
+                          ff_frame *frame);
 
 #endif
