@@ -1,7 +1,6 @@
 #include "fastfeed/ring.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <string.h>
@@ -10,6 +9,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "fastfeed/region.h"
 
 static size_t header_bytes(void) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -28,6 +29,10 @@ size_t ff_ring_bytes(size_t row_size, uint64_t capacity) {
     return header_bytes() + (size_t)rows;
 }
 
+_Static_assert(offsetof(ff_ring_header, row_size) == 0 &&
+                   offsetof(ff_ring_header, capacity) == 8,
+               "the file begins with the geometry");
+
 /* Reserve the addresses first, then lay the file over them: header, rows, and the rows again.
  */
 static int map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity, bool writes) {
@@ -38,18 +43,23 @@ static int map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity, bool w
         return -1;
     }
     size_t header = header_bytes(), rows = bytes - header, total = bytes + rows;
+    /* Not looked at through the mapping: where the file has a hole, and memory is short, that
+     * would be a signal. A file with a geometry has memory for everything. */
+    uint64_t found[2] = {0};
     struct stat status;
-    int failed = fstat(fd, &status);
-    if (failed == 0 && writes) {
-        /* A lack of memory is an error here, and not a signal later. */
-        if ((failed = posix_fallocate(fd, 0, (off_t)bytes)) != 0)
-            errno = failed;
-    } else if (failed == 0 && (uint64_t)status.st_size < bytes) {
-        errno = EINVAL;
-        failed = -1;
-    }
-    if (failed != 0)
+    if (pread(fd, found, sizeof found, 0) < 0 || fstat(fd, &status) < 0)
         return -1;
+    const bool is_new = writes && (found[0] == 0 || found[1] == 0);
+    const bool is_right = found[0] == row_size && found[1] == capacity;
+    if (!is_new && (!is_right || (uint64_t)status.st_size < bytes)) {
+        errno = EINVAL;
+        return -1;
+    }
+    int failed = is_new ? ff_file_take(fd, 0, bytes) : 0;
+    if (failed != 0) {
+        errno = failed;
+        return -1;
+    }
 
     uint8_t *base = mmap(NULL, total, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED)
@@ -65,14 +75,7 @@ static int map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity, bool w
         return -1;
     }
 
-    ff_ring_header *found = (ff_ring_header *)(void *)base;
-    if ((found->row_size != 0 && found->row_size != row_size) ||
-        (found->capacity != 0 && found->capacity != capacity)) {
-        munmap(base, total);
-        errno = EINVAL;
-        return -1;
-    }
-    ring->header = found;
+    ring->header = (ff_ring_header *)(void *)base;
     ring->rows = base + header;
     ring->capacity = capacity;
     ring->mask = capacity - 1;
@@ -88,6 +91,8 @@ int ff_ring_map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity) {
     ring->header->capacity = capacity;
     ring->head = ff_ring_published(ring);
     ring->claimed = atomic_load_explicit(&ring->header->claim, memory_order_relaxed);
+    /* As in ff_ring_claim(): the claim of the writer before counts for rows of this one. */
+    atomic_thread_fence(memory_order_release);
     return 0;
 }
 

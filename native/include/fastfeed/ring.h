@@ -49,7 +49,7 @@ typedef struct ff_ring_bell {
 /* One process's handle. `head` and `claimed` are the writer's own copies of the cursors. */
 typedef struct ff_ring {
     ff_ring_header *header;
-    ff_ring_bell *bell; /* NULL: nobody sleeps */
+    ff_ring_bell *bell; /* set by the caller; NULL: nobody sleeps */
     uint8_t *rows;
     uint64_t capacity;
     uint64_t mask;
@@ -66,10 +66,12 @@ int ff_ring_create(ff_ring *ring, size_t row_size, uint64_t capacity);
 
 /* Map the ring in the file fd as its writer: the file gets ff_ring_bytes() bytes, and memory
  * for all of them. fd may be closed afterwards. A file of zeros becomes an empty ring; one
- * that was mapped before must have the same geometry. Returns 0, or -1 with errno set. */
+ * that was mapped before must have the same geometry. A writer that takes over a ring with a
+ * bell calls ff_ring_wake() once: the one before may have died halfway in it. Returns 0, or -1
+ * with errno set. */
 int ff_ring_map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity);
 
-/* Map the ring in the file fd for reading; one of zeros has no rows yet. */
+/* Map the ring in the file fd for reading, which its writer must have mapped before. */
 int ff_ring_attach(ff_ring *ring, int fd, size_t row_size, uint64_t capacity);
 
 /* The size of the file behind a ring; 0 when the geometry is not allowed. */
