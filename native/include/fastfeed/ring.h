@@ -145,7 +145,8 @@ static inline uint64_t ff_ring_poll(const ff_ring *ring, uint64_t *position, uin
         *lost += oldest - *position;
         *position = oldest;
     }
-    return published - *position;
+    /* A reader that began with the oldest row may be in front, in such a claim. */
+    return *position < published ? published - *position : 0;
 }
 
 /* Wait until there is more than `position` rows: look for up to spin_ns (INT64_MAX: without an
