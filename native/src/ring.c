@@ -124,14 +124,17 @@ void ff_ring_close(ff_ring *ring) {
 
 void ff_ring_wake(ff_ring *ring) {
     /* In this order: who finds the new number of `rung` has also seen that nobody is wanted
-     * any more, and what he then says himself stays. */
+     * any more, and what he then says himself stays. ARM64 keeps it by the release here and
+     * the acquire in sleep_for(). Between `rung` and its look at who sleeps the kernel has a
+     * full barrier. */
     atomic_store_explicit(&ring->bell->wanted, 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&ring->header->rung, 1, memory_order_release);
     syscall(SYS_futex, &ring->header->rung, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 static void sleep_for(const ff_ring *ring, uint64_t position, int64_t ns) {
-    /* Acquire: pairs with the release in ff_ring_wake(). */
+    /* Acquire: pairs with the release in ff_ring_wake(). It is loaded first: a wake-up that
+     * comes after it is one that the kernel sees when it compares. */
     uint32_t rung = atomic_load_explicit(&ring->header->rung, memory_order_acquire);
     atomic_store_explicit(&ring->bell->wanted, 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst); /* pairs with that in ff_ring_publish() */

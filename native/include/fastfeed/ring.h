@@ -89,7 +89,8 @@ static inline void *ff_ring_claim(ff_ring *ring, uint64_t n) {
         ring->claimed = ring->head + n;
         atomic_store_explicit(&ring->header->claim, ring->claimed, memory_order_relaxed);
         /* Release fence: pairs with the acquire fence in ff_ring_intact(). Whoever sees a byte
-         * of the new row also sees the claim. */
+         * of the new row also sees the claim. A release store of the claim would not do: it
+         * orders what is before it, and ARM64 may show the row first. */
         atomic_thread_fence(memory_order_release);
     }
     return ring->rows + (ring->head & ring->mask) * ring->row_size;
@@ -108,8 +109,9 @@ void ff_ring_wake(ff_ring *ring);
 static inline void ff_ring_publish(ff_ring *ring) {
     atomic_store_explicit(&ring->header->publish, ring->head, memory_order_release);
     if (ring->bell != NULL) {
-        /* Pairs with the fence in ff_ring_sleep(): either this sees that somebody sleeps, or
-         * he sees the rows. */
+        /* Pairs with the fence in ff_ring_wait(): either this sees that somebody sleeps, or
+         * he sees the rows. A store and then a load of another place: x86 and ARM64 both let
+         * the load pass the store, whatever is release or acquire. */
         atomic_thread_fence(memory_order_seq_cst);
         if (FF_UNLIKELY(atomic_load_explicit(&ring->bell->wanted, memory_order_relaxed) != 0))
             ff_ring_wake(ring);
@@ -137,6 +139,7 @@ static inline const void *ff_ring_row(const ff_ring *ring, uint64_t i) {
 /* Move a reader over the rows that it lost. Returns how many rows are ready at *position; adds
  * what was overwritten to *lost. */
 static inline uint64_t ff_ring_poll(const ff_ring *ring, uint64_t *position, uint64_t *lost) {
+    /* In this order: the claim is then at least what was published. */
     uint64_t published = ff_ring_published(ring);
     uint64_t oldest = ff_ring_oldest(ring);
     if (oldest > published) /* the writer is in the middle of a claim as large as the ring */
@@ -156,8 +159,9 @@ bool ff_ring_wait(const ff_ring *ring, uint64_t position, int64_t spin_ns, int64
 
 /* Whether row i and everything after it was whole until now: call after the rows were used. */
 static inline bool ff_ring_intact(const ff_ring *ring, uint64_t i) {
-    atomic_thread_fence(
-        memory_order_acquire); /* pairs with the release fence in ff_ring_claim() */
+    /* Pairs with the release fence in ff_ring_claim(). An acquire load of the claim would not
+     * do: it orders what is after it, and ARM64 may load the claim before the rows. */
+    atomic_thread_fence(memory_order_acquire);
     uint64_t claim = atomic_load_explicit(&ring->header->claim, memory_order_relaxed);
     return claim <= i + ring->capacity;
 }
