@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 NATIVE := $(shell find native -type f) CMakeLists.txt pyproject.toml
 CYTHON := $(wildcard fastfeed/_core/*.pyx fastfeed/_core/*.pxd)
 
-.PHONY: help demo dev test bench lint format native-test asan protos wheel clean
+.PHONY: help demo dev test bench lint format native-test model asan protos wheel clean
 
 help:
 	@echo "make demo         a simulator and a live view of its ticks (Ctrl-C ends it)"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench        the benchmarks beside their peers, in one run"
 	@echo "make lint         formatting, style, types"
 	@echo "make native-test  the C tests: plain, address + undefined, thread sanitizer"
+	@echo "make model        the models of the protocols in shared memory, by spin"
 	@echo "make asan         the Python tests under AddressSanitizer"
 	@echo "make dev          the development environment in $(VENV)"
 	@echo "make wheel        dist/*.whl and dist/*.tar.gz"
@@ -65,6 +66,9 @@ native-test: $(VENV)/.dev
 	    $(BIN)/cmake --build $$dir && \
 	    $(BIN)/ctest --test-dir $$dir --output-on-failure || exit 1; \
 	done
+
+model:
+	@$(PYTHON) native/model/run.py
 
 # A second environment that sees the packages of the first, with a build of our own that is instrumented.
 asan: $(VENV)/.dev

@@ -36,6 +36,11 @@ int ff_journal_map(ff_journal *journal, int fd, uint64_t most) {
         return -1;
     }
     set_up(journal, most);
+    if (journal->header->entry_size != 0) { /* its entries are not in the table of this one */
+        ff_journal_close(journal);
+        errno = EEXIST;
+        return -1;
+    }
     journal->header->entry_size = sizeof(ff_journal_entry);
     journal->header->most = most;
     return 0;

@@ -39,6 +39,11 @@ static int begin(ff_latest *table, size_t row_size, size_t places, layout l) {
         return -1;
     }
     set_up(table, row_size, places, l);
+    if (table->header->row_size != 0) { /* its slots are not counted here */
+        ff_latest_close(table);
+        errno = EEXIST;
+        return -1;
+    }
     table->header->row_size = row_size;
     table->header->places = places;
     return 0;
@@ -132,7 +137,8 @@ int ff_latest_grow(ff_latest *table, size_t place) {
 
 int ff_latest_copy(const ff_latest *table, size_t place, void *row) {
     /* Behind that the file has no memory, and reading could be a signal. */
-    if (place >= atomic_load_explicit(&table->header->ready, memory_order_acquire))
+    if (place >= table->places ||
+        place >= atomic_load_explicit(&table->header->ready, memory_order_acquire))
         return 0;
     uint32_t number = atomic_load_explicit(&table->index[place], memory_order_acquire);
     if (number == 0 || number > table->places)

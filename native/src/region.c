@@ -14,6 +14,22 @@ size_t ff_whole_pages(size_t n) {
     return (n + page - 1) / page * page;
 }
 
+int ff_file_take(int fd, size_t offset, size_t length) {
+    /* A signal undoes the piece that is being taken: small enough to be done between two. */
+    const size_t piece = (size_t)4 << 20;
+    while (length > 0) {
+        size_t n = length < piece ? length : piece;
+        int failed = posix_fallocate(fd, (off_t)offset, (off_t)n);
+        if (failed == EINTR)
+            continue;
+        if (failed != 0)
+            return failed;
+        offset += n;
+        length -= n;
+    }
+    return 0;
+}
+
 static int map(ff_region *region, int fd, size_t size, int protection) {
     void *base = mmap(NULL, size, protection, MAP_SHARED | MAP_NORESERVE, fd, 0);
     if (base == MAP_FAILED)
@@ -30,7 +46,15 @@ static void close_keeping_errno(int fd) {
 }
 
 int ff_region_map(ff_region *region, int fd, size_t size) {
-    *region = (ff_region){.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)};
+    struct stat status;
+    *region = (ff_region){.fd = -1};
+    if (fstat(fd, &status) < 0)
+        return -1;
+    if (status.st_size > (off_t)size) { /* others may have mapped what would be cut off */
+        errno = EEXIST;
+        return -1;
+    }
+    region->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (region->fd < 0)
         return -1;
     if (ftruncate(region->fd, (off_t)size) < 0 ||
@@ -55,10 +79,12 @@ int ff_region_create(ff_region *region, size_t size) {
 
 int ff_region_attach(ff_region *region, int fd, size_t size) {
     struct stat status;
+    uint64_t first = 0;
     *region = (ff_region){.fd = -1};
-    if (fstat(fd, &status) < 0)
+    if (fstat(fd, &status) < 0 || pread(fd, &first, sizeof first, 0) < 0)
         return -1;
-    if ((uint64_t)status.st_size < size) { /* reading behind its end would be a signal */
+    /* Reading behind its end would be a signal, and where memory is short also in a hole. */
+    if ((uint64_t)status.st_size < size || first == 0) {
         errno = EINVAL;
         return -1;
     }
@@ -75,11 +101,7 @@ void ff_region_close(ff_region *region) {
 }
 
 int ff_region_take(ff_region *region, size_t offset, size_t length) {
-    int rc;
     if (offset > region->size || length > region->size - offset)
         return -FF_ENOMEM;
-    do {
-        rc = fallocate(region->fd, 0, (off_t)offset, (off_t)length);
-    } while (rc < 0 && errno == EINTR);
-    return rc < 0 ? -FF_ENOMEM : 0;
+    return ff_file_take(region->fd, offset, length) != 0 ? -FF_ENOMEM : 0;
 }

@@ -1,7 +1,6 @@
 #include "fastfeed/ring.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <string.h>
@@ -10,6 +9,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "fastfeed/region.h"
 
 static size_t header_bytes(void) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -28,6 +29,10 @@ size_t ff_ring_bytes(size_t row_size, uint64_t capacity) {
     return header_bytes() + (size_t)rows;
 }
 
+_Static_assert(offsetof(ff_ring_header, row_size) == 0 &&
+                   offsetof(ff_ring_header, capacity) == 8,
+               "the file begins with the geometry");
+
 /* Reserve the addresses first, then lay the file over them: header, rows, and the rows again.
  */
 static int map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity, bool writes) {
@@ -38,18 +43,23 @@ static int map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity, bool w
         return -1;
     }
     size_t header = header_bytes(), rows = bytes - header, total = bytes + rows;
+    /* Not looked at through the mapping: where the file has a hole, and memory is short, that
+     * would be a signal. A file with a geometry has memory for everything. */
+    uint64_t found[2] = {0};
     struct stat status;
-    int failed = fstat(fd, &status);
-    if (failed == 0 && writes) {
-        /* A lack of memory is an error here, and not a signal later. */
-        if ((failed = posix_fallocate(fd, 0, (off_t)bytes)) != 0)
-            errno = failed;
-    } else if (failed == 0 && (uint64_t)status.st_size < bytes) {
-        errno = EINVAL;
-        failed = -1;
-    }
-    if (failed != 0)
+    if (pread(fd, found, sizeof found, 0) < 0 || fstat(fd, &status) < 0)
         return -1;
+    const bool is_new = writes && (found[0] == 0 || found[1] == 0);
+    const bool is_right = found[0] == row_size && found[1] == capacity;
+    if (!is_new && (!is_right || (uint64_t)status.st_size < bytes)) {
+        errno = EINVAL;
+        return -1;
+    }
+    int failed = is_new ? ff_file_take(fd, 0, bytes) : 0;
+    if (failed != 0) {
+        errno = failed;
+        return -1;
+    }
 
     uint8_t *base = mmap(NULL, total, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED)
@@ -65,14 +75,7 @@ static int map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity, bool w
         return -1;
     }
 
-    ff_ring_header *found = (ff_ring_header *)(void *)base;
-    if ((found->row_size != 0 && found->row_size != row_size) ||
-        (found->capacity != 0 && found->capacity != capacity)) {
-        munmap(base, total);
-        errno = EINVAL;
-        return -1;
-    }
-    ring->header = found;
+    ring->header = (ff_ring_header *)(void *)base;
     ring->rows = base + header;
     ring->capacity = capacity;
     ring->mask = capacity - 1;
@@ -88,6 +91,8 @@ int ff_ring_map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity) {
     ring->header->capacity = capacity;
     ring->head = ff_ring_published(ring);
     ring->claimed = atomic_load_explicit(&ring->header->claim, memory_order_relaxed);
+    /* As in ff_ring_claim(): the claim of the writer before counts for rows of this one. */
+    atomic_thread_fence(memory_order_release);
     return 0;
 }
 
@@ -119,14 +124,17 @@ void ff_ring_close(ff_ring *ring) {
 
 void ff_ring_wake(ff_ring *ring) {
     /* In this order: who finds the new number of `rung` has also seen that nobody is wanted
-     * any more, and what he then says himself stays. */
+     * any more, and what he then says himself stays. ARM64 keeps it by the release here and
+     * the acquire in sleep_for(). Between `rung` and its look at who sleeps the kernel has a
+     * full barrier. */
     atomic_store_explicit(&ring->bell->wanted, 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&ring->header->rung, 1, memory_order_release);
     syscall(SYS_futex, &ring->header->rung, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 static void sleep_for(const ff_ring *ring, uint64_t position, int64_t ns) {
-    /* Acquire: pairs with the release in ff_ring_wake(). */
+    /* Acquire: pairs with the release in ff_ring_wake(). It is loaded first: a wake-up that
+     * comes after it is one that the kernel sees when it compares. */
     uint32_t rung = atomic_load_explicit(&ring->header->rung, memory_order_acquire);
     atomic_store_explicit(&ring->bell->wanted, 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst); /* pairs with that in ff_ring_publish() */

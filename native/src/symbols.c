@@ -172,6 +172,8 @@ int ff_symbols_follow(ff_symbols *table, const ff_journal *journal, uint64_t *ne
             rc = ff_symbols_intern(table, entry->key, entry->length);
         if (rc < 0)
             return (int)rc;
+        if (entry->space == 0 && rc != entry->id) /* the table has names of its own */
+            return -FF_ESYMBOL;
     }
     return 0;
 }

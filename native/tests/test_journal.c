@@ -76,6 +76,10 @@ static void test_nonsense(void) {
     journal.header->count = MOST + 1;
     CHECK_EQ(ff_symbols_follow(&follower, &journal, &next), -FF_ESYMBOL);
     CHECK_EQ(next, 0);
+    journal.header->count = 1;
+    journal.entries[0].length = 1;
+    CHECK_EQ(ff_symbols_intern(&follower, (const uint8_t *)"OWN", 3), 0); /* takes its id */
+    CHECK_EQ(ff_symbols_follow(&follower, &journal, &next), -FF_ESYMBOL);
     ff_symbols_free(&follower);
     ff_journal_close(&journal);
 }

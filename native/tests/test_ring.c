@@ -187,6 +187,17 @@ static void test_lapping(void) {
     ff_ring_claim(&ring, CAPACITY);
     CHECK_EQ(ff_ring_poll(&ring, &position, &lost), 0);
     CHECK_EQ(lost, 3);
+
+    /* Who begins there with the oldest row waits until it is published. */
+    put(&ring, 4);
+    ff_ring_claim(&ring, CAPACITY);
+    position = ff_ring_oldest(&ring);
+    CHECK_EQ(position, ff_ring_published(&ring) + 4);
+    CHECK_EQ(ff_ring_poll(&ring, &position, &lost), 0);
+    write_rows(&ring, 2);
+    CHECK_EQ(ff_ring_poll(&ring, &position, &lost), 2);
+    check_rows(&ring, position, 2);
+    CHECK_EQ(lost, 3);
     ff_ring_close(&ring);
 }
 

@@ -20,12 +20,13 @@ typedef struct ff_region {
 /* Map `size` bytes of a new file of this process alone. Returns 0, or -1 with errno set. */
 int ff_region_create(ff_region *region, size_t size);
 
-/* Map the file fd, of which a copy is kept, as its writer: it becomes `size` bytes long.
- * Returns 0, or -1 with errno set. */
+/* Map the file fd, of which a copy is kept, as its writer: it becomes `size` bytes long,
+ * and must not be longer. Returns 0, or -1 with errno set. */
 int ff_region_map(ff_region *region, int fd, size_t size);
 
-/* Map the file fd for reading; it has to be `size` bytes long already. fd may be closed
- * afterwards. Returns 0, or -1 with errno set. */
+/* Map the file fd for reading; it has to be `size` bytes long already, and its writer has to
+ * have begun: its first eight bytes are not zero. fd may be closed afterwards. Returns 0, or
+ * -1 with errno set. */
 int ff_region_attach(ff_region *region, int fd, size_t size);
 
 /* Unmap. Safe on a zeroed region. */
@@ -34,6 +35,9 @@ void ff_region_close(ff_region *region);
 /* Have memory behind `length` bytes from `offset` on, and what lies between in their pages;
  * zeros where it is new. Returns 0 or -FF_ENOMEM. */
 int ff_region_take(ff_region *region, size_t offset, size_t length);
+
+/* The same for a file; a signal does not end it. Returns 0 or an errno. */
+int ff_file_take(int fd, size_t offset, size_t length);
 
 /* Whole pages that hold n bytes. */
 size_t ff_whole_pages(size_t n);

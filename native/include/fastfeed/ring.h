@@ -49,7 +49,7 @@ typedef struct ff_ring_bell {
 /* One process's handle. `head` and `claimed` are the writer's own copies of the cursors. */
 typedef struct ff_ring {
     ff_ring_header *header;
-    ff_ring_bell *bell; /* NULL: nobody sleeps */
+    ff_ring_bell *bell; /* set by the caller; NULL: nobody sleeps */
     uint8_t *rows;
     uint64_t capacity;
     uint64_t mask;
@@ -66,10 +66,12 @@ int ff_ring_create(ff_ring *ring, size_t row_size, uint64_t capacity);
 
 /* Map the ring in the file fd as its writer: the file gets ff_ring_bytes() bytes, and memory
  * for all of them. fd may be closed afterwards. A file of zeros becomes an empty ring; one
- * that was mapped before must have the same geometry. Returns 0, or -1 with errno set. */
+ * that was mapped before must have the same geometry. A writer that takes over a ring with a
+ * bell calls ff_ring_wake() once: the one before may have died halfway in it. Returns 0, or -1
+ * with errno set. */
 int ff_ring_map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity);
 
-/* Map the ring in the file fd for reading; one of zeros has no rows yet. */
+/* Map the ring in the file fd for reading, which its writer must have mapped before. */
 int ff_ring_attach(ff_ring *ring, int fd, size_t row_size, uint64_t capacity);
 
 /* The size of the file behind a ring; 0 when the geometry is not allowed. */
@@ -87,7 +89,8 @@ static inline void *ff_ring_claim(ff_ring *ring, uint64_t n) {
         ring->claimed = ring->head + n;
         atomic_store_explicit(&ring->header->claim, ring->claimed, memory_order_relaxed);
         /* Release fence: pairs with the acquire fence in ff_ring_intact(). Whoever sees a byte
-         * of the new row also sees the claim. */
+         * of the new row also sees the claim. A release store of the claim would not do: it
+         * orders what is before it, and ARM64 may show the row first. */
         atomic_thread_fence(memory_order_release);
     }
     return ring->rows + (ring->head & ring->mask) * ring->row_size;
@@ -106,8 +109,9 @@ void ff_ring_wake(ff_ring *ring);
 static inline void ff_ring_publish(ff_ring *ring) {
     atomic_store_explicit(&ring->header->publish, ring->head, memory_order_release);
     if (ring->bell != NULL) {
-        /* Pairs with the fence in ff_ring_sleep(): either this sees that somebody sleeps, or
-         * he sees the rows. */
+        /* Pairs with the fence in ff_ring_wait(): either this sees that somebody sleeps, or
+         * he sees the rows. A store and then a load of another place: x86 and ARM64 both let
+         * the load pass the store, whatever is release or acquire. */
         atomic_thread_fence(memory_order_seq_cst);
         if (FF_UNLIKELY(atomic_load_explicit(&ring->bell->wanted, memory_order_relaxed) != 0))
             ff_ring_wake(ring);
@@ -135,6 +139,7 @@ static inline const void *ff_ring_row(const ff_ring *ring, uint64_t i) {
 /* Move a reader over the rows that it lost. Returns how many rows are ready at *position; adds
  * what was overwritten to *lost. */
 static inline uint64_t ff_ring_poll(const ff_ring *ring, uint64_t *position, uint64_t *lost) {
+    /* In this order: the claim is then at least what was published. */
     uint64_t published = ff_ring_published(ring);
     uint64_t oldest = ff_ring_oldest(ring);
     if (oldest > published) /* the writer is in the middle of a claim as large as the ring */
@@ -143,7 +148,8 @@ static inline uint64_t ff_ring_poll(const ff_ring *ring, uint64_t *position, uin
         *lost += oldest - *position;
         *position = oldest;
     }
-    return published - *position;
+    /* A reader that began with the oldest row may be in front, in such a claim. */
+    return *position < published ? published - *position : 0;
 }
 
 /* Wait until there is more than `position` rows: look for up to spin_ns (INT64_MAX: without an
@@ -153,8 +159,9 @@ bool ff_ring_wait(const ff_ring *ring, uint64_t position, int64_t spin_ns, int64
 
 /* Whether row i and everything after it was whole until now: call after the rows were used. */
 static inline bool ff_ring_intact(const ff_ring *ring, uint64_t i) {
-    atomic_thread_fence(
-        memory_order_acquire); /* pairs with the release fence in ff_ring_claim() */
+    /* Pairs with the release fence in ff_ring_claim(). An acquire load of the claim would not
+     * do: it orders what is after it, and ARM64 may load the claim before the rows. */
+    atomic_thread_fence(memory_order_acquire);
     uint64_t claim = atomic_load_explicit(&ring->header->claim, memory_order_relaxed);
     return claim <= i + ring->capacity;
 }

@@ -67,7 +67,8 @@ int ff_symbols_alias(ff_symbols *table, uint32_t space, const uint8_t *key, size
                      uint32_t id);
 
 /* Add what is new in the journal of another table, from entry *next on, which moves on.
- * Returns 0, or a negative reason: no memory, or an entry that is none. */
+ * The table must have got all its names so. Returns 0, or a negative reason: no memory, or an
+ * entry that is none, or has another id here. */
 int ff_symbols_follow(ff_symbols *table, const ff_journal *journal, uint64_t *next);
 
 /* The canonical name of an id below `count`; not terminated, valid until the next new symbol.
