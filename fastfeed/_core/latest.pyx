@@ -11,10 +11,11 @@ from fastfeed._core.native cimport (
     ff_latest_map,
     ff_latest_put,
     ff_latest_used,
+    ff_region_protect,
 )
 
 cimport cython
-from fastfeed.errors import InternalError
+from fastfeed.errors import HubError, InternalError
 
 
 @cython.final
@@ -71,4 +72,9 @@ cdef class LatestTable:
         if <size_t>row.shape[0] != self.table.row_size:
             raise ValueError(f"expected a row of {self.table.row_size} bytes, got {row.shape[0]}")
         if ff_latest_put(&self.table, place, &row[0]) < 0:
-            raise MemoryError("no memory for another row")
+            raise HubError(f"no memory is left for a row at place {place}")
+
+    def leave(self):
+        """Write no more: this process is a fork of the writer's. What machines write here all the same is a signal."""
+        self.writes = False
+        ff_region_protect(&self.table.region)

@@ -5,6 +5,7 @@ from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t, uint8_t
 
 from fastfeed._core.native cimport (
+    FF_ENOMEM,
     ff_journal_attach,
     ff_journal_close,
     ff_journal_count,
@@ -19,7 +20,7 @@ from fastfeed._core.native cimport (
 )
 
 cimport cython
-from fastfeed.errors import InternalError
+from fastfeed.errors import HubError, InternalError
 from fastfeed.protocols.opend_codes import canonical, security
 
 
@@ -136,6 +137,8 @@ cdef class SymbolTable:
         ------
         ValueError
             The symbol is empty or longer than 80 bytes, or the table is full.
+        HubError
+            No memory is left for it.
         """
         cdef Py_ssize_t length
         cdef const char *text
@@ -144,9 +147,15 @@ cdef class SymbolTable:
             raise TypeError("expected a table of this process: another one adds the symbols of this one")
         text = PyUnicode_AsUTF8AndSize(symbol, &length)
         id = ff_symbols_intern(&self.table, <const uint8_t *>text, length)
+        if id == -FF_ENOMEM:
+            raise HubError(f"no memory is left for the symbol {symbol!r}")
         if id < 0:
             raise ValueError(f"cannot add the symbol {symbol!r}: {ff_reason_name(-id).decode()}")
         return id
+
+    def leave(self):
+        """Tell other processes no more: this one is a fork of the writer's, and the table its own from now on."""
+        self.table.journal = NULL
 
     def __repr__(self):
         return f"<SymbolTable of {len(self)} symbols>"

@@ -42,7 +42,10 @@ static int map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity, bool w
     int failed = fstat(fd, &status);
     if (failed == 0 && writes) {
         /* A lack of memory is an error here, and not a signal later. */
-        if ((failed = posix_fallocate(fd, 0, (off_t)bytes)) != 0)
+        do {
+            failed = posix_fallocate(fd, 0, (off_t)bytes);
+        } while (failed == EINTR);
+        if (failed != 0)
             errno = failed;
     } else if (failed == 0 && (uint64_t)status.st_size < bytes) {
         errno = EINVAL;
@@ -111,6 +114,11 @@ int ff_ring_create(ff_ring *ring, size_t row_size, uint64_t capacity) {
     return rc;
 }
 
+void ff_ring_protect(ff_ring *ring) {
+    if (ring->header != NULL)
+        mprotect(ring->header, ring->map_bytes, PROT_READ);
+}
+
 void ff_ring_close(ff_ring *ring) {
     if (ring->header != NULL)
         munmap(ring->header, ring->map_bytes);
@@ -152,13 +160,13 @@ static inline void relax(void) {
 
 bool ff_ring_wait(const ff_ring *ring, uint64_t position, int64_t spin_ns,
                   int64_t timeout_ns) {
-    enum { LOOKS = 64 }; /* between two looks at the clock */
+    enum { LOOKS = 64, DOZE_NS = 50000 }; /* between two looks at the clock; without a bell */
     if (ff_ring_published(ring) > position)
         return true;
     if (timeout_ns <= 0)
         return false;
     int64_t begin = now_ns(), waited = 0;
-    if (ring->bell == NULL || spin_ns > timeout_ns)
+    if (spin_ns > timeout_ns)
         spin_ns = timeout_ns;
     for (; waited < spin_ns; waited = now_ns() - begin) {
         for (int i = 0; i < LOOKS; i++) {
@@ -167,7 +175,12 @@ bool ff_ring_wait(const ff_ring *ring, uint64_t position, int64_t spin_ns,
             relax();
         }
     }
-    if (waited < timeout_ns)
+    if (ring->bell != NULL && waited < timeout_ns)
         sleep_for(ring, position, timeout_ns - waited);
+    for (; ring->bell == NULL && waited < timeout_ns; waited = now_ns() - begin) {
+        struct timespec doze = {0, DOZE_NS};
+        if (nanosleep(&doze, NULL) < 0 || ff_ring_published(ring) > position)
+            break;
+    }
     return ff_ring_published(ring) > position;
 }
