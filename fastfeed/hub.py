@@ -16,7 +16,6 @@ from fastfeed._core.latest import LatestTable
 from fastfeed._core.opend import broker_name, name_broker
 from fastfeed._core.ring import BELLS_BYTES, Bells, Ring, ring_bytes
 from fastfeed._core.symbols import SymbolTable
-from fastfeed.errors import HubError
 from fastfeed.shared import LAYOUT, Description, OwnFolder, new_generation
 from fastfeed.stream import LATEST_KEPT, RowStream, Stream, places_of
 
@@ -87,7 +86,9 @@ class Hub(Streams[Stream]):
 
     With a name, it lies in shared memory (a folder of files in /dev/shm), and any number of other processes
     of this machine can read it as it grows: see `fastfeed.attach`. Such a hub has to be closed, best by
-    ``with``; that takes it away. Where its process dies, ``fastfeed hubs`` or the next hub of that name do.
+    ``with``; that takes it away, and so does an ordinary end of the process. Where its process is killed, ``fastfeed
+    hubs`` or the next hub of that name do. A fork of the process can read the hub but has no part in it: closing
+    and ending do nothing to it there, and writing is refused or ends the fork.
 
     Parameters
     ----------
@@ -151,8 +152,8 @@ class Hub(Streams[Stream]):
             self._fill(folder, max_symbols)
         except BaseException as error:
             self._remove()
-            if isinstance(error, OSError):
-                raise HubError(f"cannot make the hub {name!r}: {error}") from error
+            if isinstance(error, (OSError, MemoryError)):
+                raise folder.failure(f"cannot make the hub {name!r}", error) from error
             raise
 
     def _fill(self, folder: OwnFolder, max_symbols: int) -> None:
@@ -172,6 +173,7 @@ class Hub(Streams[Stream]):
             if name in LATEST_KEPT:
                 with folder.new_file(f"{name}.latest") as fd:
                     self._tables[name] = LatestTable(size, places_of(name, max_symbols), fd=fd)
+        folder.mapped += [self.symbols, self.broker_names, *self._tables.values()]
         folder.announce(
             Description(
                 layout=LAYOUT,
@@ -211,10 +213,9 @@ class Hub(Streams[Stream]):
             with self._folder.file(name) as fd:
                 ring = Ring(size, capacity, fd=fd, bells=self._bells, bell=number)
         except OSError as error:
-            raise HubError(
-                f"cannot make the stream of {name} in {self._folder.path}, which takes "
-                f"{ring_bytes(size, capacity) >> 10} KiB: {error}"
-            ) from error
+            what = f"cannot make the stream of {name}, which takes {ring_bytes(size, capacity) >> 10} KiB,"
+            raise self._folder.failure(what, error) from error
+        self._folder.mapped.append(ring)
         return Stream(name, ring, self.symbols, self.book_depth, self._tables.get(name))
 
     @property
