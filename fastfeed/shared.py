@@ -310,7 +310,7 @@ class OwnFolder:
         if isinstance(error, MemoryError) or error.errno in (errno.ENOSPC, errno.ENOMEM):
             why = "no memory is left there"
             with contextlib.suppress(OSError):
-                found = os.statvfs(self.path)
+                found = os.statvfs(self.path.parent.parent)
                 why += f" ({found.f_bavail * found.f_frsize >> 10} KiB free)"
         return HubError(f"{what} in {self.path}: {why}")
 
@@ -356,9 +356,10 @@ class OwnFolder:
         if self._pid != os.getpid() or self._lock < 0:
             return
         with contextlib.suppress(OSError, HubError):
-            _remove_files(self.path, but="lock")
-            (self.path / "lock").unlink(missing_ok=True)
-            self.path.rmdir()
+            if _is_at(self._lock, self.path / "lock"):  # and was not removed by hand
+                _remove_files(self.path, but="lock")
+                (self.path / "lock").unlink(missing_ok=True)
+                self.path.rmdir()
         self._close_files()
         with contextlib.suppress(OSError):
             self.path.parent.rmdir()  # unless there are other hubs
