@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import threading
 import time
-import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import Literal, Self, get_args
+
+import numpy as np
 
 from fastfeed import schema
 from fastfeed._core.latest import LatestTable
@@ -25,7 +26,7 @@ from fastfeed.errors import HubError
 from fastfeed.feeds.events import Event
 from fastfeed.hub import MOST_BROKERS, Streams
 from fastfeed.shared import OpenFolder, checked_name, user_folder
-from fastfeed.stream import LATEST_KEPT, Rows, RowStream, places_of
+from fastfeed.stream import LATEST_KEPT, Rows, RowStream, Source, places_of
 
 __all__ = ["AttachedHub", "AttachedReader", "AttachedStream", "Wait", "attach"]
 
@@ -39,6 +40,8 @@ _SLICE_S = (
 )
 _LOOK_S = 0.2  # the writer's life is looked at no more often
 _PARKED_S = 5.0  # a thread without work ends after that
+_RETRY_S = 0.02  # between two attempts to attach
+_ATTEMPTS = 100
 
 
 def attach(
@@ -86,8 +89,7 @@ class _Generation:
     def __init__(self, folder: OpenFolder) -> None:
         self.folder = folder
         self.description = about = folder.description
-        self.rings: dict[str, Ring] = {}
-        self.tables: dict[str, LatestTable] = {}
+        self.sources: dict[str, Source] = {}
         try:
             with folder.file("symbols") as fd:
                 self.symbols = SymbolTable(about.max_symbols, fd=fd, follows=True)
@@ -95,14 +97,15 @@ class _Generation:
                 self.broker_names = SymbolTable(MOST_BROKERS, fd=fd, follows=True)
             bells = self._bells(folder)
             for number, name in enumerate(schema.STREAMS):
-                size = schema.dtype(name, about.book_depth).itemsize
+                dtype = schema.dtype(name, about.book_depth)
+                size = dtype.itemsize
                 if about.row_sizes.get(name) != size:
                     raise HubError(
                         f"the rows of {name} in the hub {folder.path.name!r} have "
                         f"{about.row_sizes.get(name)} bytes, expected {size}: it is of another version"
                     )
                 with folder.file(name) as fd:
-                    self.rings[name] = Ring(
+                    ring = Ring(
                         size,
                         about.capacities[name],
                         fd=fd,
@@ -110,20 +113,28 @@ class _Generation:
                         bells=bells,
                         bell=number,
                     )
+                table = None
                 if name in LATEST_KEPT:
                     places = places_of(name, about.max_symbols)
                     with folder.file(f"{name}.latest") as fd:
-                        self.tables[name] = LatestTable(size, places, fd=fd, writes=False)
-        except (OSError, KeyError, ValueError) as error:
+                        table = LatestTable(size, places, fd=fd, writes=False)
+                rows: Rows = np.frombuffer(ring, dtype)  # type: ignore[call-overload]
+                self.sources[name] = Source(ring, rows, table, self.symbols)
+        except (OSError, KeyError, ValueError, OverflowError, MemoryError) as error:
             raise HubError(f"the hub {folder.path.name!r} cannot be attached: {error!r}") from error
 
     @staticmethod
     def _bells(folder: OpenFolder) -> Bells | None:
         try:
             with folder.file("bells") as fd:
-                return Bells(fd)
-        except PermissionError:  # readers look again and again, then
+                return Bells(fd, makes=False)
+        except PermissionError:  # another user's
             return None
+
+    def leave(self) -> None:
+        """Let readers ask what to do."""
+        for source in self.sources.values():
+            source.ring.replaced = True
 
 
 class AttachedReader(RingReader):
@@ -131,7 +142,12 @@ class AttachedReader(RingReader):
 
     Views returned by `read()` show the ring itself, which the writer goes on writing: when it comes round, it
     overwrites them, even while they are looked at. Work on them at once or copy them, and then ask `intact()`:
-    False means that what was done with them was done with rows that may have changed.
+    False means that what was done with them was done with rows that may have changed. Views are read-only and can
+    be looked at for as long as they are kept: also when the writer, the reader and the hub are gone.
+
+    ``for rows in reader`` and ``async for`` wait for rows as loops over the stream do.
+
+    A reader is used by one thread at a time. A forked child has its own copy of it, which goes on by itself.
 
     Attributes
     ----------
@@ -142,11 +158,36 @@ class AttachedReader(RingReader):
     """
 
     def __init__(
-        self, ring: Ring, rows: Rows, position: int, stream: AttachedStream, wait: Wait
+        self,
+        ring: Ring,
+        rows: Rows,
+        position: int,
+        stream: AttachedStream,
+        source: Source,
+        wait: Wait,
     ) -> None:
         self._stream = stream
+        self._source = source
         self._spin_ns = _SPIN_NS[wait]
-        stream.add(self)
+
+    @property
+    def symbols(self) -> SymbolTable:
+        """The symbols that its rows refer to; another table once it waits or reads after a new writer began."""
+        return self._source.symbols
+
+    @property
+    def source(self) -> Source:
+        """What its rows lie in."""
+        return self._source
+
+    def on_idle(self) -> bool:
+        """See whether the writer lives, and go on with the next one; return whether there can be more rows."""
+        goes_on = self._stream.hub.look()
+        source = self._stream.source
+        if source is not self._source:
+            self.move(source.ring, source.rows)
+            self._source = source
+        return goes_on
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until there are rows to read; other threads can run meanwhile.
@@ -168,27 +209,28 @@ class AttachedReader(RingReader):
                 left = min(_SLICE_S, max(until - time.monotonic(), 0.0))
             if self.wait_ns(self._spin_ns, int(left * 1e9)):
                 return True
-            if not self._stream.hub.look():
-                return bool(self.ready)
+            if not self.on_idle():
+                return self._ends_with_rows()
             if until is not None and time.monotonic() >= until:
                 return bool(self.ready)
 
     async def wait_async(self, timeout: float | None = None) -> bool:
         """Do the same as `wait()` without holding up the event loop."""
-        if self.ready:
+        if self.wait_ns(0, 0):
             return True
         try:
             async with asyncio.timeout(timeout):
-                while not self.ready:
-                    if not await self._stream.arrival(self):
-                        return bool(self.ready)
+                while True:
+                    if not self.on_idle():
+                        return self._ends_with_rows()
+                    if self.ready:
+                        return True
+                    await self._stream.arrival(self)
         except TimeoutError:
             return bool(self.ready)
-        return True
 
-    def on_idle(self) -> bool:
-        """See whether the writer lives, and go on with the next one."""
-        return self._stream.hub.look()
+    def _ends_with_rows(self) -> bool:
+        return not self._stream.hub.closed and bool(self.ready)
 
     def __iter__(self) -> Iterator[Rows]:
         return self
@@ -226,34 +268,34 @@ class AttachedStream(RowStream):
     ``for rows in stream`` waits for rows and gives one read-only, zero-copy array with all that are new, and so
     does ``async for``. The first loop begins with the oldest row there is, a later one where the last loop has
     come: breaking off and starting again passes nothing over. For how long the views hold, see `AttachedReader`.
+    ``stream.latest(n)`` gives a copy of whole rows, fewer than n where the writer overwrote some meanwhile.
+
+    There are no callbacks here: no loop of this process's reads the hub. What `Stream.on_batch` does is
+    done by ``for rows in stream`` in a thread of its own.
 
     Attributes
     ----------
     name : str
         The kind.
     dtype : numpy.dtype
-        Of a row; see `fastfeed.schema.dtype`.
+        Of a row; see `fastfeed.schema.dtype`. Of books another one where a new writer keeps another depth.
     """
 
-    def __init__(self, hub: AttachedHub, name: str, generation: _Generation) -> None:
-        super().__init__(name, generation.description.book_depth)
+    def __init__(self, hub: AttachedHub, name: str, source: Source) -> None:
+        super().__init__(name, source.rows.dtype, source)
         self.hub = hub
         self.iterated: _Loop | None = None
-        self._readers: weakref.WeakSet[AttachedReader] = weakref.WeakSet()
         self._thread: _Waiting | None = None
-        self.use(generation)
 
-    def use(self, generation: _Generation) -> None:
-        """Go on in another generation, with all readers."""
-        name = self.name
-        self.dtype = schema.dtype(name, generation.description.book_depth)
-        self._use(generation.rings[name], generation.tables.get(name), generation.symbols)
-        for reader in list(self._readers):
-            reader.move(self.ring, self._rows)
+    @property
+    def source(self) -> Source:
+        """What the rows lie in now."""
+        return self._source
 
-    def add(self, reader: AttachedReader) -> None:
-        """Take a reader along to the next generation."""
-        self._readers.add(reader)
+    def use(self, source: Source) -> None:
+        """Go on there; readers follow when they wait or read."""
+        self.dtype = source.rows.dtype
+        self._source = source
 
     def reader(
         self, start: Literal["now", "oldest"] = "now", *, wait: Wait | None = None
@@ -266,13 +308,27 @@ class AttachedStream(RowStream):
         wait : {"hybrid", "spin", "block"}, optional
             How it waits, see `attach`; by default as was said there.
         """
-        position = self._start(start)
-        return AttachedReader(self.ring, self._rows, position, self, self.hub.checked_wait(wait))
+        ring, rows, _, _ = source = self._source
+        way = self.hub.checked_wait(wait)
+        return AttachedReader(ring, rows, source.start(start), self, source, way)
 
     def _loop(self) -> _Loop:
-        before = self.iterated
-        position = self._oldest() if before is None else min(before.position, self.count)
-        return _Loop(self.ring, self._rows, position, self, self.hub.checked_wait(None))
+        before, source = self.iterated, self._source
+        position = source.oldest()
+        if before is not None:
+            source, position = before.source, before.position
+        way = self.hub.checked_wait(None)
+        return _Loop(source.ring, source.rows, position, self, source, way)
+
+    def _last(self, source: Source, n: int) -> Rows:
+        # A copy: the writer goes on while a view is looked at. What he overwrote meanwhile is left out.
+        reader = source.reader(max(source.ring.published - n, source.oldest()))
+        rows = reader.read(n).copy()
+        end = reader.position
+        first = oldest = end - len(rows)
+        while oldest < end and not source.reader(oldest).intact():
+            oldest = min(max(source.ring.oldest, oldest + 1), end)
+        return rows[oldest - first :]
 
     def __iter__(self) -> Iterator[Rows]:
         return self._loop()
@@ -280,19 +336,22 @@ class AttachedStream(RowStream):
     def __aiter__(self) -> AsyncIterator[Rows]:
         return self._loop()
 
-    async def arrival(self, reader: AttachedReader) -> bool:
-        """Wait until a reader may have rows; False when there will be none."""
+    async def arrival(self, reader: AttachedReader) -> None:
+        """Wait until a reader may have something to do."""
         if self._thread is None or not self._thread.is_taking():
             self._thread = _Waiting(self)
-        return await self._thread.wait_for(reader)
+        await self._thread.wait_for(reader)
 
 
 class _Waiting:
-    """A thread that waits on behalf of the tasks of event loops, one for each stream; it ends when idle."""
+    """A thread that waits on behalf of the tasks of event loops, one for each stream; it ends when idle.
+
+    It wakes tasks, and does nothing for them: what rows and symbols are seen changes in the task's own thread only.
+    """
 
     def __init__(self, stream: AttachedStream) -> None:
         self._stream = stream
-        self._waiters: dict[asyncio.Future[bool], AttachedReader] = {}
+        self._waiters: dict[asyncio.Future[None], AttachedReader] = {}
         self._changed = threading.Condition()
         self._ended = False
         self._thread = threading.Thread(
@@ -304,16 +363,16 @@ class _Waiting:
         """Return whether it still takes waiters: it has not ended, nor was it left behind by a fork."""
         return not self._ended and self._thread.is_alive()
 
-    async def wait_for(self, reader: AttachedReader) -> bool:
-        """Wait for rows of a reader."""
-        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    async def wait_for(self, reader: AttachedReader) -> None:
+        """Wait for rows of a reader, or until it has to look itself."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._changed:
             if self._ended:  # a moment ago; the caller asks again
-                return True
+                return
             self._waiters[waiter] = reader
             self._changed.notify()
         try:
-            return await waiter
+            await waiter
         finally:
             with self._changed:
                 self._waiters.pop(waiter, None)
@@ -329,18 +388,18 @@ class _Waiting:
                 readers = list(self._waiters.values())
             first = max(readers, key=lambda reader: reader.position)
             first.wait_ns(first._spin_ns, int(_SLICE_S * 1e9))
-            goes_on = self._stream.hub.look()
+            is_news = self._stream.hub.is_to_look()
             with self._changed:
                 for waiter, reader in list(self._waiters.items()):
-                    if reader.ready or not goes_on:
+                    if is_news or reader.source is not self._stream.source or reader.ready:
                         del self._waiters[waiter]
                         with contextlib.suppress(RuntimeError):  # its loop is closed
-                            waiter.get_loop().call_soon_threadsafe(_finish, waiter, goes_on)
+                            waiter.get_loop().call_soon_threadsafe(_finish, waiter)
 
 
-def _finish(waiter: asyncio.Future[bool], goes_on: bool) -> None:
+def _finish(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
-        waiter.set_result(goes_on)
+        waiter.set_result(None)
 
 
 class AttachedHub(Streams[AttachedStream]):
@@ -376,7 +435,7 @@ class AttachedHub(Streams[AttachedStream]):
         self._events: Callbacks[Event] = Callbacks("event")
         self._closed = False
         self._alive = True
-        self._looking = threading.Lock()
+        self._looking = threading.RLock()
         self._looked_at = 0.0
         until = time.monotonic() + wait_s
         while True:
@@ -386,28 +445,31 @@ class AttachedHub(Streams[AttachedStream]):
             except HubError:
                 if time.monotonic() >= until:
                     raise
-            time.sleep(0.02)
+            time.sleep(_RETRY_S)
         self._streams = {
-            stream: AttachedStream(self, stream, self._generation) for stream in schema.STREAMS
+            stream: AttachedStream(self, stream, source)
+            for stream, source in self._generation.sources.items()
         }
 
     def _open(self) -> _Generation:
         """Open the hub that is there and alive."""
         uid = int(self._path.parent.name.rpartition("-")[2])
-        while True:
+        for _ in range(_ATTEMPTS):
             folder = OpenFolder(self._path, uid)
             try:
                 if not folder.is_alive():
                     raise HubError(
                         f"the hub {self.name!r} is dead: its writer, process {folder.description.pid}, is gone"
                     )
-                return _Generation(folder)
+                generation = _Generation(folder)
+                if folder.is_current():
+                    return generation
             except HubError:
-                is_current = folder.is_current()
-                folder.close()
-                if is_current or not self._path.exists():
+                if folder.is_current():
                     raise
-                # Another writer began anew meanwhile.
+            # Another writer began meanwhile: what was opened may be of both.
+            folder.close()
+        raise HubError(f"the hub {self.name!r} begins anew again and again")
 
     # rows and symbols
 
@@ -464,65 +526,80 @@ class AttachedHub(Streams[AttachedStream]):
         """
         return self._events.add(callback)
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close()` was called."""
+        return self._closed
+
     def look(self) -> bool:
         """See whether the writer lives, and go on with the next one if there is one; waiting readers do it themselves.
+
+        It looks at most five times a second, and otherwise says what it saw last.
 
         Returns
         -------
         bool
             Whether there can be more rows: False after `close()` and, without `follow`, when the writer is gone.
         """
-        if self._closed:
-            return False
-        now = time.monotonic()
-        if now - self._looked_at >= _LOOK_S and self._looking.acquire(blocking=False):
-            try:
-                self._looked_at = now
-                self._look()
-            finally:
-                self._looking.release()
-        return self._alive or self._follow
+        if not self._closed and time.monotonic() - self._looked_at >= _LOOK_S:
+            with self._looking:
+                events = list(self._look())
+            for event in events:  # now that callbacks may do what they like
+                self._events(event)
+        return not self._closed and (self._alive or self._follow)
 
-    def _look(self) -> None:
+    def is_to_look(self) -> bool:
+        """Return whether `look()` has something to do, without doing it."""
+        if self._closed:
+            return True
+        if time.monotonic() - self._looked_at < _LOOK_S:
+            return False
+        with self._looking:
+            if self._alive and self._generation.folder.is_alive():
+                self._looked_at = time.monotonic()
+                return False
+        return True
+
+    def _look(self) -> Iterator[Event]:
+        now = time.monotonic()
+        if self._closed or now - self._looked_at < _LOOK_S:  # another thread did
+            return
+        self._looked_at = now
         old = self._generation
         if self._alive and not old.folder.is_alive():
             self._alive = False
             ended = not old.folder.is_current()
-            self._emit("disconnected", "the writer has ended" if ended else "the writer is dead")
+            yield self._event(
+                "disconnected", "the writer has ended" if ended else "the writer is dead"
+            )
         if self._alive or not self._follow:
             return
         try:
             new = self._open()
         except HubError:
             return
-        if self._closed:
-            new.folder.close()
+        if self._closed:  # in a signal handler
             return
         self._generation = new
-        for stream in self._streams.values():
-            stream.use(new)
+        for name, source in new.sources.items():
+            self._streams[name].use(source)
+        old.leave()
         old.folder.close()
         self._alive = True
-        self._emit("connected", f"process {new.description.pid} writes it now")
+        yield self._event("connected", f"process {new.description.pid} writes it now")
 
-    def _emit(self, kind: str, text: str) -> None:
-        self._events(
-            Event(
-                kind,
-                f"hub {self.name}",
-                time.time_ns(),
-                text,
-                details={"generation": self.generation, "pid": self.writer_pid},
-            )
-        )
+    def _event(self, kind: str, text: str) -> Event:
+        about = {"generation": self.generation, "pid": self.writer_pid}
+        return Event(kind, f"hub {self.name}", time.time_ns(), text, details=about)
 
     # life
 
     def close(self) -> None:
-        """Let loops and waits end. Views that were read stay readable."""
+        """Let loops and waits end, also those of other threads. What was read stays readable, and so do readers."""
         if not self._closed:
             self._closed = True
             with self._looking:
+                self._generation.leave()
                 self._generation.folder.close()
 
     def __enter__(self) -> Self:

@@ -14,10 +14,10 @@ from typing import Generic, Literal, Self, TypeVar
 from fastfeed import schema
 from fastfeed._core.latest import LatestTable
 from fastfeed._core.opend import broker_name, name_broker
-from fastfeed._core.ring import BELLS_BYTES, Bells, Ring, ring_bytes
+from fastfeed._core.ring import Bells, Ring, prepare_ring, ring_bytes
 from fastfeed._core.receiver import Receiver
 from fastfeed._core.symbols import SymbolTable
-from fastfeed.errors import ConfigError, HubError
+from fastfeed.errors import ConfigError
 from fastfeed.shared import LAYOUT, Description, OwnFolder, new_generation
 from fastfeed.stream import LATEST_KEPT, RowStream, Stream, places_of
 
@@ -88,7 +88,9 @@ class Hub(Streams[Stream]):
 
     With a name, it lies in shared memory (a folder of files in /dev/shm), and any number of other processes
     of this machine can read it as it grows: see `fastfeed.attach`. Such a hub has to be closed, best by
-    ``with``; that takes it away. Where its process dies, ``fastfeed hubs`` or the next hub of that name do.
+    ``with``; that takes it away, and so does an ordinary end of the process. Where its process is killed, ``fastfeed
+    hubs`` or the next hub of that name do. A fork of the process can read the hub but has no part in it: closing
+    and ending do nothing to it there, and writing is refused or ends the fork.
 
     Parameters
     ----------
@@ -154,8 +156,8 @@ class Hub(Streams[Stream]):
             self._fill(folder, max_symbols)
         except BaseException as error:
             self._remove()
-            if isinstance(error, OSError):
-                raise HubError(f"cannot make the hub {name!r}: {error}") from error
+            if isinstance(error, (OSError, MemoryError)):
+                raise folder.failure(f"cannot make the hub {name!r}", error) from error
             raise
 
     def _fill(self, folder: OwnFolder, max_symbols: int) -> None:
@@ -164,17 +166,18 @@ class Hub(Streams[Stream]):
             self.symbols = SymbolTable(max_symbols, fd=fd)
         with folder.new_file("broker_names") as fd:
             self.broker_names = SymbolTable(MOST_BROKERS, fd=fd)
-        with folder.new_file("bells", BELLS_BYTES) as fd:
+        with folder.new_file("bells") as fd:
             self._bells = Bells(fd)
         self._tables: dict[str, LatestTable] = {}
         row_sizes = {}
         for name in schema.STREAMS:
             size = row_sizes[name] = schema.dtype(name, self.book_depth).itemsize
-            with folder.new_file(name, ring_bytes(size, self._capacity_of(name))):
-                pass
+            with folder.new_file(name) as fd:
+                prepare_ring(fd, size, self._capacity_of(name))
             if name in LATEST_KEPT:
                 with folder.new_file(f"{name}.latest") as fd:
                     self._tables[name] = LatestTable(size, places_of(name, max_symbols), fd=fd)
+        folder.mapped += [self.symbols, self.broker_names, *self._tables.values()]
         folder.announce(
             Description(
                 layout=LAYOUT,
@@ -216,10 +219,9 @@ class Hub(Streams[Stream]):
             with self._folder.file(name) as fd:
                 ring = Ring(size, capacity, fd=fd, bells=self._bells, bell=number)
         except OSError as error:
-            raise HubError(
-                f"cannot make the stream of {name} in {self._folder.path}, which takes "
-                f"{ring_bytes(size, capacity) >> 10} KiB: {error}"
-            ) from error
+            what = f"cannot make the stream of {name}, which takes {ring_bytes(size, capacity) >> 10} KiB,"
+            raise self._folder.failure(what, error) from error
+        self._folder.mapped.append(ring)
         return Stream(name, ring, self.symbols, self.book_depth, self._tables.get(name))
 
     @property

@@ -1,20 +1,23 @@
 """Where named hubs lie: a folder of files in /dev/shm for each; who writes it, and whether he lives.
 
     /dev/shm/fastfeed-UID/NAME/
-        hub                     what it is (`Description`), as JSON; there while the hub can be attached
-        lock                    locked by the writer for as long as he lives
-        bells                   what readers write: that they sleep
+        hub                     what it is (`Description`), as JSON; there while the hub can be attached, and
+                                locked by the writer for as long as he lives
+        lock                    who has locked it may write in this folder; for the owner's eyes only
+        bells                   what readers of the same user write: that they sleep
         symbols, broker_names   journals of symbol tables
         ticks, quotes, ...      rings
         quotes.latest, ...      latest rows
         feeds                   states and latencies of the feeds
         readers/                a file for each process that reads
 
-Readers open everything for reading only, but for the bells and their own file. `hub` comes last and goes first, so
-that who finds it finds the others; a hub of the same name that begins anew is another file.
+Readers open everything for reading only, but for the bells and their own file. `hub` comes last and goes first: who
+finds it, opens the others and then finds the same one still there has files that belong together. A hub of the
+same name that begins anew is another file.
 
-The lock is of the kind that belongs to the opened file (open file description): the kernel takes it back when the
-writer ends, however he ends.
+Locks are of the kind that belongs to the opened file (open file description): the kernel takes them back when the
+writer ends, however he ends. Other users, where they may read, cannot get in a writer's way: what they could
+lock is new with every hub, and what they could cut short, the bells, is not theirs to write.
 """
 
 from __future__ import annotations
@@ -32,14 +35,16 @@ import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
-from fastfeed.errors import HubError
+from fastfeed.errors import HubError, InternalError
 
 __all__ = [
     "LAYOUT",
     "Description",
+    "Mapped",
     "OpenFolder",
     "OwnFolder",
     "checked_name",
@@ -143,8 +148,8 @@ def _try_to_lock(fd: int) -> bool:
 
 
 def is_locked(fd: int) -> bool:
-    """Return whether somebody else has locked a file, which need not be open for writing."""
-    answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    """Return whether somebody else has locked a file as `lock_file` does; it need not be open for writing."""
+    answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0))
     return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
 
@@ -163,13 +168,16 @@ def lock_file(path: Path, mode: int) -> int | None:
     """
     for _ in range(_ATTEMPTS):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-        if not _try_to_lock(fd):
-            os.close(fd)
-            return None
-        if _is_at(fd, path):
-            os.fchmod(fd, mode)
-            return fd
-        os.close(fd)  # it was removed meanwhile by who had it
+        try:
+            if not _try_to_lock(fd):
+                return None
+            if _is_at(fd, path):
+                os.fchmod(fd, mode)
+                kept, fd = fd, -1
+                return kept
+        finally:
+            if fd >= 0:  # another one has it, or it was removed meanwhile by who had it
+                os.close(fd)
     raise HubError(f"cannot lock {path}: it is removed again and again")
 
 
@@ -177,7 +185,7 @@ def _read_description(fd: int, path: Path) -> Description:
     try:
         data = os.pread(fd, 1 << 16, 0)
         layout = msgspec.json.decode(data)["layout"]
-    except (OSError, msgspec.DecodeError, KeyError, TypeError) as error:
+    except (OSError, msgspec.DecodeError, RecursionError, KeyError, TypeError) as error:
         raise HubError(f"{path} does not describe a hub: {error!r}") from None
     if layout != LAYOUT:
         version = msgspec.json.decode(data).get("version")
@@ -191,14 +199,14 @@ def _read_description(fd: int, path: Path) -> Description:
         raise HubError(f"{path} does not describe a hub: {error}") from None
 
 
-def _make_folder(path: Path, mode: int) -> None:
+def _make_folder(path: Path) -> None:
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         raise HubError(f"{path} is not a folder of this user's")
-    if mode & ~status.st_mode:
-        path.chmod(mode | stat.S_IMODE(status.st_mode))
+    if status.st_mode & 0o700 != 0o700:  # an odd umask
+        path.chmod(0o700)
 
 
 def _remove_files(folder: Path, but: str = "") -> None:
@@ -207,10 +215,29 @@ def _remove_files(folder: Path, but: str = "") -> None:
         if path.name == but:
             continue
         if path.is_dir() and not path.is_symlink():
-            _remove_files(path)
-            path.rmdir()
+            _remove_folder(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove a folder in which a reader may be making a file."""
+    for _ in range(_ATTEMPTS):
+        _remove_files(folder)
+        try:
+            folder.rmdir()
+            return
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+    raise HubError(f"cannot remove {folder}: it is filled again and again")
+
+
+class Mapped(Protocol):
+    """What a writer has mapped for writing."""
+
+    def leave(self) -> None:
+        """Write no more: this process is a fork of the writer's."""
 
 
 class OwnFolder:
@@ -233,50 +260,73 @@ class OwnFolder:
         if not isinstance(mode, int) or mode & ~0o666 or mode & 0o600 != 0o600:
             raise ValueError(f"expected permissions such as 0o600 or 0o640, got {mode!r}")
         self.path = user_folder() / name
+        self.mapped: list[Mapped] = []
         self._readable = mode & 0o644
-        self._bells = mode | (mode & 0o444) >> 1  # who reads may sleep
-        folder_mode = 0o700 | (mode & 0o444) | (mode & 0o444) >> 2
+        folder_mode = 0o700 | (mode & 0o044) | (mode & 0o044) >> 2
         self._pid = os.getpid()
+        self._hub = self._lock = -1
         try:
-            self._lock = self._enter(folder_mode)
+            self._lock = self._enter()
             _leave_to_parent_at_fork()
             _own.add(self)
             _remove_files(self.path, but="lock")  # of a hub that is dead
+            self.path.parent.chmod(folder_mode | stat.S_IMODE(self.path.parent.stat().st_mode))
+            self.path.chmod(folder_mode)
             readers = self.path / "readers"
             readers.mkdir()
             readers.chmod(folder_mode)
-        except OSError as error:
-            raise HubError(f"cannot make the hub {name!r} in {self.path}: {error}") from error
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise self.failure(f"cannot make the hub {name!r}", error) from error
+            raise
 
-    def _enter(self, folder_mode: int) -> int:
+    def _enter(self) -> int:
         for _ in range(_ATTEMPTS):
-            _make_folder(self.path.parent, folder_mode)
-            _make_folder(self.path, folder_mode)
             try:
-                fd = lock_file(self.path / "lock", self._readable)
-            except FileNotFoundError:  # it is removed by who had it
+                _make_folder(self.path.parent)
+                _make_folder(self.path)
+                fd = lock_file(self.path / "lock", 0o600)
+            except FileNotFoundError:  # one of them is removed by who had it
+                if not self.path.parent.parent.is_dir():
+                    raise
                 continue
             if fd is not None:
                 return fd
-            raise HubError(f"the hub {self.name!r} is written by {self._writer()}")
+            raise HubError(f"the hub {self.name!r} is written by another process{self._writer()}")
         raise HubError(f"cannot make {self.path}: it is removed again and again")
 
     def _writer(self) -> str:
-        try:
-            with open(self.path / "hub", "rb") as file:
-                found = _read_description(file.fileno(), self.path / "hub")
-        except (OSError, HubError):
-            return "another process"
-        return f"another process: {found.pid}, {found.program}"
+        """Say who it is, where that is known: what lies there may also be a dead one's that is being replaced."""
+        with contextlib.suppress(OSError, HubError), open(self.path / "hub", "rb") as file:
+            found = _read_description(file.fileno(), self.path / "hub")
+            if is_locked(file.fileno()):
+                return f": {found.pid}, {found.program}"
+        return ""
+
+    def failure(self, what: str, error: OSError | MemoryError) -> HubError:
+        """Return the error that says what cannot be done here, and why."""
+        why = str(error)
+        if isinstance(error, MemoryError) or error.errno in (errno.ENOSPC, errno.ENOMEM):
+            why = "no memory is left there"
+            with contextlib.suppress(OSError):
+                found = os.statvfs(self.path.parent.parent)
+                why += f" ({found.f_bavail * found.f_frsize >> 10} KiB free)"
+        return HubError(f"{what} in {self.path}: {why}")
 
     @contextlib.contextmanager
     def new_file(self, name: str, size: int = 0) -> Iterator[int]:
-        """Make a file that is `size` bytes long and has no memory yet, and give its descriptor."""
+        """Make a file that is `size` bytes long, and give its descriptor.
+
+        There is memory for its first page: readers look at the header of a ring that was never written, and
+        a lack of memory would be a signal for them. The rest has none yet.
+        """
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         fd = os.open(self.path / name, flags, 0o600)
         try:
-            os.fchmod(fd, self._bells if name == "bells" else self._readable)
-            os.ftruncate(fd, size)
+            os.fchmod(fd, 0o600 if name == "bells" else self._readable)
+            if size:
+                    os.posix_fallocate(fd, 0, min(size, os.sysconf("SC_PAGESIZE")))
             yield fd
         finally:
             os.close(fd)
@@ -292,26 +342,39 @@ class OwnFolder:
 
     def announce(self, description: Description) -> None:
         """Let readers find the hub: everything else is there."""
-        with self.new_file("hub.new") as fd:
-            os.write(fd, msgspec.json.encode(description))
-        os.rename(self.path / "hub.new", self.path / "hub")
+        new = self.path / "hub.new"
+        self._hub = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.write(self._hub, msgspec.json.encode(description))
+        if not _try_to_lock(self._hub):
+            raise InternalError(f"{new} is locked by somebody else")
+        os.fchmod(self._hub, self._readable)  # after it was locked: others could do so now
+        os.rename(new, self.path / "hub")
 
     def close(self) -> None:
         """Remove the hub; who has it open may go on reading what was written."""
-        if self._pid != os.getpid() or self not in _own:
+        if self._pid != os.getpid() or self._lock < 0:
             return
-        _own.discard(self)
-        with contextlib.suppress(OSError):
-            _remove_files(self.path, but="lock")
-            (self.path / "lock").unlink(missing_ok=True)
-            self.path.rmdir()
-        os.close(self._lock)
+        with contextlib.suppress(OSError, HubError):
+            if _is_at(self._lock, self.path / "lock"):  # and was not removed by hand
+                _remove_files(self.path, but="lock")
+                (self.path / "lock").unlink(missing_ok=True)
+                self.path.rmdir()
+        self._close_files()
         with contextlib.suppress(OSError):
             self.path.parent.rmdir()  # unless there are other hubs
 
-    def after_fork(self) -> None:
-        """Leave the hub to the parent."""
-        os.close(self._lock)
+    def leave(self) -> None:
+        """Leave the hub to the parent of this process, which is a fork: it can be read here, and no more."""
+        self._close_files()
+        for mapped in self.mapped:
+            mapped.leave()
+
+    def _close_files(self) -> None:
+        _own.discard(self)
+        for fd in (self._hub, self._lock):
+            if fd >= 0:
+                os.close(fd)
+        self._hub = self._lock = -1
 
 
 _own: weakref.WeakSet[OwnFolder] = weakref.WeakSet()
@@ -319,8 +382,7 @@ _own: weakref.WeakSet[OwnFolder] = weakref.WeakSet()
 
 def _leave_to_parent() -> None:
     for folder in list(_own):
-        folder.after_fork()
-        _own.discard(folder)
+        folder.leave()
 
 
 @functools.cache
@@ -345,26 +407,30 @@ class OpenFolder:
 
     def __init__(self, path: Path, uid: int) -> None:
         self.path = path
-        self._hub = self._lock = -1
+        self._hub = -1
         try:
+            for folder in (path.parent, path):
+                status = folder.lstat()
+                if not stat.S_ISDIR(status.st_mode) or status.st_uid != uid:
+                    raise HubError(f"{folder} is not a folder of user {uid}'s")
             self._hub = self._open("hub")
-            self._lock = self._open("lock")
-            for fd in (self._hub, self._lock):
-                if os.fstat(fd).st_uid != uid:
-                    raise HubError(f"the hub {path.name!r} does not belong to user {uid}")
             self.description = _read_description(self._hub, path / "hub")
         except FileNotFoundError:
-            self.close()
             raise HubError(f"there is no hub {path.name!r} in {path.parent}") from None
+        except PermissionError:
+            raise HubError(
+                f"the hub {path.name!r} in {path.parent} may not be read by this user; who writes it can "
+                "allow that, see the `mode` of a hub"
+            ) from None
         except OSError as error:
-            self.close()
             raise HubError(f"the hub {path.name!r} cannot be read: {error}") from None
-        except HubError:
-            self.close()
-            raise
+
+    def __del__(self) -> None:
+        self.close()
 
     def _open(self, name: str, flags: int = os.O_RDONLY) -> int:
-        return os.open(self.path / name, flags | os.O_CLOEXEC | os.O_NOFOLLOW)
+        flags |= os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        return os.open(self.path / name, flags)
 
     @contextlib.contextmanager
     def file(self, name: str) -> Iterator[int]:
@@ -377,18 +443,17 @@ class OpenFolder:
 
     def is_alive(self) -> bool:
         """Return whether the writer lives and has not ended this hub."""
-        return self.is_current() and is_locked(self._lock)
+        return self.is_current() and is_locked(self._hub)
 
     def is_current(self) -> bool:
         """Return whether the hub of this name is still this one."""
         return _is_at(self._hub, self.path / "hub")
 
     def close(self) -> None:
-        """Close its files."""
-        for fd in (self._hub, self._lock):
-            if fd >= 0:
-                os.close(fd)
-        self._hub = self._lock = -1
+        """Close its file."""
+        fd, self._hub = self._hub, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 def remove(folder: Path) -> bool:
@@ -405,7 +470,7 @@ def remove(folder: Path) -> bool:
         folder.rmdir()
         with contextlib.suppress(OSError):
             folder.parent.rmdir()
-    except OSError:
+    except (OSError, HubError):
         return False
     finally:
         os.close(fd)

@@ -10,7 +10,7 @@ import asyncio
 import operator
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Literal, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from fastfeed._core.symbols import SymbolTable
 from fastfeed.callbacks import Callbacks
 from fastfeed.schema import Session
 
-__all__ = ["LATEST_KEPT", "Reader", "RowStream", "Rows", "Stream", "places_of"]
+__all__ = ["LATEST_KEPT", "Reader", "RowStream", "Rows", "Source", "Stream", "places_of"]
 
 #: The streams that keep each symbol's last row.
 LATEST_KEPT = ("quotes", "books", "odd_books", "brokers")
@@ -98,6 +98,29 @@ def places_of(name: str, symbols: int) -> int:
     return symbols * len(Session) if name == "quotes" else symbols
 
 
+class Source(NamedTuple):
+    """What the rows of a stream lie in; a stream of another process may go on in another one."""
+
+    ring: Ring
+    rows: Rows  # the ring as an array
+    table: LatestTable | None
+    symbols: SymbolTable
+
+    def reader(self, position: int) -> RingReader:
+        """Return a plain reader."""
+        return RingReader(self.ring, self.rows, position)
+
+    def oldest(self) -> int:
+        """Return the number of the oldest row there is."""
+        return min(self.ring.oldest, self.ring.published)
+
+    def start(self, start: Literal["now", "oldest"]) -> int:
+        """Return where a reader begins."""
+        if start not in ("now", "oldest"):
+            raise ValueError(f"expected start 'now' or 'oldest', got {start!r}")
+        return self.ring.published if start == "now" else self.oldest()
+
+
 class RowStream:
     """What a stream of this process and one of another process's have in common: rows in a ring.
 
@@ -109,43 +132,34 @@ class RowStream:
         Of a row; see `fastfeed.schema.dtype`.
     """
 
-    ring: Ring
-    table: LatestTable | None
-
-    def __init__(self, name: str, depth: int) -> None:
+    def __init__(self, name: str, dtype: np.dtype[np.void], source: Source) -> None:
         self.name = name
         self.number = schema.STREAMS.index(name)
-        self.dtype = schema.dtype(name, depth)
-
-    def _use(self, ring: Ring, table: LatestTable | None, symbols: SymbolTable) -> None:
-        self.ring = ring
-        self.table = table
-        self._symbols = symbols
-        self._rows: Rows = np.frombuffer(ring, self.dtype)  # type: ignore[call-overload]
+        self.dtype = dtype
+        self._source = source
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.name}: {self.count} rows>"
 
     @property
+    def ring(self) -> Ring:
+        """Where the rows lie. Machines write there."""
+        return self._source.ring
+
+    @property
+    def table(self) -> LatestTable | None:
+        """Each symbol's last row, of a stream that keeps them. Machines write there."""
+        return self._source.table
+
+    @property
     def count(self) -> int:
         """How many rows there have been since the beginning."""
-        return self.ring.published
+        return self._source.ring.published
 
     @property
     def capacity(self) -> int:
         """How many rows the ring keeps."""
-        return self.ring.capacity
-
-    def _start(self, start: Literal["now", "oldest"]) -> int:
-        if start not in ("now", "oldest"):
-            raise ValueError(f"expected start 'now' or 'oldest', got {start!r}")
-        return self.ring.published if start == "now" else self._oldest()
-
-    def _oldest(self) -> int:
-        return min(self.ring.oldest, self.ring.published)
-
-    def _reader_at(self, position: int) -> RingReader:
-        return RingReader(self.ring, self._rows, position)
+        return self._source.ring.capacity
 
     @overload
     def latest(self, which: int = 1) -> Rows: ...
@@ -171,32 +185,36 @@ class RowStream:
         The last rows of quotes, books and broker queues are kept in a table. Those of other streams are searched
         for in the ring, which takes longer and may have lost them.
         """
+        source = self._source
         if isinstance(which, str):
             session = Session(session)  # ValueError
-            if which not in self._symbols:
+            if which not in source.symbols:
                 return None
-            return self._latest_of(self._symbols[which], session)
+            return self._latest_of(source, source.symbols[which], session)
         n = operator.index(which)
         if n < 0:
             raise ValueError(f"expected n of 0 or more rows, got {n}")
-        end = self.ring.published
-        return self._reader_at(max(end - n, self._oldest())).read()
+        return self._last(source, n)
 
-    def _latest_of(self, symbol: int, session: Session) -> np.void | None:
-        if self.table is not None:
+    def _last(self, source: Source, n: int) -> Rows:
+        return source.reader(max(source.ring.published - n, source.oldest())).read(n)
+
+    def _latest_of(self, source: Source, symbol: int, session: Session) -> np.void | None:
+        if source.table is not None:
             place = symbol * len(Session) + session if self.name == "quotes" else symbol
-            row = self.table.row(place)
-            return None if row is None else np.frombuffer(row, self.dtype)[0]
-        end = self.ring.published
-        oldest = self._oldest()
+            row = source.table.row(place)
+            return None if row is None else np.frombuffer(row, source.rows.dtype)[0]
+        end = source.ring.published
+        oldest = source.oldest()
         while end > oldest:
             start = max(oldest, end - _SEARCHED)
-            reader = self._reader_at(start)
+            reader = source.reader(start)
             rows = reader.read(end - start)
             found = np.flatnonzero(rows["symbol"] == symbol)
             if len(found):
                 found_row: np.void = rows[found[-1] :][:1].copy()[0]
-                return found_row if reader.intact() else None
+                number = reader.position - len(rows) + int(found[-1])
+                return found_row if source.reader(number).intact() else None
             end = start
         return None
 
@@ -229,10 +247,11 @@ class Stream(RowStream):
         depth: int = schema.BOOK_DEPTH,
         table: LatestTable | None = None,
     ) -> None:
-        super().__init__(name, depth)
+        dtype = schema.dtype(name, depth)
         if table is None and name in LATEST_KEPT:
-            table = LatestTable(self.dtype.itemsize, places_of(name, symbols.capacity))
-        self._use(ring, table, symbols)
+            table = LatestTable(dtype.itemsize, places_of(name, symbols.capacity))
+        rows: Rows = np.frombuffer(ring, dtype)  # type: ignore[call-overload]
+        super().__init__(name, dtype, Source(ring, rows, table, symbols))
         self.ended = False
         self.error: Exception | None = None
         self._callbacks: Callbacks[Rows] = Callbacks(name)
@@ -257,7 +276,8 @@ class Stream(RowStream):
 
     def reader(self, start: Literal["now", "oldest"] = "now") -> Reader:
         """Return a reader that begins with the next row to come, or with the oldest row there is."""
-        return Reader(self.ring, self._rows, self._start(start), self)
+        ring, rows, _, _ = source = self._source
+        return Reader(ring, rows, source.start(start), self)
 
     def on_batch(self, callback: Callable[[Rows], object]) -> Callable[[], None]:
         """Call a function with the new rows after each read from the network.
@@ -303,8 +323,8 @@ class Stream(RowStream):
     def __aiter__(self) -> AsyncIterator[Rows]:
         start = self._iterated
         if start is None:
-            start = self._oldest()
-        return _Loop(self.ring, self._rows, start, self)
+            start = self._source.oldest()
+        return _Loop(self._source.ring, self._source.rows, start, self)
 
     def _iterated_to(self, position: int, lost: int) -> None:
         self._iterated = max(self._iterated or 0, position)

@@ -9,6 +9,7 @@ import os
 import pathlib
 import signal
 import struct
+import tempfile
 
 import pytest
 
@@ -83,3 +84,12 @@ DEFAULT_ROW = {
     "timestamp": 1700010000.123,
     "hpVolume": 100.0,
 }
+
+
+@pytest.fixture
+def shm(monkeypatch):
+    """Return a folder in memory in which named hubs of this test and its processes lie."""
+    with tempfile.TemporaryDirectory(prefix="fastfeed-test-", dir="/dev/shm") as folder:
+        pathlib.Path(folder).chmod(0o755)
+        monkeypatch.setenv("FASTFEED_SHM", folder)
+        yield pathlib.Path(folder)

@@ -13,10 +13,11 @@ from fastfeed._core.native cimport (
     ff_latest_used,
     ff_lock_give,
     ff_lock_take,
+    ff_region_protect,
 )
 
 cimport cython
-from fastfeed.errors import InternalError
+from fastfeed.errors import HubError, InternalError
 
 
 @cython.final
@@ -77,4 +78,9 @@ cdef class LatestTable:
         rc = ff_latest_put(&self.table, place, &row[0])
         ff_lock_give(self.lock)
         if rc < 0:
-            raise MemoryError("no memory for another row")
+            raise HubError(f"no memory is left for a row at place {place}")
+
+    def leave(self):
+        """Write no more: this process is a fork of the writer's. What machines write here all the same is a signal."""
+        self.writes = False
+        ff_region_protect(&self.table.region)

@@ -11,6 +11,7 @@ cdef extern from "fastfeed/status.h" nogil:
     int FF_ENOMEM
     int FF_ESYMBOL
     int FF_ETIME
+    int FF_ENOMEM
     const char *ff_reason_name(int reason)
 
 
@@ -93,7 +94,9 @@ cdef extern from "fastfeed/region.h" nogil:
         uint8_t *base
 
     int ff_region_map(ff_region *region, int fd, size_t size)
+    int ff_region_join(ff_region *region, int fd, size_t size)
     int ff_region_take(ff_region *region, size_t offset, size_t length)
+    void ff_region_protect(ff_region *region)
     void ff_region_close(ff_region *region)
 
 
@@ -110,9 +113,11 @@ cdef extern from "fastfeed/ring.h" nogil:
         size_t row_size
 
     int ff_ring_create(ff_ring *ring, size_t row_size, uint64_t capacity)
+    int ff_ring_prepare(int fd, size_t row_size, uint64_t capacity)
     int ff_ring_map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity)
     int ff_ring_attach(ff_ring *ring, int fd, size_t row_size, uint64_t capacity)
     size_t ff_ring_bytes(size_t row_size, uint64_t capacity)
+    void ff_ring_protect(ff_ring *ring)
     void ff_ring_close(ff_ring *ring)
     void *ff_ring_claim(ff_ring *ring, uint64_t n)
     void ff_ring_advance(ff_ring *ring, uint64_t n)
@@ -126,6 +131,7 @@ cdef extern from "fastfeed/ring.h" nogil:
 
 cdef extern from "fastfeed/latest.h" nogil:
     ctypedef struct ff_latest:
+        ff_region region
         size_t row_size
 
     int ff_latest_create(ff_latest *table, size_t row_size, size_t places)

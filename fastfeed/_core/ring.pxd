@@ -1,4 +1,4 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from fastfeed._core.native cimport ff_region, ff_ring
 
@@ -11,6 +11,7 @@ cdef class Ring:
     cdef ff_ring ring           # the writer's handle; machines write through its address
     cdef Bells bells            # that its own one is part of, None: nobody sleeps
     cdef readonly bint writes   # False: of another process, for reading only
+    cdef public bint replaced   # readers are to ask their stream
     cdef Py_ssize_t shape[1]    # of the exported buffer, in bytes
     cdef Py_ssize_t strides[1]
 
@@ -21,4 +22,5 @@ cdef class RingReader:
     cdef readonly uint64_t position   # number of the next row to read
     cdef readonly uint64_t lost       # rows overwritten before they were read
     cdef uint64_t last          # number of the first row handed out last
-    cdef uint64_t idle          # how often there was nothing to read
+    cdef bint whole             # False: they were overwritten in a ring that this reader has left
+    cdef int64_t idle_ns        # when on_idle() was called last

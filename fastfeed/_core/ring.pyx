@@ -5,6 +5,7 @@ from operator import index
 from cpython.buffer cimport PyBUF_WRITABLE
 from cpython.exc cimport PyErr_SetFromErrno
 from libc.stdint cimport int64_t, uint64_t
+from posix.time cimport CLOCK_MONOTONIC_COARSE, clock_gettime, timespec
 
 from fastfeed._core.native cimport (
     FF_BOOK_MAX_DEPTH,
@@ -21,6 +22,7 @@ from fastfeed._core.native cimport (
     FF_STREAMS,
     ff_field,
     ff_region_close,
+    ff_region_join,
     ff_region_map,
     ff_region_take,
     ff_ring_advance,
@@ -34,6 +36,8 @@ from fastfeed._core.native cimport (
     ff_ring_map,
     ff_ring_oldest,
     ff_ring_poll,
+    ff_ring_prepare,
+    ff_ring_protect,
     ff_ring_publish,
     ff_ring_published,
     ff_ring_wait,
@@ -92,6 +96,12 @@ def row_type(int stream, size_t depth):
     }
 
 
+def prepare_ring(int fd, size_t row_size, uint64_t capacity):
+    """Make an empty file a ring without rows, which takes its memory when its writer makes a `Ring` of it."""
+    if ff_ring_prepare(fd, row_size, capacity) < 0:
+        PyErr_SetFromErrno(OSError)
+
+
 def ring_bytes(size_t row_size, uint64_t capacity):
     """Return the size of a ring's file; 0 where the geometry is not allowed."""
     return ff_ring_bytes(row_size, capacity)
@@ -103,12 +113,25 @@ BELLS_BYTES = FF_STREAMS * sizeof(ff_ring_bell)
 
 @cython.final
 cdef class Bells:
-    """What the readers of a hub's rings write, in the file fd: whether they sleep. One for each stream."""
+    """What the readers of a hub's rings write, in the file fd: whether they sleep. One for each stream.
 
-    def __cinit__(self, int fd):
-        if ff_region_map(&self.region, fd, BELLS_BYTES) < 0:
+    Parameters
+    ----------
+    fd : int
+        A reader needs it open for writing too.
+    makes : bool
+        Whether this is the writer of the hub.
+    """
+
+    def __cinit__(self, int fd, *, bint makes=True):
+        cdef int rc
+        if makes:
+            rc = ff_region_map(&self.region, fd, BELLS_BYTES)
+        else:
+            rc = ff_region_join(&self.region, fd, BELLS_BYTES)
+        if rc < 0:
             PyErr_SetFromErrno(OSError)
-        if ff_region_take(&self.region, 0, BELLS_BYTES) < 0:
+        if makes and ff_region_take(&self.region, 0, BELLS_BYTES) < 0:
             raise MemoryError("no memory for the bells of a hub")
 
     def __dealloc__(self):
@@ -131,6 +154,11 @@ cdef class Ring:
         Whether this is the writer of that file. A reader cannot write there, by mistake neither.
     bells : Bells, optional
         Of the rings that other processes read; number `bell` is this one's.
+
+    Attributes
+    ----------
+    replaced : bool
+        Readers of another process's ring set it when they are to ask their stream what to do.
     """
 
     def __cinit__(self, size_t row_size, uint64_t capacity, *, int fd=-1, bint writes=True, Bells bells=None,
@@ -192,6 +220,11 @@ cdef class Ring:
         """The number of the oldest row that is still whole."""
         return ff_ring_oldest(&self.ring)
 
+    def leave(self):
+        """Write no more: this process is a fork of the writer's. What machines write here all the same is a signal."""
+        self.writes = False
+        ff_ring_protect(&self.ring)
+
     def write(self, const unsigned char[::1] rows not None):
         """Append rows given as their bytes, and publish them: for writers in Python, tests among them."""
         if not self.writes:
@@ -208,8 +241,14 @@ cdef class Ring:
             ff_ring_publish(&self.ring)
 
 
-#: After so many reads of nothing a reader asks whether its ring is still the one.
-cdef uint64_t IDLE = 1024
+#: While there is nothing to read, a reader of another process's ring asks that often whether it is still the one.
+cdef int64_t IDLE_NS = 200_000_000
+
+
+cdef inline int64_t coarse_ns() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
+    return <int64_t>now.tv_sec * 1_000_000_000 + now.tv_nsec
 
 
 cdef class RingReader:
@@ -227,6 +266,7 @@ cdef class RingReader:
         self.rows = rows
         self.position = position
         self.last = position
+        self.whole = True
 
     def read(self, limit=None):
         """Return the rows that are new to this reader, oldest first, as a read-only view without a copy.
@@ -240,42 +280,51 @@ cdef class RingReader:
         limit : int, optional
             At most so many rows; the others stay for the next call.
         """
-        cdef uint64_t most
-        cdef uint64_t ready = ff_ring_poll(&self.ring.ring, &self.position, &self.lost)
-        if ready == 0:
-            self.idle += 1
-            if self.idle % IDLE == 0 and self.on_idle():
-                ready = ff_ring_poll(&self.ring.ring, &self.position, &self.lost)
+        cdef uint64_t most = <uint64_t>-1, ready
+        cdef int64_t now_ns
         if limit is not None:
             limit = index(limit)
             if limit < 0:
                 raise ValueError(f"expected a limit of 0 or more rows, got {limit}")
             most = limit
-            if ready > most:
-                ready = most
+        if self.ring.replaced:
+            self.on_idle()
+        ready = ff_ring_poll(&self.ring.ring, &self.position, &self.lost)
+        if ready == 0 and not self.ring.writes:
+            now_ns = coarse_ns()
+            if now_ns - self.idle_ns >= IDLE_NS:
+                self.idle_ns = now_ns
+                self.on_idle()
+                ready = ff_ring_poll(&self.ring.ring, &self.position, &self.lost)
+        if ready > most:
+            ready = most
         cdef Py_ssize_t start = self.position & self.ring.ring.mask
         self.last = self.position
+        self.whole = True
         self.position += ready
         return self.rows[start:start + <Py_ssize_t>ready]
 
     def on_idle(self):
-        """Do what is to be done now and then while there is nothing to read; return whether there may be now."""
-        return False
+        """Do what is to be done now and then while there is nothing to read, and when the ring was replaced."""
 
     def wait_ns(self, int64_t spin_ns, int64_t timeout_ns):
         """Wait for rows without the GIL, up to timeout_ns; return whether there are any. May return early.
 
-        For up to spin_ns it looks again and again; after that it sleeps.
+        For up to spin_ns it looks again and again; after that it sleeps. Where the ring was replaced, it returns
+        False at once.
         """
         cdef Ring ring = self.ring  # another thread may give this reader another one
         cdef uint64_t position = self.position
         cdef bint arrived
+        if ring.replaced:
+            return False
         with nogil:
             arrived = ff_ring_wait(&ring.ring, position, spin_ns, timeout_ns)
         return arrived
 
     def move(self, Ring ring not None, rows):
         """Go on in another ring, from its oldest row on; what was not read in this one is lost."""
+        self.whole = self.whole and ff_ring_intact(&self.ring.ring, self.last)
         self.lost += ff_ring_published(&self.ring.ring) - self.position
         self.ring = ring
         self.rows = rows
@@ -293,4 +342,4 @@ cdef class RingReader:
 
     def intact(self) -> bool:
         """Return whether the rows of the last `read()` are still what they were, to be asked after use."""
-        return ff_ring_intact(&self.ring.ring, self.last)
+        return self.whole and ff_ring_intact(&self.ring.ring, self.last)

@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from fastfeed._core.native cimport (
+    FF_ENOMEM,
     FF_SYMBOL_MAX_BYTES,
     ff_journal_attach,
     ff_journal_close,
@@ -23,7 +24,7 @@ from fastfeed._core.native cimport (
 )
 
 cimport cython
-from fastfeed.errors import InternalError
+from fastfeed.errors import HubError, InternalError
 from fastfeed.protocols.opend_codes import canonical, security
 
 
@@ -153,6 +154,8 @@ cdef class SymbolTable:
         ------
         ValueError
             The symbol is empty or longer than 80 bytes, or the table is full.
+        HubError
+            No memory is left for it.
         """
         cdef Py_ssize_t length
         cdef const char *text
@@ -163,9 +166,15 @@ cdef class SymbolTable:
         ff_lock_take(self.lock)
         id = ff_symbols_intern(&self.table, <const uint8_t *>text, length)
         ff_lock_give(self.lock)
+        if id == -FF_ENOMEM:
+            raise HubError(f"no memory is left for the symbol {symbol!r}")
         if id < 0:
             raise ValueError(f"cannot add the symbol {symbol!r}: {ff_reason_name(-id).decode()}")
         return id
+
+    def leave(self):
+        """Tell other processes no more: this one is a fork of the writer's, and the table its own from now on."""
+        self.table.journal = NULL
 
     def __repr__(self):
         return f"<SymbolTable of {len(self)} symbols>"

@@ -77,7 +77,7 @@ int ff_region_create(ff_region *region, size_t size) {
     return rc;
 }
 
-int ff_region_attach(ff_region *region, int fd, size_t size) {
+static int attach(ff_region *region, int fd, size_t size, int protection) {
     struct stat status;
     uint64_t first = 0;
     *region = (ff_region){.fd = -1};
@@ -88,7 +88,20 @@ int ff_region_attach(ff_region *region, int fd, size_t size) {
         errno = EINVAL;
         return -1;
     }
-    return map(region, fd, size, PROT_READ);
+    return map(region, fd, size, protection);
+}
+
+int ff_region_attach(ff_region *region, int fd, size_t size) {
+    return attach(region, fd, size, PROT_READ);
+}
+
+int ff_region_join(ff_region *region, int fd, size_t size) {
+    return attach(region, fd, size, PROT_READ | PROT_WRITE);
+}
+
+void ff_region_protect(ff_region *region) {
+    if (region->base != NULL)
+        mprotect(region->base, region->size, PROT_READ);
 }
 
 void ff_region_close(ff_region *region) {

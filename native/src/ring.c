@@ -44,7 +44,8 @@ static int map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity, bool w
     }
     size_t header = header_bytes(), rows = bytes - header, total = bytes + rows;
     /* Not looked at through the mapping: where the file has a hole, and memory is short, that
-     * would be a signal. A file with a geometry has memory for everything. */
+     * would be a signal. A file with a geometry has memory for the header, and for the rows that
+     * were written. */
     uint64_t found[2] = {0};
     struct stat status;
     if (pread(fd, found, sizeof found, 0) < 0 || fstat(fd, &status) < 0)
@@ -55,7 +56,7 @@ static int map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity, bool w
         errno = EINVAL;
         return -1;
     }
-    int failed = is_new ? ff_file_take(fd, 0, bytes) : 0;
+    int failed = writes ? ff_file_take(fd, 0, bytes) : 0;
     if (failed != 0) {
         errno = failed;
         return -1;
@@ -82,6 +83,21 @@ static int map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity, bool w
     ring->row_size = row_size;
     ring->map_bytes = total;
     return 0;
+}
+
+int ff_ring_prepare(int fd, size_t row_size, uint64_t capacity) {
+    const uint64_t geometry[2] = {row_size, capacity};
+    size_t bytes = ff_ring_bytes(row_size, capacity);
+    if (bytes == 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (ftruncate(fd, (off_t)bytes) < 0)
+        return -1;
+    ssize_t n = pwrite(fd, geometry, sizeof geometry, 0);
+    if (n >= 0 && n < (ssize_t)sizeof geometry)
+        errno = ENOSPC;
+    return n == (ssize_t)sizeof geometry ? 0 : -1;
 }
 
 int ff_ring_map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity) {
@@ -114,6 +130,11 @@ int ff_ring_create(ff_ring *ring, size_t row_size, uint64_t capacity) {
     close(fd);
     errno = saved;
     return rc;
+}
+
+void ff_ring_protect(ff_ring *ring) {
+    if (ring->header != NULL)
+        mprotect(ring->header, ring->map_bytes, PROT_READ);
 }
 
 void ff_ring_close(ff_ring *ring) {
@@ -160,13 +181,13 @@ static inline void relax(void) {
 
 bool ff_ring_wait(const ff_ring *ring, uint64_t position, int64_t spin_ns,
                   int64_t timeout_ns) {
-    enum { LOOKS = 64 }; /* between two looks at the clock */
+    enum { LOOKS = 64, DOZE_NS = 50000 }; /* between two looks at the clock; without a bell */
     if (ff_ring_published(ring) > position)
         return true;
     if (timeout_ns <= 0)
         return false;
     int64_t begin = now_ns(), waited = 0;
-    if (ring->bell == NULL || spin_ns > timeout_ns)
+    if (spin_ns > timeout_ns)
         spin_ns = timeout_ns;
     for (; waited < spin_ns; waited = now_ns() - begin) {
         for (int i = 0; i < LOOKS; i++) {
@@ -175,7 +196,12 @@ bool ff_ring_wait(const ff_ring *ring, uint64_t position, int64_t spin_ns,
             relax();
         }
     }
-    if (waited < timeout_ns)
+    if (ring->bell != NULL && waited < timeout_ns)
         sleep_for(ring, position, timeout_ns - waited);
+    for (; ring->bell == NULL && waited < timeout_ns; waited = now_ns() - begin) {
+        struct timespec doze = {0, DOZE_NS};
+        if (nanosleep(&doze, NULL) < 0 || ff_ring_published(ring) > position)
+            break;
+    }
     return ff_ring_published(ring) > position;
 }

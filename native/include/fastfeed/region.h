@@ -29,6 +29,13 @@ int ff_region_map(ff_region *region, int fd, size_t size);
  * -1 with errno set. */
 int ff_region_attach(ff_region *region, int fd, size_t size);
 
+/* The same for reading and writing a file that another process has made and others write too.
+ */
+int ff_region_join(ff_region *region, int fd, size_t size);
+
+/* Let this process only read from now on; writing is a signal. */
+void ff_region_protect(ff_region *region);
+
 /* Unmap. Safe on a zeroed region. */
 void ff_region_close(ff_region *region);
 

@@ -49,7 +49,7 @@ typedef struct ff_ring_bell {
 /* One process's handle. `head` and `claimed` are the writer's own copies of the cursors. */
 typedef struct ff_ring {
     ff_ring_header *header;
-    ff_ring_bell *bell; /* set by the caller; NULL: nobody sleeps */
+    ff_ring_bell *bell; /* set by the caller; NULL: nobody is woken */
     uint8_t *rows;
     uint64_t capacity;
     uint64_t mask;
@@ -71,11 +71,19 @@ int ff_ring_create(ff_ring *ring, size_t row_size, uint64_t capacity);
  * with errno set. */
 int ff_ring_map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity);
 
-/* Map the ring in the file fd for reading, which its writer must have mapped before. */
+/* Make the empty file fd a ring without rows, for which there is no memory yet but that of the
+ * header: readers can attach before a writer maps it. Returns 0, or -1 with errno set. */
+int ff_ring_prepare(int fd, size_t row_size, uint64_t capacity);
+
+/* Map the ring in the file fd for reading; it must have been prepared, or mapped by a writer.
+ */
 int ff_ring_attach(ff_ring *ring, int fd, size_t row_size, uint64_t capacity);
 
 /* The size of the file behind a ring; 0 when the geometry is not allowed. */
 size_t ff_ring_bytes(size_t row_size, uint64_t capacity);
+
+/* Let this process only read from now on; writing is a signal. */
+void ff_ring_protect(ff_ring *ring);
 
 /* Unmap. Safe on a zeroed ff_ring. */
 void ff_ring_close(ff_ring *ring);
@@ -153,8 +161,9 @@ static inline uint64_t ff_ring_poll(const ff_ring *ring, uint64_t *position, uin
 }
 
 /* Wait until there is more than `position` rows: look for up to spin_ns (INT64_MAX: without an
- * end) and then, where the ring has a bell, sleep; all in all up to timeout_ns. Returns
- * whether there is more. It returns early where a signal came, and for no reason. */
+ * end) and then sleep, all in all up to timeout_ns. Without a bell nobody wakes, and sleep is
+ * short and again and again. Returns whether there is more. It returns early where a signal
+ * came, and for no reason. */
 bool ff_ring_wait(const ff_ring *ring, uint64_t position, int64_t spin_ns, int64_t timeout_ns);
 
 /* Whether row i and everything after it was whole until now: call after the rows were used. */
