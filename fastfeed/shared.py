@@ -44,10 +44,12 @@ __all__ = [
     "OwnFolder",
     "checked_name",
     "folders",
+    "is_at",
     "is_locked",
     "lock_file",
     "new_generation",
     "remove",
+    "try_to_lock",
     "user_folder",
 ]
 
@@ -132,7 +134,8 @@ def folders(user: str | int | None = None) -> list[Path]:
     return []
 
 
-def _try_to_lock(fd: int) -> bool:
+def try_to_lock(fd: int) -> bool:
+    """Lock a file for as long as it is open; return False where somebody else has."""
     try:
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
     except OSError as error:
@@ -148,7 +151,7 @@ def is_locked(fd: int) -> bool:
     return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
 
-def _is_at(fd: int, path: Path) -> bool:
+def is_at(fd: int, path: Path) -> bool:
     """Return whether an opened file is still the one at a path."""
     try:
         return os.path.samestat(os.fstat(fd), os.stat(path, follow_symlinks=False))
@@ -163,10 +166,10 @@ def lock_file(path: Path, mode: int) -> int | None:
     """
     for _ in range(_ATTEMPTS):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-        if not _try_to_lock(fd):
+        if not try_to_lock(fd):
             os.close(fd)
             return None
-        if _is_at(fd, path):
+        if is_at(fd, path):
             os.fchmod(fd, mode)
             return fd
         os.close(fd)  # it was removed meanwhile by who had it
@@ -381,7 +384,7 @@ class OpenFolder:
 
     def is_current(self) -> bool:
         """Return whether the hub of this name is still this one."""
-        return _is_at(self._hub, self.path / "hub")
+        return is_at(self._hub, self.path / "hub")
 
     def close(self) -> None:
         """Close its files."""

@@ -1,6 +1,7 @@
 from libc.stdint cimport uint64_t
 
-from fastfeed._core.native cimport ff_region, ff_ring
+from fastfeed._core.meter cimport ReaderSlot
+from fastfeed._core.native cimport ff_reader, ff_region, ff_ring
 
 
 cdef class Bells:
@@ -22,3 +23,5 @@ cdef class RingReader:
     cdef readonly uint64_t lost       # rows overwritten before they were read
     cdef uint64_t last          # number of the first row handed out last
     cdef uint64_t idle          # how often there was nothing to read
+    cdef ReaderSlot slot        # where it says how far it is, None: nowhere
+    cdef ff_reader *reader      # the same, NULL without one
