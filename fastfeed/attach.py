@@ -479,6 +479,7 @@ class AttachedHub(Streams[AttachedStream]):
             name=self.name,
             generation=generation.description.generation,
             pid=generation.description.pid,
+            program=generation.description.program,
             alive=self.alive,
             streams=self.streams,
             meters=generation.meters,

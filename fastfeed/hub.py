@@ -250,7 +250,7 @@ class Hub(Streams[Stream]):
     def stats(self) -> dict[str, Any]:
         """Return what is known of the hub, its feeds and its readers, also those in other processes.
 
-        `name`; `generation`: another one whenever the hub begins anew; `pid` of the writer; `alive`;
+        `name`; `generation`: another one whenever the hub begins anew; `pid` and `program` of the writer; `alive`;
         `streams`: by name, how many `rows` there have been, and the `capacity` of the ring;
 
         `feeds`: up to 64, also closed ones until others need their place, each with `url` (without
@@ -262,9 +262,9 @@ class Hub(Streams[Stream]):
         from there until readers could see them;
 
         `readers`: those of other processes, or of this one if it has attached the hub, up to 64 of each attachment,
-        each with `pid`, `program`, `stream`, `position`; `lag`: rows that it has not read yet; `lost`; `read_ns`:
-        when it last read, to some milliseconds; `publish_to_read`: from the last publication to the read that
-        found it, for readers made with ``measure=True``, otherwise None.
+        each with `pid`, `program`, `id` (which one of the hub's), `stream`, `position`; `lag`: rows that it has not
+        read yet; `lost`; `read_ns`: when it last read, to some milliseconds; `publish_to_read`: from the last
+        publication to the read that found it, for readers made with ``measure=True``, otherwise None.
 
         Latencies are dicts of `count`, `negative` (when clocks disagree; not counted in `count`), `p50_ns`,
         `p90_ns`, `p99_ns`, `p999_ns`, which are at most a thirty-second (3.2 %) off, and `max_ns`, which is exact;
@@ -280,6 +280,7 @@ class Hub(Streams[Stream]):
             name=self.name,
             generation=self._generation,
             pid=os.getpid(),
+            program=program_name(),
             alive=self._folder is None or self._remove.alive,
             streams=self.streams,
             meters=self._meters,

@@ -132,6 +132,7 @@ def readers_of(folder: Path) -> list[dict[str, Any]]:
                     program, readers = readers_in(fd)
                     for reader in readers:
                         reader["stream"] = STREAMS[reader["stream"]]
+                        reader["id"] = f"{path.name}/{reader['id']}"
                         found.append({"pid": int(pid), "program": program, **reader})
             finally:
                 os.close(fd)

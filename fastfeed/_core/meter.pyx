@@ -278,6 +278,7 @@ def readers_in(int fd):
             break
         if 0 < reader.stream <= <uint32_t>FF_STREAMS:
             found.append({
+                "id": i,
                 "stream": reader.stream - 1,
                 "position": reader.position,
                 "lag": 0,  # who knows the ring fills it in
