@@ -12,12 +12,13 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
 from fastfeed import schema
 from fastfeed._core.latest import LatestTable
+from fastfeed._core.meter import Meters, ReaderSlot
 from fastfeed._core.opend import broker_name
 from fastfeed._core.ring import Bells, Ring, RingReader
 from fastfeed._core.symbols import SymbolTable
@@ -25,7 +26,9 @@ from fastfeed.callbacks import Callbacks
 from fastfeed.errors import HubError
 from fastfeed.feeds.events import Event
 from fastfeed.hub import MOST_BROKERS, Streams
+from fastfeed.readers import OwnReaders
 from fastfeed.shared import OpenFolder, checked_name, user_folder
+from fastfeed.stats import measured, plain
 from fastfeed.stream import LATEST_KEPT, Rows, RowStream, Source, places_of
 
 __all__ = ["AttachedHub", "AttachedReader", "AttachedStream", "Wait", "attach"]
@@ -95,6 +98,8 @@ class _Generation:
                 self.symbols = SymbolTable(about.max_symbols, fd=fd, follows=True)
             with folder.file("broker_names") as fd:
                 self.broker_names = SymbolTable(MOST_BROKERS, fd=fd, follows=True)
+            with folder.file("feeds") as fd:
+                self.meters = Meters(fd=fd, writes=False)
             bells = self._bells(folder)
             for number, name in enumerate(schema.STREAMS):
                 dtype = schema.dtype(name, about.book_depth)
@@ -165,10 +170,13 @@ class AttachedReader(RingReader):
         stream: AttachedStream,
         source: Source,
         wait: Wait,
+        measures: bool = False,
     ) -> None:
         self._stream = stream
         self._source = source
         self._spin_ns = _SPIN_NS[wait]
+        self.measures = measures
+        self.tell(stream.hub.slot_of(self, stream.number))
 
     @property
     def symbols(self) -> SymbolTable:
@@ -187,6 +195,7 @@ class AttachedReader(RingReader):
         if source is not self._source:
             self.move(source.ring, source.rows)
             self._source = source
+            self.tell(self._stream.hub.slot_of(self, self._stream.number))
         return goes_on
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -298,7 +307,11 @@ class AttachedStream(RowStream):
         self._source = source
 
     def reader(
-        self, start: Literal["now", "oldest"] = "now", *, wait: Wait | None = None
+        self,
+        start: Literal["now", "oldest"] = "now",
+        *,
+        wait: Wait | None = None,
+        measure: bool = False,
     ) -> AttachedReader:
         """Return a reader that begins with the next row to come, or with the oldest row there is.
 
@@ -307,10 +320,13 @@ class AttachedStream(RowStream):
         start : {"now", "oldest"}
         wait : {"hybrid", "spin", "block"}, optional
             How it waits, see `attach`; by default as was said there.
+        measure : bool
+            Keep the latency from publication to `read()`, for `AttachedHub.stats`. A read that finds rows then
+            takes some 50 ns more.
         """
         ring, rows, _, _ = source = self._source
         way = self.hub.checked_wait(wait)
-        return AttachedReader(ring, rows, source.start(start), self, source, way)
+        return AttachedReader(ring, rows, source.start(start), self, source, way, measure)
 
     def _loop(self) -> _Loop:
         before, source = self.iterated, self._source
@@ -446,6 +462,7 @@ class AttachedHub(Streams[AttachedStream]):
                 if time.monotonic() >= until:
                     raise
             time.sleep(_RETRY_S)
+        self._readers = OwnReaders(self._generation.folder.path)
         self._streams = {
             stream: AttachedStream(self, stream, source)
             for stream, source in self._generation.sources.items()
@@ -497,7 +514,33 @@ class AttachedHub(Streams[AttachedStream]):
         """Return the name of a broker by the id that rows of ``brokers`` have, None when it was never told."""
         return broker_name(self._generation.broker_names, int(broker))
 
+    def slot_of(self, reader: AttachedReader, stream: int) -> ReaderSlot | None:
+        """Return where a reader of a stream says how far it is."""
+        return self._readers.take(stream, measures=reader.measures)
+
     # the writer
+
+    def stats(self) -> dict[str, Any]:
+        """Return what is known of the hub, its feeds and its readers, this process's own among them.
+
+        The same as the writer's `Hub.stats`, of the generation that is read; `streams` are all.
+        """
+        return plain(self.measured())
+
+    def measured(self) -> dict[str, Any]:
+        """Return the same as `stats()` with latencies as objects, of which one can be taken from a later one."""
+        self.look()
+        generation = self._generation
+        return measured(
+            name=self.name,
+            generation=generation.description.generation,
+            pid=generation.description.pid,
+            program=generation.description.program,
+            alive=self.alive,
+            streams=self.streams,
+            meters=generation.meters,
+            folder=generation.folder.path,
+        )
 
     @property
     def generation(self) -> int:
@@ -581,6 +624,8 @@ class AttachedHub(Streams[AttachedStream]):
         if self._closed:  # in a signal handler
             return
         self._generation = new
+        self._readers.close()
+        self._readers = OwnReaders(new.folder.path)
         for name, source in new.sources.items():
             self._streams[name].use(source)
         old.leave()
@@ -601,6 +646,7 @@ class AttachedHub(Streams[AttachedStream]):
             with self._looking:
                 self._generation.leave()
                 self._generation.folder.close()
+                self._readers.close()
 
     def __enter__(self) -> Self:
         return self

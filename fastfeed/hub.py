@@ -6,19 +6,22 @@ import abc
 import importlib.metadata
 import operator
 import os
-import sys
+import time
 import weakref
 from types import TracebackType
-from typing import Generic, Literal, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 from fastfeed import schema
 from fastfeed._core.latest import LatestTable
+from fastfeed._core.meter import Meters
 from fastfeed._core.opend import broker_name, name_broker
 from fastfeed._core.ring import Bells, Ring, prepare_ring, ring_bytes
 from fastfeed._core.receiver import Receiver
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.errors import ConfigError
+from fastfeed.readers import program_name, remove_dead_readers
 from fastfeed.shared import LAYOUT, Description, OwnFolder, new_generation
+from fastfeed.stats import measured, plain
 from fastfeed.stream import LATEST_KEPT, RowStream, Stream, places_of
 
 __all__ = ["MOST_BROKERS", "Hub", "Streams"]
@@ -26,6 +29,7 @@ __all__ = ["MOST_BROKERS", "Hub", "Streams"]
 _FEWEST_ROWS = 64
 _MOST_ROWS = 1 << 26
 _ROW_BYTES = 64
+_TIDY_S = 10.0  # between two looks for readers that died
 #: Names of brokers that a hub keeps.
 MOST_BROKERS = 1 << 16
 
@@ -145,6 +149,9 @@ class Hub(Streams[Stream]):
         self._receive: tuple[str, bool, int | None] | None = None  # as its feeds do
         self._receiver: Receiver | None = None
         self._folder: OwnFolder | None = None
+        self._generation = 0
+        self._meters: Meters | None = None
+        self._tidied_at = time.monotonic()
         if name is None:
             self.symbols = SymbolTable(max_symbols)
             self.broker_names = SymbolTable(MOST_BROKERS)
@@ -168,6 +175,9 @@ class Hub(Streams[Stream]):
             self.broker_names = SymbolTable(MOST_BROKERS, fd=fd)
         with folder.new_file("bells") as fd:
             self._bells = Bells(fd)
+        with folder.new_file("feeds") as fd:
+            self._meters = Meters(fd=fd)
+        self._generation = new_generation()
         self._tables: dict[str, LatestTable] = {}
         row_sizes = {}
         for name in schema.STREAMS:
@@ -182,9 +192,9 @@ class Hub(Streams[Stream]):
             Description(
                 layout=LAYOUT,
                 version=importlib.metadata.version("fastfeed"),
-                generation=new_generation(),
+                generation=self._generation,
                 pid=os.getpid(),
-                program=os.path.basename(sys.argv[0]) if sys.argv else "",
+                program=program_name(),
                 capacity=self.capacity,
                 max_symbols=max_symbols,
                 book_depth=self.book_depth,
@@ -268,6 +278,59 @@ class Hub(Streams[Stream]):
             )
             raise ConfigError(f"the feeds of this hub have {there}: one cannot have {here}")
         return self._receiver
+    @property
+    def meters(self) -> Meters:
+        """Where feeds keep what is measured of them."""
+        if self._meters is None:
+            self._meters = Meters()
+        return self._meters
+
+    def stats(self) -> dict[str, Any]:
+        """Return what is known of the hub, its feeds and its readers, also those in other processes.
+
+        `name`; `generation`: another one whenever the hub begins anew; `pid` and `program` of the writer; `alive`;
+        `streams`: by name, how many `rows` there have been, and the `capacity` of the ring;
+
+        `feeds`: up to 64, also closed ones until others need their place, each with `url` (without
+        credentials); `state`: connecting, connected, disconnected (and trying again) or closed, and `since_ns`;
+        `connections`; `gaps` that were told as events; `bytes`, `packets`, `rows`, `rejected`; `lost_rows`, which
+        loops and callbacks of the writer's process came too late for; `last_recv_ns`: when the last row
+        arrived; `beat_ns`: when the feed's event loop last had time; `gateway_to_receive`: from the gateway's
+        time to the arrival of the bytes, of rows that came live and have such a time; `receive_to_publish`:
+        from there until readers could see them;
+
+        `readers`: those of other processes, or of this one if it has attached the hub, up to 64 of each attachment,
+        each with `pid`, `program`, `id` (which one of the hub's), `stream`, `position`; `lag`: rows that it has not
+        read yet; `lost`; `read_ns`: when it last read, to some milliseconds; `publish_to_read`: from the last
+        publication to the read that found it, for readers made with ``measure=True``, otherwise None.
+
+        Latencies are dicts of `count`, `negative` (when clocks disagree; not counted in `count`), `p50_ns`,
+        `p90_ns`, `p99_ns`, `p999_ns`, which are at most a thirty-second (3.2 %) off, and `max_ns`, which is exact;
+        None where nothing was counted. Of publications of more than eight rows eight are looked at, each for
+        its neighbours as well. What takes 2**40 ns or more counts as `max_ns`. Times are ns since 1970 UTC, 0 when
+        there was none.
+        """
+        return plain(self.measured())
+
+    def measured(self) -> dict[str, Any]:
+        """Return the same as `stats()` with latencies as objects, of which one can be taken from a later one."""
+        return measured(
+            name=self.name,
+            generation=self._generation,
+            pid=os.getpid(),
+            program=program_name(),
+            alive=self._folder is None or self._remove.alive,
+            streams=self.streams,
+            meters=self._meters,
+            folder=None if self._folder is None else self._folder.path,
+        )
+
+    def tidy(self) -> None:
+        """Remove what readers that died left behind, now and then. Feeds call it."""
+        now = time.monotonic()
+        if self._folder is not None and now - self._tidied_at >= _TIDY_S:
+            self._tidied_at = now
+            remove_dead_readers(self._folder.path)
 
     def end(self, error: Exception | None = None) -> None:
         """End the streams: loops over them finish once they have read what is there."""

@@ -49,10 +49,12 @@ __all__ = [
     "OwnFolder",
     "checked_name",
     "folders",
+    "is_at",
     "is_locked",
     "lock_file",
     "new_generation",
     "remove",
+    "try_to_lock",
     "user_folder",
 ]
 
@@ -137,7 +139,8 @@ def folders(user: str | int | None = None) -> list[Path]:
     return []
 
 
-def _try_to_lock(fd: int) -> bool:
+def try_to_lock(fd: int) -> bool:
+    """Lock a file for as long as it is open; return False where somebody else has."""
     try:
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
     except OSError as error:
@@ -153,7 +156,7 @@ def is_locked(fd: int) -> bool:
     return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
 
-def _is_at(fd: int, path: Path) -> bool:
+def is_at(fd: int, path: Path) -> bool:
     """Return whether an opened file is still the one at a path."""
     try:
         return os.path.samestat(os.fstat(fd), os.stat(path, follow_symlinks=False))
@@ -169,9 +172,9 @@ def lock_file(path: Path, mode: int) -> int | None:
     for _ in range(_ATTEMPTS):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
         try:
-            if not _try_to_lock(fd):
+            if not try_to_lock(fd):
                 return None
-            if _is_at(fd, path):
+            if is_at(fd, path):
                 os.fchmod(fd, mode)
                 kept, fd = fd, -1
                 return kept
@@ -315,12 +318,8 @@ class OwnFolder:
         return HubError(f"{what} in {self.path}: {why}")
 
     @contextlib.contextmanager
-    def new_file(self, name: str, size: int = 0) -> Iterator[int]:
-        """Make a file that is `size` bytes long, and give its descriptor.
-
-        There is memory for its first page: readers look at the header of a ring that was never written, and
-        a lack of memory would be a signal for them. The rest has none yet.
-        """
+    def new_file(self, name: str) -> Iterator[int]:
+        """Make an empty file, and give its descriptor."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         fd = os.open(self.path / name, flags, 0o600)
         try:
@@ -345,7 +344,7 @@ class OwnFolder:
         new = self.path / "hub.new"
         self._hub = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         os.write(self._hub, msgspec.json.encode(description))
-        if not _try_to_lock(self._hub):
+        if not try_to_lock(self._hub):
             raise InternalError(f"{new} is locked by somebody else")
         os.fchmod(self._hub, self._readable)  # after it was locked: others could do so now
         os.rename(new, self.path / "hub")
@@ -355,7 +354,7 @@ class OwnFolder:
         if self._pid != os.getpid() or self._lock < 0:
             return
         with contextlib.suppress(OSError, HubError):
-            if _is_at(self._lock, self.path / "lock"):  # and was not removed by hand
+            if is_at(self._lock, self.path / "lock"):  # and was not removed by hand
                 _remove_files(self.path, but="lock")
                 (self.path / "lock").unlink(missing_ok=True)
                 self.path.rmdir()
@@ -447,7 +446,7 @@ class OpenFolder:
 
     def is_current(self) -> bool:
         """Return whether the hub of this name is still this one."""
-        return _is_at(self._hub, self.path / "hub")
+        return is_at(self._hub, self.path / "hub")
 
     def close(self) -> None:
         """Close its file."""

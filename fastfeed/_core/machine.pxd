@@ -1,5 +1,6 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from fastfeed._core.meter cimport Meter
 from fastfeed._core.native cimport (
     ff_frame,
     ff_machine,
@@ -30,6 +31,7 @@ cdef class Machine:
     cdef list rings              # by stream, None where nobody listens; with their callables and tables below
     cdef list deliver
     cdef list latest
+    cdef Meter meter             # that the sink measures with
     cdef readonly object error   # RemoteProtocolError once framing is lost
     cdef bint stopped            # behind a frame that the session has to look at first
     cdef bint busy               # `deliver` runs user code, which must not call in again

@@ -8,6 +8,7 @@ from libc.string cimport memcpy
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from fastfeed._core.latest cimport LatestTable
+from fastfeed._core.meter cimport Meter
 from fastfeed._core.native cimport (
     FF_BOOK_MAX_DEPTH,
     FF_ENOMEM,
@@ -162,6 +163,12 @@ cdef class Machine:
         self.sink.latest[stream] = NULL if latest is None else &latest.table
         ff_lock_give(self.symbols.lock)
         del before
+
+    def measure(self, Meter meter):
+        """Keep the latencies of all rows in the slot of a feed from now on, or nowhere."""
+        self.enter()
+        self.sink.meter = NULL if meter is None else meter.meter
+        self.meter = meter
 
     def space(self, size_hint=-1):
         """Return writable memory for the next read; using it after the next call of any method, or after the

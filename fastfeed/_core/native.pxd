@@ -100,6 +100,70 @@ cdef extern from "fastfeed/region.h" nogil:
     void ff_region_close(ff_region *region)
 
 
+cdef extern from "fastfeed/clock.h" nogil:
+    int64_t ff_clock_ns(int clock)
+
+
+cdef extern from "fastfeed/histogram.h" nogil:
+    ctypedef struct ff_histogram:
+        pass
+
+    ctypedef struct ff_counts:
+        uint64_t count
+        uint64_t negative
+        int64_t max_ns
+
+    void ff_histogram_add(ff_histogram *h, int64_t ns, uint64_t weight)
+    void ff_histogram_read(const ff_histogram *h, ff_counts *counts)
+    void ff_counts_subtract(ff_counts *counts, const ff_counts *earlier)
+    int64_t ff_counts_percentile(const ff_counts *counts, double q)
+
+
+cdef extern from "fastfeed/meter.h" nogil:
+    int FF_METERS
+
+    ctypedef enum ff_meter_state:
+        FF_METER_CONNECTING
+        FF_METER_CONNECTED
+        FF_METER_DISCONNECTED
+        FF_METER_CLOSED
+
+    enum:
+        FF_METER_CONNECTIONS
+        FF_METER_GAPS
+        FF_METER_BYTES
+        FF_METER_PACKETS
+        FF_METER_REJECTED
+        FF_METER_LOST_ROWS
+
+    # Its numbers are atomic in C: only those of a copy are looked at here.
+    ctypedef struct ff_meter:
+        uint64_t version
+        uint32_t state
+        uint32_t url_bytes
+        int64_t since_ns
+        int64_t beat_ns
+        uint64_t *counters
+        uint8_t *url
+        uint64_t rows
+        int64_t last_recv_ns
+        ff_histogram gateway_to_receive
+        ff_histogram receive_to_publish
+
+    ctypedef struct ff_meters:
+        pass
+
+    int ff_meters_create(ff_meters *meters)
+    int ff_meters_map(ff_meters *meters, int fd)
+    int ff_meters_attach(ff_meters *meters, int fd)
+    void ff_meters_close(ff_meters *meters)
+    ff_meter *ff_meters_take(ff_meters *meters, const uint8_t *url, size_t length, int64_t now_ns)
+    void ff_meter_enter(ff_meter *meter, ff_meter_state state, int64_t now_ns)
+    void ff_meter_count(ff_meter *meter, int counter, uint64_t value)
+    void ff_meter_beat(ff_meter *meter, int64_t now_ns)
+    int ff_meters_copy(const ff_meters *meters, size_t i, ff_meter *copy)
+
+
 cdef extern from "fastfeed/ring.h" nogil:
     ctypedef struct ff_ring_bell:
         pass
@@ -121,12 +185,42 @@ cdef extern from "fastfeed/ring.h" nogil:
     void ff_ring_close(ff_ring *ring)
     void *ff_ring_claim(ff_ring *ring, uint64_t n)
     void ff_ring_advance(ff_ring *ring, uint64_t n)
+    void ff_ring_stamp(ff_ring *ring, int64_t now_ns)
     void ff_ring_publish(ff_ring *ring)
     uint64_t ff_ring_published(const ff_ring *ring)
     uint64_t ff_ring_oldest(const ff_ring *ring)
     uint64_t ff_ring_poll(const ff_ring *ring, uint64_t *position, uint64_t *lost)
     bint ff_ring_wait(const ff_ring *ring, uint64_t position, int64_t spin_ns, int64_t timeout_ns)
     bint ff_ring_intact(const ff_ring *ring, uint64_t i)
+
+
+cdef extern from "fastfeed/readers.h" nogil:
+    int FF_READERS
+    size_t FF_READERS_PROGRAM_BYTES
+
+    ctypedef struct ff_reader:
+        uint32_t stream
+        uint32_t measures
+        uint64_t position
+        uint64_t lost
+        int64_t read_ns
+        ff_histogram publish_to_read
+
+    ctypedef struct ff_readers_header:
+        uint64_t slot_size
+        uint32_t ready
+        uint8_t *program
+
+    ctypedef struct ff_readers:
+        pass
+
+    int ff_readers_map(ff_readers *readers, int fd, const uint8_t *program, size_t length)
+    void ff_readers_close(ff_readers *readers)
+    void ff_readers_leave(ff_readers *readers)
+    ff_reader *ff_readers_take(ff_readers *readers, unsigned stream, bint measures)
+    void ff_reader_free(ff_reader *reader)
+    void ff_reader_measure(ff_reader *reader, const ff_ring *ring, uint64_t published)
+    void ff_reader_note(ff_reader *reader, uint64_t position, uint64_t lost)
 
 
 cdef extern from "fastfeed/latest.h" nogil:
@@ -169,6 +263,7 @@ cdef extern from "fastfeed/sink.h" nogil:
         ff_ring **rings
         ff_latest **latest
         uint64_t *rows
+        ff_meter *meter
         unsigned dirty
 
     unsigned ff_sink_publish(ff_sink *sink)

@@ -1,6 +1,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
-from fastfeed._core.native cimport ff_region, ff_ring
+from fastfeed._core.meter cimport ReaderSlot
+from fastfeed._core.native cimport ff_reader, ff_region, ff_ring
 
 
 cdef class Bells:
@@ -24,3 +25,5 @@ cdef class RingReader:
     cdef uint64_t last          # number of the first row handed out last
     cdef bint whole             # False: they were overwritten in a ring that this reader has left
     cdef int64_t idle_ns        # when on_idle() was called last
+    cdef ReaderSlot slot        # where it says how far it is, None: nowhere
+    cdef ff_reader *reader      # the same, NULL without one

@@ -5,8 +5,9 @@ from operator import index
 from cpython.buffer cimport PyBUF_WRITABLE
 from cpython.exc cimport PyErr_SetFromErrno
 from libc.stdint cimport int64_t, uint64_t
-from posix.time cimport CLOCK_MONOTONIC_COARSE, clock_gettime, timespec
+from posix.time cimport CLOCK_MONOTONIC_COARSE, CLOCK_REALTIME, clock_gettime, timespec
 
+from fastfeed._core.meter cimport ReaderSlot
 from fastfeed._core.native cimport (
     FF_BOOK_MAX_DEPTH,
     FF_DEPTH,
@@ -20,7 +21,10 @@ from fastfeed._core.native cimport (
     FF_SESSION_REGULAR,
     FF_SESSION_UNKNOWN,
     FF_STREAMS,
+    ff_clock_ns,
     ff_field,
+    ff_reader_measure,
+    ff_reader_note,
     ff_region_close,
     ff_region_join,
     ff_region_map,
@@ -40,6 +44,7 @@ from fastfeed._core.native cimport (
     ff_ring_protect,
     ff_ring_publish,
     ff_ring_published,
+    ff_ring_stamp,
     ff_ring_wait,
     ff_book_size,
     ff_row_type,
@@ -238,6 +243,7 @@ cdef class Ring:
         if n:
             memcpy(ff_ring_claim(&self.ring, n), &rows[0], n * self.ring.row_size)
             ff_ring_advance(&self.ring, n)
+            ff_ring_stamp(&self.ring, ff_clock_ns(CLOCK_REALTIME))
             ff_ring_publish(&self.ring)
 
 
@@ -296,12 +302,16 @@ cdef class RingReader:
                 self.idle_ns = now_ns
                 self.on_idle()
                 ready = ff_ring_poll(&self.ring.ring, &self.position, &self.lost)
+        if ready and self.reader != NULL and self.reader.measures:
+            ff_reader_measure(self.reader, &self.ring.ring, self.position + ready)
         if ready > most:
             ready = most
         cdef Py_ssize_t start = self.position & self.ring.ring.mask
         self.last = self.position
         self.whole = True
         self.position += ready
+        if self.reader != NULL:
+            ff_reader_note(self.reader, self.position, self.lost)
         return self.rows[start:start + <Py_ssize_t>ready]
 
     def on_idle(self):
@@ -329,6 +339,13 @@ cdef class RingReader:
         self.ring = ring
         self.rows = rows
         self.position = self.last = 0
+
+    def tell(self, ReaderSlot slot):
+        """Say in a slot from now on how far this reader is, or nowhere."""
+        self.slot = slot
+        self.reader = NULL if slot is None else slot.reader
+        if slot is not None:
+            ff_reader_note(self.reader, self.position, self.lost)
 
     def skip(self):
         """Pass over everything that is published."""

@@ -12,6 +12,7 @@ from fastfeed.cli.doctor import doctor
 from fastfeed.cli.get import get
 from fastfeed.cli.group import Group
 from fastfeed.cli.sim import sim
+from fastfeed.cli.top import top
 from fastfeed.cli.watch import watch
 
 __all__ = ["cli", "main"]
@@ -43,6 +44,7 @@ def cli() -> None:
 
 
 cli.add_command(watch)
+cli.add_command(top)
 cli.add_command(get)
 cli.add_command(doctor)
 cli.add_command(demo)

@@ -126,20 +126,32 @@ class Frame:
     ----------
     url : str
     title : str
+    states : tuple of str
+        What it says when connected, and when not.
     """
 
-    def __init__(self, url: str, title: str = "fastfeed") -> None:
+    def __init__(
+        self,
+        url: str,
+        title: str = "fastfeed",
+        states: tuple[str, str] = ("connected", "reconnecting"),
+    ) -> None:
         self._url = url
         self._title = title
+        self._states = states
         self._event = ""
         self._event_is_bad = False
         self._event_at = ""
 
     def tell(self, event: Event) -> None:
         """Show an event until the next one."""
-        self._event = words.event_words(event)
-        self._event_is_bad = event.kind not in _GOOD_NEWS
-        self._event_at = time.strftime("%H:%M:%S", time.localtime(event.time_ns / 1e9))
+        self.say(words.event_words(event), event.time_ns, is_bad=event.kind not in _GOOD_NEWS)
+
+    def say(self, text: str, time_ns: int, *, is_bad: bool) -> None:
+        """Show what happened until something else does."""
+        self._event = text
+        self._event_is_bad = is_bad
+        self._event_at = time.strftime("%H:%M:%S", time.localtime(time_ns / 1e9))
 
     def draw(
         self,
@@ -154,7 +166,7 @@ class Frame:
         """Return the picture: a line above the body, some below it, so many places across."""
         width, height = size
         margin = [(" " * min(1, width - across), PLAIN)]
-        state = ("connected", UP) if connected else ("reconnecting", WAIT)
+        state = (self._states[0], UP) if connected else (self._states[1], WAIT)
         left = [(self._title, BOLD), ("  ", PLAIN), (self._url, URL)]
         right = [(f"● {state[0]}", state[1]), (f"  {words.clock(elapsed_s)}", PLAIN)]
         if length(left) + 2 + length(right) > across:

@@ -176,13 +176,13 @@ def streams_of(kinds: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(kind.partition(":")[0] for kind in kinds))
 
 
-def console_for_table() -> Any:
-    """Return a rich console, or say how to install it."""
+def console_for_table(others: str = "csv or jsonl") -> Any:
+    """Return a rich console, or say how to install it, or what other formats there are."""
     try:
         from rich.console import Console
     except ModuleNotFoundError:
         raise click.ClickException(
-            "the table needs the package rich: pip install 'fastfeed[cli]', or choose --format csv or jsonl"
+            f"the table needs the package rich: pip install 'fastfeed[cli]', or choose --format {others}"
         ) from None
 
     class Terminal(Console):

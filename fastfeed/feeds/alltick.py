@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
 from fastfeed._core.alltick import AlltickMachine
+from fastfeed._core.meter import Meter
 from fastfeed.errors import (
     AuthError,
     ConfigError,
@@ -549,6 +550,9 @@ class AllTick(AlltickPulls):
                 del of_line[name]
             total = _added(total, of_line)
         return total
+
+    def _measure(self, meter: Meter | None) -> None:
+        self._machine.measure(meter)
 
     def _machine_stats(self) -> dict[str, Any]:
         returned = dict(self._returned)

@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self
 
+from fastfeed._core.meter import Meter
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.callbacks import Callbacks
 from fastfeed.errors import (
@@ -44,6 +45,8 @@ _GOOD_CONNECTION_S = 10.0
 #: Pauses before symbols that were refused after a reconnect are asked for again: the first and the longest.
 _ASK_AGAIN_S = 2.0
 _ASK_AGAIN_MOST_S = 60.0
+#: So often counters are copied to where other processes see them.
+_BEAT_S = 0.25
 
 
 class Feed(Streams[Stream]):
@@ -51,7 +54,8 @@ class Feed(Streams[Stream]):
 
     Use it as ``async with``: entering connects (and raises `ConnectError` when that fails), leaving closes.
     In between a lost connection is made again, with growing pauses, and what was subscribed is subscribed
-    again; `on_event()` tells.
+    again; `on_event()` tells. While it is open its hub tells of its state and latencies, see `Hub.stats`; of more
+    than 64 feeds of one hub, the first 64 do.
 
     Attributes
     ----------
@@ -99,6 +103,9 @@ class Feed(Streams[Stream]):
         self._background: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._missed_since_ns = 0  # when what was not recovered from yet began, 0 = nothing
+        self._gaps = 0
+        self._meter: Meter | None = None
+        self._beat_timer: asyncio.TimerHandle | None = None
         self._in_outage = False  # the gateway has lost its source: recovery waits for its end
 
     # what a vendor adds
@@ -161,6 +168,10 @@ class Feed(Streams[Stream]):
     def _machine_stats(self) -> dict[str, Any]:
         """Return the vendor's counters."""
 
+    @abc.abstractmethod
+    def _measure(self, meter: Meter | None) -> None:
+        """Let the receiving machine measure in a slot, or not any more."""
+
     # streams
 
     def stream(self, name: str) -> Stream:
@@ -192,6 +203,10 @@ class Feed(Streams[Stream]):
             raise LocalProtocolError("a feed is opened once; make a new one")
         self._opened = True
         self._loop = asyncio.get_running_loop()
+        self._meter = self.hub.meters.take(self.url)
+        if self._meter is not None:
+            self._measure(self._meter)
+            self._beat(self._meter)
         deadline = time.monotonic() + self._wait_s
         try:
             while True:
@@ -225,6 +240,7 @@ class Feed(Streams[Stream]):
                 await asyncio.wait([self._task])
         finally:
             self._disconnect()
+            self._stop_measuring()
             if self._owns_hub:
                 self.hub.end()
 
@@ -389,6 +405,7 @@ class Feed(Streams[Stream]):
 
     def _emit(self, kind: str, text: str = "", **fields: Any) -> None:
         event = Event(kind, self.url, time.time_ns(), text, **fields)
+        self._gaps += kind == "gap"
         _logger.log(
             logging.INFO if kind in ("connected", "resubscribed", "notice") else logging.WARNING,
             "%s %s %s",
@@ -397,6 +414,36 @@ class Feed(Streams[Stream]):
             text,
         )
         self._events(event)
+
+    def _beat(self, meter: Meter) -> None:
+        """Copy counters to where other processes see them, and again soon."""
+        assert self._loop is not None
+        self._copy_counters(meter)
+        self.hub.tidy()
+        self._beat_timer = self._loop.call_later(_BEAT_S, self._beat, meter)
+
+    def _copy_counters(self, meter: Meter) -> None:
+        stats = self.stats()
+        meter.count(
+            connections=self._connections,
+            gaps=self._gaps,
+            bytes=stats["bytes"],
+            packets=stats.get("packets", stats.get("messages", 0)),
+            rejected=sum(stats["rejected"].values()),
+            lost_rows=stats["lost_rows"],
+        )
+
+    def _enter(self, state: str) -> None:
+        if self._meter is not None:
+            self._meter.enter(state)
+
+    def _stop_measuring(self) -> None:
+        if self._beat_timer is not None:
+            self._beat_timer.cancel()
+        if self._meter is not None:
+            self._copy_counters(self._meter)
+            self._measure(None)
+            self._meter.close()
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a task; what it raises is told, and the feed goes on."""
@@ -431,6 +478,7 @@ class Feed(Streams[Stream]):
 
     def _is_up(self) -> None:
         self._connections += 1
+        self._enter("connected")
         self._up.set()
         self._emit("connected")
 
@@ -441,6 +489,7 @@ class Feed(Streams[Stream]):
             _logger.exception("the feed %s cannot go on", self.url)
             self._failure = InternalError(f"the feed {self.url} cannot go on: {error!r}")
             self._up.set()
+            self._enter("disconnected")
             self._disconnect()
             self._emit("error", str(self._failure))
             if self._owns_hub:
@@ -454,6 +503,7 @@ class Feed(Streams[Stream]):
                 reason = await lost
                 self._missed_since_ns = self._missed_since_ns or time.time_ns()
                 self._up.clear()
+                self._enter("disconnected")
                 if resubscribing is not None:
                     resubscribing.cancel()
                 self._emit("disconnected", str(reason) if reason else "closed by the peer")

@@ -7,6 +7,7 @@ import os
 import time
 from typing import Any, ClassVar, Literal, get_args
 
+from fastfeed._core.meter import Meter
 from fastfeed._core.opend import OpendMachine
 from fastfeed.errors import (
     ConfigError,
@@ -524,6 +525,9 @@ class OpenD(OpendPulls):
             self._schedule_unsubscribe()
 
     # counters
+
+    def _measure(self, meter: Meter | None) -> None:
+        self._machine.measure(meter)
 
     def _machine_stats(self) -> dict[str, Any]:
         now = self._link.session.unmatched_replies if self._link is not None else 0

@@ -70,6 +70,9 @@ class Feed(LongportPulls):
     async def _unsubscribe(self, symbols, kinds):
         raise AssertionError
 
+    def _measure(self, meter):
+        raise AssertionError
+
     def _machine_stats(self):
         return {}
 

@@ -37,7 +37,7 @@ typedef struct ff_ring_header {
     uint64_t capacity;
     _Alignas(128) _Atomic uint64_t claim;
     _Alignas(128) _Atomic uint64_t publish;
-    _Atomic int64_t publish_ns; /* when that was, ns since 1970; 0 = the writer does not say */
+    _Atomic int64_t publish_ns;          /* when that was, ns since 1970; 0 = unknown */
     _Alignas(128) _Atomic uint32_t rung; /* how often sleepers were woken; they sleep on it */
 } ff_ring_header;
 
@@ -111,6 +111,11 @@ static inline void ff_ring_advance(ff_ring *ring, uint64_t n) {
 
 /* Wake all that sleep. */
 void ff_ring_wake(ff_ring *ring);
+
+/* Say when the publication is that comes next, 0 = unknown. */
+static inline void ff_ring_stamp(ff_ring *ring, int64_t now_ns) {
+    atomic_store_explicit(&ring->header->publish_ns, now_ns, memory_order_relaxed);
+}
 
 /* Show readers all rows written so far. Release: pairs with the acquire in
  * ff_ring_published(). */

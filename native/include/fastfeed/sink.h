@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "fastfeed/latest.h"
+#include "fastfeed/meter.h"
 #include "fastfeed/ring.h"
 #include "fastfeed/rows.h"
 
@@ -14,11 +15,13 @@ typedef struct ff_sink {
     ff_ring *rings[FF_STREAMS];    /* NULL: nobody listens */
     ff_latest *latest[FF_STREAMS]; /* NULL: not kept */
     uint64_t rows[FF_STREAMS];     /* written */
+    ff_meter *meter;               /* NULL: nothing is measured */
     unsigned dirty;                /* bit by stream: rows are written and not published */
     bool full;                     /* one of them has enough rows for a publication */
 } ff_sink;
 
-/* Show readers what was written. Returns the streams concerned, a bit each. */
+/* Show readers what was written, and measure how long it took to here. Returns the streams
+ * concerned, a bit each. */
 unsigned ff_sink_publish(ff_sink *sink);
 
 /* Where up to *max_rows rows of a stream go, which is cut to half of the ring. */
