@@ -17,7 +17,7 @@ from fastfeed.cli import words
 from fastfeed.cli.board import Board
 from fastfeed.cli.connection import connection_options, feed_of
 from fastfeed.cli.group import complain
-from fastfeed.cli.output import Csv, JsonLines, Output, Source, Stalled, write_all
+from fastfeed.cli.output import Csv, JsonLines, Output, Stalled, StreamSource, write_all
 from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
 from fastfeed.feeds.events import Event
@@ -233,14 +233,15 @@ async def watch_text(
     return 0
 
 
-def _source(feed: Feed, name: str, form: Literal["csv", "jsonl"], tagged: bool) -> Source:
+def _source(feed: Feed, name: str, form: Literal["csv", "jsonl"], tagged: bool) -> StreamSource:
     """Return what is to be written of a stream, from now on: made before anything is subscribed."""
     stream = feed.stream(name)
     depth, sessions = feed.hub.book_depth, isinstance(feed, LongPort)
     if form == "csv":
-        return Source(stream, stream.reader(), Csv(feed.symbols, name, depth, sessions=sessions))
+        cells = Csv(feed.symbols, name, depth, sessions=sessions)
+        return StreamSource(stream, stream.reader(), cells)
     lines = JsonLines(feed.symbols, name, depth, tagged=tagged, sessions=sessions)
-    return Source(stream, stream.reader(), lines)
+    return StreamSource(stream, stream.reader(), lines)
 
 
 async def watch_table(
@@ -429,11 +430,14 @@ async def _begin(feed: Feed, symbols: Sequence[str], kinds: Sequence[str], stop:
 
 def _tell() -> Any:
     """Return a callback that says on stderr what happens, except that all is well in the beginning."""
-    down = False
+    begun = down = False
 
     def tell(event: Event) -> None:
-        nonlocal down
+        nonlocal begun, down
+        if not begun and event.kind == "connect_failed":
+            return  # `--wait` was asked for
         if event.kind == "connected" and not down:
+            begun = True
             return  # at first, and further connections when they are needed
         down = event.kind in ("disconnected", "connect_failed")
         complain(words.event_words(event))
