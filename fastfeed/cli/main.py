@@ -11,6 +11,7 @@ from fastfeed.cli.demo import demo
 from fastfeed.cli.doctor import doctor
 from fastfeed.cli.get import get
 from fastfeed.cli.group import Group
+from fastfeed.cli.serve import serve
 from fastfeed.cli.sim import sim
 from fastfeed.cli.watch import watch
 
@@ -44,6 +45,7 @@ def cli() -> None:
 
 cli.add_command(watch)
 cli.add_command(get)
+cli.add_command(serve)
 cli.add_command(doctor)
 cli.add_command(demo)
 cli.add_command(sim)

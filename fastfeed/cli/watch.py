@@ -24,7 +24,15 @@ from fastfeed.feeds.events import Event
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.longport import LongPort
 
-__all__ = ["console_for_table", "seconds", "watch", "watch_table", "watch_text"]
+__all__ = [
+    "console_for_table",
+    "kinds_of",
+    "seconds",
+    "seconds_or_none",
+    "watch",
+    "watch_table",
+    "watch_text",
+]
 
 _REFRESH_S = 0.11
 _FOR_EVER_S = 1e9
@@ -41,7 +49,8 @@ def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
     return number
 
 
-def _seconds_or_none(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+def seconds_or_none(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Read an option that is a duration and may be 0."""
     number = _number(value)
     if number is not None and not 0 <= number < _FOR_EVER_S:
         raise click.BadParameter(f"expected 0 or more seconds, got {value!r}")
@@ -83,7 +92,7 @@ def _number(value: str | None) -> float | None:
 @click.option("--duration", callback=seconds, metavar="S", help="End after S seconds.")
 @click.option(
     "--wait",
-    callback=_seconds_or_none,
+    callback=seconds_or_none,
     metavar="S",
     help="Keep trying for S seconds if nothing listens there yet.",
 )
@@ -149,7 +158,7 @@ def watch(
     """
     if limit is not None and limit < 1:
         raise click.BadParameter(f"expected 1 or more ticks, got {limit}", param_hint="'--limit'")
-    chosen = tuple(dict.fromkeys(kind.strip() for kind in kinds.split(",") if kind.strip()))
+    chosen = kinds_of(kinds)
     feed = feed_of(url, rsa_key, encryption, wait_s=wait, book_depth=depth)
     try:
         names = feed.check(symbols, *chosen)
@@ -169,6 +178,11 @@ def watch(
         console = console_for_table()
         code = run(watch_panels(feed, names, console, limit=limit, duration=duration, kinds=chosen))
     click.get_current_context().exit(code)
+
+
+def kinds_of(text: str) -> tuple[str, ...]:
+    """Return kinds that are written with commas between them."""
+    return tuple(dict.fromkeys(kind.strip() for kind in text.split(",") if kind.strip()))
 
 
 def streams_of(kinds: Sequence[str]) -> tuple[str, ...]:

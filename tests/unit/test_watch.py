@@ -420,7 +420,9 @@ def test_write_all_notices_that_nobody_reads_even_when_nothing_comes() -> None:
         with Stop() as stop:
             asyncio.get_running_loop().call_later(0.05, os.close, read_end)
             output = Output(write_end, stop)
-            await write_all([StreamSource(stream, stream.reader(), Csv(table()))], output, stop=stop)
+            await write_all(
+                [StreamSource(stream, stream.reader(), Csv(table()))], output, stop=stop
+            )
 
     with pytest.raises(BrokenPipeError):
         asyncio.run(main())
@@ -440,7 +442,9 @@ def test_the_end_does_not_wait_for_a_stalled_reader(
             stop.after(0.05)
             output = Output(write_end, stop)
             await write_all(
-                [StreamSource(stream, stream.reader("oldest"), Csv(table("A.US")))], output, stop=stop
+                [StreamSource(stream, stream.reader("oldest"), Csv(table("A.US")))],
+                output,
+                stop=stop,
             )
 
     with pytest.raises(Stalled):
