@@ -32,6 +32,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -42,12 +43,15 @@ __all__ = [
     "Description",
     "OpenFolder",
     "OwnFolder",
+    "Survey",
     "checked_name",
     "folders",
     "is_locked",
     "lock_file",
     "new_generation",
     "remove",
+    "remove_dead_readers",
+    "survey",
     "user_folder",
 ]
 
@@ -410,6 +414,118 @@ def remove(folder: Path) -> bool:
     finally:
         os.close(fd)
     return True
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """What is in a folder of a hub, dead or alive.
+
+    Attributes
+    ----------
+    path : Path
+    state : str
+        ``alive``; ``dead``, its writer is gone; ``starting`` or just ending; ``broken``, leftovers without a
+        description; ``unknown``, not for this user to see.
+    description : Description or None
+    problem : str
+        Why there is no description.
+    memory_bytes : int
+        What its files take.
+    readers, dead_readers : tuple of str
+        Files of processes that read it, and of those that are gone.
+    """
+
+    path: Path
+    state: Literal["alive", "dead", "starting", "broken", "unknown"]
+    description: Description | None
+    problem: str
+    memory_bytes: int
+    readers: tuple[str, ...]
+    dead_readers: tuple[str, ...]
+
+
+def survey(folder: Path) -> Survey:
+    """Look at the folder of a hub without attaching to it."""
+    description = None
+    problem = ""
+    state: Literal["alive", "dead", "starting", "broken", "unknown"] = "unknown"
+    try:
+        state = "alive" if _is_file_locked(folder / "lock") else "dead"
+        fd = os.open(folder / "hub", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            description = _read_description(fd, folder / "hub")
+        finally:
+            os.close(fd)
+    except FileNotFoundError:
+        state = "starting" if state == "alive" else "broken"
+        problem = "nothing describes it"
+    except OSError as error:
+        state = "unknown"
+        problem = f"it cannot be read: {error.strerror}"
+    except HubError as error:
+        problem = str(error)
+    readers = {path.name: _is_reader_alive(path) for path in _files(folder / "readers")}
+    return Survey(
+        folder,
+        state,
+        description,
+        problem,
+        _memory(folder),
+        tuple(name for name, is_locked in readers.items() if is_locked),
+        tuple(name for name, is_locked in readers.items() if not is_locked),
+    )
+
+
+def remove_dead_readers(folder: Path) -> int:
+    """Remove the files of processes that read a hub and are gone; return how many they were."""
+    removed = 0
+    for path in _files(folder / "readers"):
+        with contextlib.suppress(OSError, HubError):
+            if _is_reader_alive(path):
+                continue
+            fd = lock_file(path, 0o600)
+            if fd is not None:
+                path.unlink(missing_ok=True)
+                os.close(fd)
+                removed += 1
+    return removed
+
+
+def _is_reader_alive(path: Path) -> bool:
+    """Return whether the process of a reader's file lives; whose file cannot be opened, is taken for alive."""
+    try:
+        return _is_file_locked(path)
+    except OSError:
+        return True
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return what is in a folder, nothing where it cannot be read."""
+    with contextlib.suppress(OSError):
+        return sorted(folder.iterdir())
+    return []
+
+
+def _is_file_locked(path: Path) -> bool:
+    """Return whether somebody has locked a file; one that is not there is locked by nobody."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    try:
+        return is_locked(fd)
+    finally:
+        os.close(fd)
+
+
+def _memory(folder: Path) -> int:
+    """Return how many bytes of memory files take, those in folders within as well."""
+    taken = 0
+    for path in _files(folder):
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            is_folder = stat.S_ISDIR(status.st_mode)
+            taken += _memory(path) if is_folder else status.st_blocks * 512
+    return taken
 
 
 def new_generation() -> int:

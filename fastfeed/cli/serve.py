@@ -122,8 +122,9 @@ def serve(
 
     \b
     A file describes several feeds, of any vendors; options on the command line come first:
-      name = "md"                       # also: capacity, max_symbols, book_depth,
-      mode = "0640"                     # mode, receive, spin, cpu
+      name = "md"                       # all of these may be left out:
+      mode = "0640"                     # capacity, max_symbols, book_depth, mode,
+      capacity = 1048576                # receive, spin, cpu
     \b
       [[feeds]]
       url = "opend://127.0.0.1:11111"
