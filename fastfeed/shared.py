@@ -44,6 +44,7 @@ __all__ = [
     "OpenFolder",
     "OwnFolder",
     "Survey",
+    "checked_mode",
     "checked_name",
     "folders",
     "is_locked",
@@ -127,6 +128,14 @@ def checked_name(name: str) -> str:
             f"first a letter or a digit, got {name!r}"
         )
     return name
+
+
+def checked_mode(mode: int) -> int:
+    """Return the permissions of a hub's files; ValueError."""
+    if not isinstance(mode, int) or mode & ~0o666 or mode & 0o600 != 0o600:
+        shown = oct(mode) if isinstance(mode, int) else repr(mode)
+        raise ValueError(f"expected permissions such as 0o600 or 0o640, got {shown}")
+    return mode
 
 
 def folders(user: str | int | None = None) -> list[Path]:
@@ -234,8 +243,7 @@ class OwnFolder:
 
     def __init__(self, name: str, mode: int = 0o600) -> None:
         self.name = checked_name(name)
-        if not isinstance(mode, int) or mode & ~0o666 or mode & 0o600 != 0o600:
-            raise ValueError(f"expected permissions such as 0o600 or 0o640, got {mode!r}")
+        checked_mode(mode)
         self.path = user_folder() / name
         self._readable = mode & 0o644
         self._bells = mode | (mode & 0o444) >> 1  # who reads may sleep

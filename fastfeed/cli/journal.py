@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
+from collections.abc import Callable
 
 from fastfeed.cli import words
 from fastfeed.connect import masked
@@ -28,14 +29,17 @@ class Journal:
     Parameters
     ----------
     fd : int
+    clock : callable
+        Gives seconds.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._fd = fd
+        self._clock = clock
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
         self._allowed = _MOST_AT_ONCE
-        self._counted_at = time.monotonic()
+        self._counted_at = clock()
         self._left_out = 0
         self._last: dict[str, tuple[str, float]] = {}
 
@@ -50,7 +54,7 @@ class Journal:
 
     def write(self, who: str, text: str, time_ns: int | None = None) -> None:
         """Write a line about somebody."""
-        now = time.monotonic()
+        now = self._clock()
         last, said_at = self._last.get(who, ("", now))
         if text == last and now - said_at < _SAME_AGAIN_S:
             return
@@ -67,7 +71,7 @@ class Journal:
     def _put(self, who: str, text: str, time_ns: int) -> bool:
         """Write a line if it is taken at once."""
         before = f"({self._left_out} lines left out) " if self._left_out else ""
-        line = masked(" ".join(f"{_clock(time_ns)} {who}: {before}{text}".split()))
+        line = masked(" ".join(f"{_utc(time_ns)} {who}: {before}{text}".split()))
         if len(line) > _LONGEST:
             line = f"{line[:_LONGEST]} ..."
         try:
@@ -80,6 +84,6 @@ class Journal:
         return True
 
 
-def _clock(time_ns: int) -> str:
+def _utc(time_ns: int) -> str:
     seconds, rest = divmod(time_ns, 1_000_000_000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest // 1_000_000:03}Z"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -20,10 +21,11 @@ from fastfeed.cli.stop import Stop
 from fastfeed.cli.watch import kinds_of, seconds, seconds_or_none
 from fastfeed.connect import run
 from fastfeed.errors import (
+    AuthError,
     ConfigError,
     ConnectError,
     FastfeedError,
-    RateLimitError,
+    InternalError,
     RequestTimeout,
     SubscriptionError,
 )
@@ -33,8 +35,8 @@ from fastfeed.hub import Hub
 
 __all__ = ["serve"]
 
-_ASK_AGAIN_S = 1.0  # pauses before a subscription without an answer is asked for again: the first
-_ASK_AGAIN_MOST_S = 60.0  # and the longest
+_PAUSE_S = 1.0  # before something is tried again
+_LONGEST_PAUSE_S = 60.0
 
 
 @click.command(short_help="Receive and publish into shared memory, for other processes to read.")
@@ -189,7 +191,7 @@ async def _serve(settings: HubConfig, *, wait: float | None, duration: float | N
     started = time.monotonic()
     journal = Journal(sys.stderr.fileno())
     with Stop() as stop, settings.new_hub(settings.name) as hub:
-        members = [_Member(plan, journal) for plan in settings.plans(hub, wait)]
+        members = [_Member(plan, journal, wait) for plan in settings.plans(hub, wait)]
         tasks = [asyncio.create_task(member.set_up()) for member in members]
         try:
             if await stop.race(_settled(members)) and not all(m.given_up for m in members):
@@ -204,7 +206,7 @@ async def _serve(settings: HubConfig, *, wait: float | None, duration: float | N
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             for member in members:
-                await member.plan.feed.close()
+                await member.feed.close()
         click.echo(_summary(hub, members, time.monotonic() - started))
     return 0
 
@@ -212,14 +214,15 @@ async def _serve(settings: HubConfig, *, wait: float | None, duration: float | N
 class _Member:
     """A feed of the hub on its way: connecting, subscribing, or given up."""
 
-    def __init__(self, plan: Plan, journal: Journal) -> None:
+    def __init__(self, plan: Plan, journal: Journal, wait_s: float | None) -> None:
         self.plan = plan
+        self.feed = plan.feed
         self.given_up = False
-        #: Set up or given up, or the first attempt to connect has failed.
+        #: Set up or given up, or something has failed for the first time.
         self.settled = asyncio.Event()
         self.gaps = 0
         self._journal = journal
-        plan.feed.on_event(self._on_event)
+        self._until = math.inf if wait_s is None else time.monotonic() + wait_s
 
     def _on_event(self, event: Event) -> None:
         self._journal.tell(event)
@@ -231,42 +234,63 @@ class _Member:
     @property
     def subscribed(self) -> int:
         """How many of its symbols are subscribed."""
-        feed, wanted = self.plan
-        kinds = {kind for _, kinds in wanted for kind in kinds}
-        return len({symbol for kind in kinds for symbol in feed.subscribed(kind)})
+        kinds = {kind for _, kinds in self.plan.wanted for kind in kinds}
+        return len({symbol for kind in kinds for symbol in self.feed.subscribed(kind)})
 
     async def set_up(self) -> None:
         """Connect and subscribe, or give the feed up."""
-        feed, wanted = self.plan
         try:
-            await feed.open()
-            for symbols, kinds in wanted:
+            await self._open()
+            for symbols, kinds in self.plan.wanted:
                 await self._subscribe(symbols, kinds)
             if not self.subscribed:
                 raise SubscriptionError("nothing is subscribed")
         except Exception as error:  # the other feeds go on, whatever it is
             self.given_up = True
             text = str(error) if isinstance(error, FastfeedError) else repr(error)
-            self._journal.write(feed.url, f"given up: {text}")
-            await feed.close()
+            self._say(f"given up: {text}")
+            await self.feed.close()
         finally:
             self.settled.set()
 
+    async def _open(self) -> None:
+        """Connect. Where nothing listens, the feed itself keeps trying; a vendor who is ill may recover."""
+        pauses = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
+        while True:
+            self.feed.on_event(self._on_event)
+            try:
+                await self.feed.open()
+                return
+            except (AuthError, ConfigError, ConnectError, RequestTimeout):
+                raise
+            except FastfeedError as error:
+                pause_s = pauses.pause_s()
+                if time.monotonic() + pause_s > self._until:
+                    raise
+                self._say(f"{error}; trying again")
+                self.settled.set()
+                await asyncio.sleep(pause_s)
+                self.feed = self.plan.make()  # one is opened only once
+
     async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
         """Subscribe, and ask again where there is no answer; what is refused is told."""
-        feed = self.plan.feed
-        pauses = Backoff(_ASK_AGAIN_S, _ASK_AGAIN_MOST_S)
+        pauses = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
         while True:
             try:
-                await feed.subscribe(symbols, *kinds)
+                await self.feed.subscribe(symbols, *kinds)
                 return
             except SubscriptionError as error:
-                self._journal.write(feed.url, f"refused: {error}")
+                self._say(str(error))
                 return
-            except (ConnectError, RateLimitError, RequestTimeout) as error:
-                self._journal.write(feed.url, f"{error}; asking again")
+            except InternalError:
+                raise
+            except FastfeedError as error:
+                self._say(f"{error}; asking again")
                 self.settled.set()
                 await asyncio.sleep(pauses.pause_s())
+
+    def _say(self, text: str) -> None:
+        self._journal.write(self.feed.url, text)
 
 
 async def _settled(members: Sequence[_Member]) -> None:
@@ -283,7 +307,7 @@ async def _given_up(tasks: Sequence[asyncio.Task[None]], members: Sequence[_Memb
 
 def _counts(members: Sequence[_Member]) -> str:
     """Return how many feeds and symbols are there, out of how many."""
-    up = sum(member.plan.feed.connected for member in members)
+    up = sum(member.feed.connected for member in members)
     subscribed = sum(member.subscribed for member in members)
     wanted = sum(len(member.plan.symbols) for member in members)
     return f"{_part(up, len(members), 'feed')}, {_part(subscribed, wanted, 'symbol')}"
@@ -301,7 +325,7 @@ def _summary(hub: Hub, members: Sequence[_Member], took_s: float) -> str:
     rows = {stream.name: stream.count for stream in hub.streams if stream.count}
     total = sum(rows.values())
     each = ", ".join(f"{count:,} {name}" for name, count in rows.items())
-    stats = [member.plan.feed.stats() for member in members]
+    stats = [member.feed.stats() for member in members]
     rejected = sum(sum(found["rejected"].values()) for found in stats)
     return (
         f"hub {hub.name}: {total:,} rows in {took_s:.1f} s, {words.rate(total / max(took_s, 1e-3))} rows/s"

@@ -21,6 +21,8 @@ a credential.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_type_hints
 from urllib.parse import parse_qs, urlsplit
@@ -31,7 +33,7 @@ from fastfeed.connect import connect, vendor_of
 from fastfeed.errors import ConfigError
 from fastfeed.feeds.feed import Feed
 from fastfeed.hub import Hub
-from fastfeed.shared import checked_name
+from fastfeed.shared import checked_mode, checked_name
 
 __all__ = ["FeedConfig", "HubConfig", "Plan", "Subscription", "load"]
 
@@ -170,10 +172,11 @@ class HubConfig(_Settings):
 
 
 class Plan(NamedTuple):
-    """A feed, and the symbols with the kinds that it is to subscribe to."""
+    """A feed, the symbols with the kinds that it is to subscribe to, and how to make another one like it."""
 
     feed: Feed
     wanted: list[tuple[list[str], tuple[str, ...]]]
+    make: Callable[[], Feed]
 
     @property
     def symbols(self) -> set[str]:
@@ -232,10 +235,16 @@ def _symbols_of(path: Path) -> list[str]:
 
 
 def _permissions(mode: int | str | None) -> int | None:
+    if mode is None:
+        return None
     try:
-        return int(mode, 8) if isinstance(mode, str) else mode
+        number = int(mode, 8) if isinstance(mode, str) else mode
     except ValueError:
         raise ConfigError(f"expected permissions such as 0640, got {mode!r}") from None
+    try:
+        return checked_mode(number)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _plan(config: FeedConfig, where: str, options: dict[str, Any]) -> Plan:
@@ -243,8 +252,9 @@ def _plan(config: FeedConfig, where: str, options: dict[str, Any]) -> Plan:
     own = _checked_options(config, {} if vendor is None else get_type_hints(vendor.__init__), where)
     if vendor is not None and "wait_s" in parse_qs(urlsplit(config.url).query):
         options = {name: value for name, value in options.items() if name != "wait_s"}
+    make = functools.partial(connect, config.url, **options | own)
     try:
-        feed = connect(config.url, **options | own)
+        feed = make()
     except ConfigError as error:
         raise ConfigError(f"{error} - at `{where}`") from None
     wanted = []
@@ -259,7 +269,7 @@ def _plan(config: FeedConfig, where: str, options: dict[str, Any]) -> Plan:
         wanted.append((names, kinds))
     if not wanted:
         raise ConfigError(f"expected symbols - at `{where}`")
-    return Plan(feed, wanted)
+    return Plan(feed, wanted, make)
 
 
 def _checked_options(config: FeedConfig, hints: dict[str, Any], where: str) -> dict[str, Any]:
