@@ -35,7 +35,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -47,6 +47,8 @@ __all__ = [
     "Mapped",
     "OpenFolder",
     "OwnFolder",
+    "Survey",
+    "checked_mode",
     "checked_name",
     "folders",
     "is_at",
@@ -55,6 +57,7 @@ __all__ = [
     "new_generation",
     "remove",
     "try_to_lock",
+    "survey",
     "user_folder",
 ]
 
@@ -130,6 +133,14 @@ def checked_name(name: str) -> str:
             f"first a letter or a digit, got {name!r}"
         )
     return name
+
+
+def checked_mode(mode: int) -> int:
+    """Return the permissions of a hub's files; ValueError."""
+    if not isinstance(mode, int) or mode & ~0o666 or mode & 0o600 != 0o600:
+        shown = oct(mode) if isinstance(mode, int) else repr(mode)
+        raise ValueError(f"expected permissions such as 0o600 or 0o640, got {shown}")
+    return mode
 
 
 def folders(user: str | int | None = None) -> list[Path]:
@@ -260,8 +271,7 @@ class OwnFolder:
 
     def __init__(self, name: str, mode: int = 0o600) -> None:
         self.name = checked_name(name)
-        if not isinstance(mode, int) or mode & ~0o666 or mode & 0o600 != 0o600:
-            raise ValueError(f"expected permissions such as 0o600 or 0o640, got {mode!r}")
+        checked_mode(mode)
         self.path = user_folder() / name
         self.mapped: list[Mapped] = []
         self._readable = mode & 0o644
@@ -474,6 +484,103 @@ def remove(folder: Path) -> bool:
     finally:
         os.close(fd)
     return True
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """What is in a folder of a hub, dead or alive.
+
+    Attributes
+    ----------
+    path : Path
+    state : str
+        ``alive``; ``dead``, its writer is gone; ``starting`` or just ending; ``broken``, leftovers without a
+        description; ``unknown``, not for this user to see.
+    description : Description or None
+    problem : str
+        Why there is no description.
+    memory_bytes : int
+        What its files take.
+    readers, dead_readers : tuple of str
+        Files of processes that read it, and of those that are gone.
+    """
+
+    path: Path
+    state: Literal["alive", "dead", "starting", "broken", "unknown"]
+    description: Description | None
+    problem: str
+    memory_bytes: int
+    readers: tuple[str, ...]
+    dead_readers: tuple[str, ...]
+
+
+def survey(folder: Path) -> Survey:
+    """Look at the folder of a hub without attaching to it."""
+    description = None
+    problem = ""
+    state: Literal["alive", "dead", "starting", "broken", "unknown"] = "unknown"
+    try:
+        fd = os.open(folder / "hub", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            state = "alive" if is_locked(fd) else "dead"
+            description = _read_description(fd, folder / "hub")
+        finally:
+            os.close(fd)
+    except FileNotFoundError:
+        problem = "nothing describes it"
+        with contextlib.suppress(OSError):
+            state = "starting" if _is_file_locked(folder / "lock") else "broken"
+    except OSError as error:
+        problem = f"it cannot be read: {error.strerror}"
+    except HubError as error:
+        problem = str(error)
+    readers = {path.name: _is_reader_alive(path) for path in _files(folder / "readers")}
+    return Survey(
+        folder,
+        state,
+        description,
+        problem,
+        _memory(folder),
+        tuple(name for name, is_locked in readers.items() if is_locked),
+        tuple(name for name, is_locked in readers.items() if not is_locked),
+    )
+
+
+def _is_reader_alive(path: Path) -> bool:
+    """Return whether the process of a reader's file lives; whose file cannot be opened, is taken for alive."""
+    try:
+        return _is_file_locked(path)
+    except OSError:
+        return True
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return what is in a folder, nothing where it cannot be read."""
+    with contextlib.suppress(OSError):
+        return sorted(folder.iterdir())
+    return []
+
+
+def _is_file_locked(path: Path) -> bool:
+    """Return whether somebody has locked a file; one that is not there is locked by nobody."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    try:
+        return is_locked(fd)
+    finally:
+        os.close(fd)
+
+
+def _memory(folder: Path) -> int:
+    """Return how many bytes of memory files take, those in folders within as well."""
+    taken = 0
+    for path in _files(folder):
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            is_folder = stat.S_ISDIR(status.st_mode)
+            taken += _memory(path) if is_folder else status.st_blocks * 512
+    return taken
 
 
 def new_generation() -> int:

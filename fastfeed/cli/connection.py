@@ -15,7 +15,7 @@ from fastfeed.feeds.longport import LongPort
 from fastfeed.feeds.opend import OpenD
 from fastfeed.feeds.opend_session import Encryption
 
-__all__ = ["NAMES", "connection_options", "feed_of"]
+__all__ = ["NAMES", "connection_options", "feed_of", "opend_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -41,14 +41,16 @@ NAMES: dict[type[Feed], str] = {OpenD: "OpenD", LongPort: "LongPort", AllTick: "
 
 def feed_of(url: str, rsa_key: str | None, encryption: str | None, **options: Any) -> Feed:
     """Return the feed of a URL; options that are None are left to the URL and the defaults."""
-    opend_only = {"rsa_key": rsa_key, "encryption": encryption}
-    vendor = vendor_of(url)
-    if vendor is not None and vendor is not OpenD:
-        for name, value in opend_only.items():
-            if value is not None:
-                option = f"--{name.replace('_', '-')}"
-                raise ConfigError(
-                    f"{NAMES[vendor]} has no {option}: it is about OpenD; wss:// encrypts"
-                )
-    given = opend_only | options
+    given = opend_options(url, rsa_key, encryption) | options
     return connect(url, **{name: value for name, value in given.items() if value is not None})
+
+
+def opend_options(url: str, rsa_key: str | None, encryption: str | None) -> dict[str, Any]:
+    """Return those options of a URL that were given and that only OpenD has; ConfigError for other vendors'."""
+    given = {"rsa_key": rsa_key, "encryption": encryption}
+    options = {name: value for name, value in given.items() if value is not None}
+    vendor = vendor_of(url)
+    if options and vendor is not None and vendor is not OpenD:
+        option = f"--{next(iter(options)).replace('_', '-')}"
+        raise ConfigError(f"{NAMES[vendor]} has no {option}: it is about OpenD; wss:// encrypts")
+    return options

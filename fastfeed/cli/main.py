@@ -11,7 +11,10 @@ from fastfeed.cli.demo import demo
 from fastfeed.cli.doctor import doctor
 from fastfeed.cli.get import get
 from fastfeed.cli.group import Group
+from fastfeed.cli.hubs import hubs
+from fastfeed.cli.serve import serve
 from fastfeed.cli.sim import sim
+from fastfeed.cli.tail import tail
 from fastfeed.cli.top import top
 from fastfeed.cli.watch import watch
 
@@ -38,6 +41,9 @@ def cli() -> None:
     AllTick, with its token in ALLTICK_TOKEN:
       fastfeed doctor alltick://crypto
       fastfeed watch alltick://crypto BTCUSDT EURUSD
+    One process receives, any number of others read, each by the hub's name:
+      fastfeed serve --name md opend://127.0.0.1:11111 700.HK AAPL.US
+      fastfeed tail md
     """
     # Commands tell what happens in their own words; what the library logs is for programs.
     logging.getLogger("fastfeed").addHandler(logging.NullHandler())
@@ -46,6 +52,9 @@ def cli() -> None:
 cli.add_command(watch)
 cli.add_command(top)
 cli.add_command(get)
+cli.add_command(serve)
+cli.add_command(tail)
+cli.add_command(hubs)
 cli.add_command(doctor)
 cli.add_command(demo)
 cli.add_command(sim)

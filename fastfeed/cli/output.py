@@ -14,7 +14,7 @@ import select
 import stat
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -24,7 +24,16 @@ from fastfeed.cli.stop import Stop
 from fastfeed.schema import BOOK_DEPTH, dtype
 from fastfeed.stream import Reader, Rows, Stream
 
-__all__ = ["Csv", "Format", "JsonLines", "Output", "Source", "Stalled", "write_all"]
+__all__ = [
+    "Csv",
+    "Format",
+    "JsonLines",
+    "Output",
+    "Source",
+    "Stalled",
+    "StreamSource",
+    "write_all",
+]
 
 _CHUNK = 2048  # rows formatted at once: some 5 ms, 300 kB of text
 _PIPE_PIECE = select.PIPE_BUF  # a pipe that polls as writable takes so much without blocking
@@ -180,25 +189,77 @@ class Output:
                 await asyncio.sleep(_RETRY_S)
 
 
-class Source(NamedTuple):
-    """A stream that is written: its own reader, and how its rows become text."""
+class Source(Protocol):
+    """Rows that become text, in their order."""
 
-    stream: Stream
-    reader: Reader
-    form: Format
+    @property
+    def header(self) -> bytes:
+        """What stands above them."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether rows might be lost if nothing is taken soon."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more rows will come."""
+
+    def close(self) -> None:
+        """Give no rows any more but those that are there now."""
+
+    def take(self, most: int) -> tuple[int, bytes] | None:
+        """Return how many of the next rows there are, at most so many, and their text; None if there is none."""
+
+    async def wait(self, timeout: float) -> object:
+        """Wait until there are rows, for some seconds."""
+
+
+class StreamSource:
+    """A stream of this process that is written: its own reader, and how its rows become text."""
+
+    def __init__(self, stream: Stream, reader: Reader, form: Format) -> None:
+        self.stream = stream
+        self.reader = reader
+        self._form = form
+        self._end: int | None = None
+
+    @property
+    def header(self) -> bytes:
+        """The format's."""
+        return self._form.header
 
     @property
     def behind(self) -> bool:
         """Whether the reader is so far behind that it might lose rows."""
         return self.reader.ready > self.stream.capacity // 2
 
+    @property
+    def ended(self) -> bool:
+        """Whether the stream has ended."""
+        return self.stream.ended
+
+    def close(self) -> None:
+        """Go up to the rows that are there now."""
+        self._end = self.stream.count
+
+    def take(self, most: int) -> tuple[int, bytes] | None:
+        """Return the next rows as text."""
+        if self._end is not None:
+            most = min(most, max(0, self._end - self.reader.position))
+        rows = self.reader.read(most)
+        return (len(rows), self._form(rows)) if len(rows) else None
+
+    async def wait(self, timeout: float) -> object:
+        """Wait for the reader's rows."""
+        return await self.reader.wait(timeout)
+
 
 async def write_all(
     sources: Sequence[Source], output: Output, *, stop: Stop, limit: int | None = None
 ) -> int:
-    """Write every row of some streams until the end is requested or so many are written.
+    """Write every row of some sources until the end is requested or so many are written.
 
-    Rows of one stream stay in their order; those of several come by turns, some at a time.
+    Rows of one source stay in their order; those of several come by turns, some at a time.
 
     Returns
     -------
@@ -210,38 +271,39 @@ async def write_all(
         return any(source.behind for source in sources)
 
     for source in sources:
-        await output.write(source.form.header, behind)
+        await output.write(source.header, behind)
     written = 0
-    ends: list[int] | None = None
+    ending = False
     while limit is None or written < limit:
-        if ends is None and stop.requested:
-            ends = [source.stream.count for source in sources]
-        before = written
-        for i, (_, reader, form) in enumerate(sources):
+        if not ending and stop.requested:
+            ending = True
+            for source in sources:
+                source.close()
+        idle = True
+        for source in sources:
             most = _CHUNK if limit is None else min(_CHUNK, limit - written)
-            if ends is not None:
-                most = min(most, max(0, ends[i] - reader.position))
-            rows = reader.read(most)
-            if len(rows):
-                text = form(rows)
+            taken = source.take(most) if most else None
+            if taken is not None:
+                idle = False
+                count, text = taken
                 await output.write(text, behind)
-                written += len(rows)
-        if written > before:
+                written += count
+        if not idle:
             continue
-        if ends is not None or any(source.stream.ended for source in sources):
+        if ending or any(source.ended for source in sources):
             break
         if output.closed:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-        await _wait([source.reader for source in sources], _IDLE_S)
+        await _wait(sources, _IDLE_S)
     return written
 
 
-async def _wait(readers: Sequence[Reader], timeout: float) -> None:
-    """Wait until one of the readers has rows."""
-    if len(readers) == 1:
-        await readers[0].wait(timeout)
+async def _wait(sources: Sequence[Source], timeout: float) -> None:
+    """Wait until one of the sources has rows."""
+    if len(sources) == 1:
+        await sources[0].wait(timeout)
         return
-    tasks = [asyncio.ensure_future(reader.wait(timeout)) for reader in readers]
+    tasks = [asyncio.ensure_future(source.wait(timeout)) for source in sources]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:

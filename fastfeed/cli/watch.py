@@ -17,14 +17,22 @@ from fastfeed.cli import words
 from fastfeed.cli.board import Board
 from fastfeed.cli.connection import connection_options, feed_of
 from fastfeed.cli.group import complain
-from fastfeed.cli.output import Csv, JsonLines, Output, Source, Stalled, write_all
+from fastfeed.cli.output import Csv, JsonLines, Output, Stalled, StreamSource, write_all
 from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
 from fastfeed.feeds.events import Event
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.longport import LongPort
 
-__all__ = ["console_for_table", "seconds", "watch", "watch_table", "watch_text"]
+__all__ = [
+    "console_for_table",
+    "kinds_of",
+    "seconds",
+    "seconds_or_none",
+    "watch",
+    "watch_table",
+    "watch_text",
+]
 
 _REFRESH_S = 0.11
 _FOR_EVER_S = 1e9
@@ -41,7 +49,8 @@ def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
     return number
 
 
-def _seconds_or_none(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+def seconds_or_none(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Read an option that is a duration and may be 0."""
     number = _number(value)
     if number is not None and not 0 <= number < _FOR_EVER_S:
         raise click.BadParameter(f"expected 0 or more seconds, got {value!r}")
@@ -83,7 +92,7 @@ def _number(value: str | None) -> float | None:
 @click.option("--duration", callback=seconds, metavar="S", help="End after S seconds.")
 @click.option(
     "--wait",
-    callback=_seconds_or_none,
+    callback=seconds_or_none,
     metavar="S",
     help="Keep trying for S seconds if nothing listens there yet.",
 )
@@ -149,7 +158,7 @@ def watch(
     """
     if limit is not None and limit < 1:
         raise click.BadParameter(f"expected 1 or more ticks, got {limit}", param_hint="'--limit'")
-    chosen = tuple(dict.fromkeys(kind.strip() for kind in kinds.split(",") if kind.strip()))
+    chosen = kinds_of(kinds)
     feed = feed_of(url, rsa_key, encryption, wait_s=wait, book_depth=depth)
     try:
         names = feed.check(symbols, *chosen)
@@ -169,6 +178,11 @@ def watch(
         console = console_for_table()
         code = run(watch_panels(feed, names, console, limit=limit, duration=duration, kinds=chosen))
     click.get_current_context().exit(code)
+
+
+def kinds_of(text: str) -> tuple[str, ...]:
+    """Return kinds that are written with commas between them."""
+    return tuple(dict.fromkeys(kind.strip() for kind in text.split(",") if kind.strip()))
 
 
 def streams_of(kinds: Sequence[str]) -> tuple[str, ...]:
@@ -233,14 +247,15 @@ async def watch_text(
     return 0
 
 
-def _source(feed: Feed, name: str, form: Literal["csv", "jsonl"], tagged: bool) -> Source:
+def _source(feed: Feed, name: str, form: Literal["csv", "jsonl"], tagged: bool) -> StreamSource:
     """Return what is to be written of a stream, from now on: made before anything is subscribed."""
     stream = feed.stream(name)
     depth, sessions = feed.hub.book_depth, isinstance(feed, LongPort)
     if form == "csv":
-        return Source(stream, stream.reader(), Csv(feed.symbols, name, depth, sessions=sessions))
+        cells = Csv(feed.symbols, name, depth, sessions=sessions)
+        return StreamSource(stream, stream.reader(), cells)
     lines = JsonLines(feed.symbols, name, depth, tagged=tagged, sessions=sessions)
-    return Source(stream, stream.reader(), lines)
+    return StreamSource(stream, stream.reader(), lines)
 
 
 async def watch_table(
@@ -429,11 +444,14 @@ async def _begin(feed: Feed, symbols: Sequence[str], kinds: Sequence[str], stop:
 
 def _tell() -> Any:
     """Return a callback that says on stderr what happens, except that all is well in the beginning."""
-    down = False
+    begun = down = False
 
     def tell(event: Event) -> None:
-        nonlocal down
+        nonlocal begun, down
+        if not begun and event.kind == "connect_failed":
+            return  # `--wait` was asked for
         if event.kind == "connected" and not down:
+            begun = True
             return  # at first, and further connections when they are needed
         down = event.kind in ("disconnected", "connect_failed")
         complain(words.event_words(event))

@@ -16,8 +16,8 @@ class Event:
     Attributes
     ----------
     kind : str
-        ``connected``; ``disconnected`` (`text` is the reason); ``connect_failed`` (an attempt to come back
-        did not succeed, the next one follows); ``resubscribed`` (`symbols` are delivered again); ``gap``
+        ``connected``; ``disconnected`` (`text` is the reason); ``connect_failed`` (an attempt to connect or to come
+        back did not succeed, the next one follows); ``resubscribed`` (`symbols` are delivered again); ``gap``
         (`symbols` were not delivered between `start_ns` and `end_ns`; `filled` says whether all that was
         missed has been fetched); ``notice`` (the vendor says something); ``price_reminder`` (a price alert
         fired, of `symbols`); ``error`` (something failed in the background, `symbols` are those it concerns).

@@ -213,10 +213,11 @@ class Feed(Streams[Stream]):
                 try:
                     lost = await self._connect()
                     break
-                except (ConnectError, RequestTimeout):
+                except (ConnectError, RequestTimeout) as error:
                     pause = min(self._backoff.pause_s(), deadline - time.monotonic())
                     if self._closed or pause <= 0:
                         raise
+                    self._emit("connect_failed", str(error), code=error.code)
                     await asyncio.sleep(pause)
             self._check_not_closed_meanwhile()
         except BaseException:

@@ -40,7 +40,11 @@ def test_version() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["watch"], ["get"], ["doctor"], ["demo"], ["sim"], ["sim", "opend"]]
+    "command",
+    [
+        *([], ["watch"], ["get"], ["doctor"], ["demo"], ["sim"], ["sim", "opend"]),
+        *(["serve"], ["tail"], ["hubs"]),
+    ],
 )
 def test_help(command: list[str]) -> None:
     result = CliRunner().invoke(cli, [*command, "--help"], prog_name="fastfeed")

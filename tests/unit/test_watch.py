@@ -22,7 +22,7 @@ from fastfeed._core.symbols import SymbolTable
 from fastfeed.cli import words
 from fastfeed.cli.board import Board, _nanmedian
 from fastfeed.cli.columns import FIELDS
-from fastfeed.cli.output import Csv, JsonLines, Output, Source, Stalled, write_all
+from fastfeed.cli.output import Csv, JsonLines, Output, Stalled, StreamSource, write_all
 from fastfeed.cli.screen import Screen, crop, length
 from fastfeed.cli.stop import Stop
 from fastfeed.stream import Stream
@@ -382,7 +382,7 @@ def test_write_all_writes_every_tick_to_a_slow_pipe() -> None:
             reader = stream.reader("oldest")
             output = Output(write_end, stop)
             return await write_all(
-                [Source(stream, reader, Csv(table("A.US")))], output, stop=stop, limit=990
+                [StreamSource(stream, reader, Csv(table("A.US")))], output, stop=stop, limit=990
             )
 
     assert asyncio.run(main()) == 990
@@ -403,7 +403,7 @@ def test_write_all_ends_with_what_is_there() -> None:
             output = Output(write_end, stop)
             reader = stream.reader("oldest")
             return await write_all(
-                [Source(stream, reader, JsonLines(table("A.US")))], output, stop=stop
+                [StreamSource(stream, reader, JsonLines(table("A.US")))], output, stop=stop
             )
 
     assert asyncio.run(main()) == 5
@@ -420,7 +420,9 @@ def test_write_all_notices_that_nobody_reads_even_when_nothing_comes() -> None:
         with Stop() as stop:
             asyncio.get_running_loop().call_later(0.05, os.close, read_end)
             output = Output(write_end, stop)
-            await write_all([Source(stream, stream.reader(), Csv(table()))], output, stop=stop)
+            await write_all(
+                [StreamSource(stream, stream.reader(), Csv(table()))], output, stop=stop
+            )
 
     with pytest.raises(BrokenPipeError):
         asyncio.run(main())
@@ -440,7 +442,9 @@ def test_the_end_does_not_wait_for_a_stalled_reader(
             stop.after(0.05)
             output = Output(write_end, stop)
             await write_all(
-                [Source(stream, stream.reader("oldest"), Csv(table("A.US")))], output, stop=stop
+                [StreamSource(stream, stream.reader("oldest"), Csv(table("A.US")))],
+                output,
+                stop=stop,
             )
 
     with pytest.raises(Stalled):

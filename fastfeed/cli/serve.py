@@ -1,0 +1,335 @@
+"""`fastfeed serve`: feeds that write into a named hub, for any number of other processes to read."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from fastfeed.cli import words
+from fastfeed.cli.connection import connection_options, opend_options
+from fastfeed.cli.group import complain
+from fastfeed.cli.journal import Journal
+from fastfeed.cli.serve_config import FeedConfig, HubConfig, Plan, Subscription, load
+from fastfeed.cli.stop import Stop
+from fastfeed.cli.watch import kinds_of, seconds, seconds_or_none
+from fastfeed.connect import run
+from fastfeed.errors import (
+    AuthError,
+    ConfigError,
+    ConnectError,
+    FastfeedError,
+    InternalError,
+    RequestTimeout,
+    SubscriptionError,
+)
+from fastfeed.feeds.backoff import Backoff
+from fastfeed.feeds.events import Event
+from fastfeed.hub import Hub
+
+__all__ = ["serve"]
+
+_PAUSE_S = 1.0  # before something is tried again
+_LONGEST_PAUSE_S = 60.0
+
+
+@click.command(short_help="Receive and publish into shared memory, for other processes to read.")
+@click.argument("url", required=False)
+@click.argument("symbols", metavar="[SYMBOL]...", nargs=-1)
+@click.option("--name", metavar="NAME", help="Of the hub; what readers attach to.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Feeds and settings as TOML, see above, in place of URL and SYMBOLs.",
+)
+@click.option(
+    "--kinds", metavar="KIND,...", help="What to receive, as in fastfeed watch.  [default: ticks]"
+)
+@click.option(
+    "--capacity",
+    type=int,
+    metavar="N",
+    help="Ticks that are kept, a power of two; 64 bytes each.  [default: 262144]",
+)
+@click.option(
+    "--depth",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="Levels of a side of books.  [default: 10]",
+)
+@click.option(
+    "--mode",
+    metavar="OCTAL",
+    help="Permissions of the hub's files; 0640 lets the group attach.  [default: 0600]",
+)
+@click.option(
+    "--wait",
+    callback=seconds_or_none,
+    metavar="S",
+    help="Give a feed up that cannot connect within S seconds.  [default: keep trying]",
+)
+@click.option("--duration", callback=seconds, metavar="S", help="End after S seconds.")
+@click.option(
+    "--receive",
+    type=click.Choice(["loop", "thread"]),
+    help="Who receives: Python's event loop, or a native thread without the GIL.  [default: loop]",
+)
+@click.option(
+    "--spin/--no-spin",
+    default=None,
+    help="Of the thread: poll without sleeping; takes a processor.",
+)
+@click.option(
+    "--cpu",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Of the thread: the processor it runs on.",
+)
+@connection_options
+def serve(
+    *,
+    url: str | None,
+    symbols: tuple[str, ...],
+    name: str | None,
+    config: Path | None,
+    kinds: str | None,
+    capacity: int | None,
+    depth: int | None,
+    mode: str | None,
+    wait: float | None,
+    duration: float | None,
+    receive: Literal["loop", "thread"] | None,
+    spin: bool | None,
+    cpu: int | None,
+    rsa_key: str | None,
+    encryption: str | None,
+) -> None:
+    """Receive SYMBOLs from a server and publish them in this machine's shared memory.
+
+    Other processes read the hub by its name: in Python with fastfeed.attach("NAME"), in a shell with
+    fastfeed tail NAME. They may come and go at any time, and none of them slows this one down. URL, SYMBOLs
+    and kinds are those of fastfeed watch; credentials come from the environment.
+
+    It ends with Ctrl-C, SIGTERM or --duration and takes the hub away. When every feed is set up or had its
+    first failure, it writes a line to standard output; what happens to the feeds goes to standard error, a line
+    each with the time in UTC. A feed that cannot connect keeps trying. The exit code is 1 if another process
+    has the hub of this name or no feed could be set up, 2 if something is wrong with the settings.
+
+    \b
+    A file describes several feeds, of any vendors; options on the command line come first:
+      name = "md"                       # all of these may be left out:
+      mode = "0640"                     # capacity, max_symbols, book_depth, mode,
+      capacity = 1048576                # receive, spin, cpu
+    \b
+      [[feeds]]
+      url = "opend://127.0.0.1:11111"
+      options = { session = "ALL" }     # of the vendor's class, see fastfeed.OpenD
+      symbols = ["700.HK", "AAPL.US"]
+      kinds = ["ticks", "books"]        # ticks if it is not there
+    \b
+      [[feeds]]
+      url = "longport://"
+      [[feeds.subscriptions]]           # several, in place of symbols and kinds
+      symbols_file = "us.txt"           # one a line, beside this file
+      kinds = ["quotes"]
+      [[feeds.subscriptions]]
+      symbols = ["9988.HK"]
+
+    \b
+    Examples:
+      fastfeed serve --name md opend://127.0.0.1:11111 700.HK AAPL.US --kinds ticks,books
+      fastfeed serve --name crypto "alltick://crypto?plan=premium" BTCUSDT --receive thread
+      fastfeed serve --config feeds.toml --capacity 1048576
+    """
+    if config is None:
+        settings = _of_url(url, symbols, kinds, opend_options(url or "", rsa_key, encryption))
+    elif url is not None:
+        raise click.UsageError("expected URL and SYMBOLs or --config, got both")
+    else:
+        of_url = {"--kinds": kinds, "--rsa-key": rsa_key, "--encryption": encryption}
+        for option, text in of_url.items():
+            if text is not None:
+                raise click.UsageError(f"{option} is about URL: with --config, the file says it")
+        settings = load(config)
+    given = {
+        "name": name,
+        "capacity": capacity,
+        "book_depth": depth,
+        "mode": mode,
+        "receive": receive,
+        "spin": spin,
+        "cpu": cpu,
+    }
+    for key, value in given.items():
+        if value is not None:
+            setattr(settings, key, value)
+    try:
+        settings.check()
+    except ConfigError as error:
+        raise ConfigError(str(error) if config is None else f"{config}: {error}") from None
+    click.get_current_context().exit(run(_serve(settings, wait=wait, duration=duration)))
+
+
+def _of_url(
+    url: str | None, symbols: tuple[str, ...], kinds: str | None, options: dict[str, str]
+) -> HubConfig:
+    if url is None or not symbols:
+        raise click.UsageError("expected URL and SYMBOLs, or --config FILE")
+    wanted = Subscription(list(symbols), None, list(kinds_of("ticks" if kinds is None else kinds)))
+    return HubConfig(feeds=[FeedConfig(url, options, subscriptions=[wanted])])
+
+
+async def _serve(settings: HubConfig, *, wait: float | None, duration: float | None) -> int:
+    """Serve until the end is requested; return the exit code."""
+    started = time.monotonic()
+    journal = Journal(sys.stderr.fileno())
+    with Stop() as stop, settings.new_hub(settings.name) as hub:
+        members = [_Member(plan, journal, wait) for plan in settings.plans(hub, wait)]
+        tasks = [asyncio.create_task(member.set_up()) for member in members]
+        try:
+            if await stop.race(_settled(members)) and not all(m.given_up for m in members):
+                click.echo(f"serving hub {hub.name}: {_counts(members)} (Ctrl-C ends it)")
+                sys.stdout.flush()
+                stop.after(duration)
+            if await stop.race(_given_up(tasks, members)):
+                complain(f"no feed could be set up: the hub {hub.name} is taken away")
+                return 1
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for member in members:
+                await member.feed.close()
+        click.echo(_summary(hub, members, time.monotonic() - started))
+    return 0
+
+
+class _Member:
+    """A feed of the hub on its way: connecting, subscribing, or given up."""
+
+    def __init__(self, plan: Plan, journal: Journal, wait_s: float | None) -> None:
+        self.plan = plan
+        self.feed = plan.feed
+        self.given_up = False
+        #: Set up or given up, or something has failed for the first time.
+        self.settled = asyncio.Event()
+        self.gaps = 0
+        self._journal = journal
+        self._until = math.inf if wait_s is None else time.monotonic() + wait_s
+
+    def _on_event(self, event: Event) -> None:
+        self._journal.tell(event)
+        if event.kind == "connect_failed":
+            self.settled.set()
+        elif event.kind == "gap":
+            self.gaps += 1
+
+    @property
+    def subscribed(self) -> int:
+        """How many of its symbols are subscribed."""
+        kinds = {kind for _, kinds in self.plan.wanted for kind in kinds}
+        return len({symbol for kind in kinds for symbol in self.feed.subscribed(kind)})
+
+    async def set_up(self) -> None:
+        """Connect and subscribe, or give the feed up."""
+        try:
+            await self._open()
+            for symbols, kinds in self.plan.wanted:
+                await self._subscribe(symbols, kinds)
+            if not self.subscribed:
+                raise SubscriptionError("nothing is subscribed")
+        except Exception as error:  # the other feeds go on, whatever it is
+            self.given_up = True
+            text = str(error) if isinstance(error, FastfeedError) else repr(error)
+            self._say(f"given up: {text}")
+            await self.feed.close()
+        finally:
+            self.settled.set()
+
+    async def _open(self) -> None:
+        """Connect. Where nothing listens, the feed itself keeps trying; a vendor who is ill may recover."""
+        pauses = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
+        while True:
+            self.feed.on_event(self._on_event)
+            try:
+                await self.feed.open()
+                return
+            except (AuthError, ConfigError, ConnectError, RequestTimeout):
+                raise
+            except FastfeedError as error:
+                pause_s = pauses.pause_s()
+                if time.monotonic() + pause_s > self._until:
+                    raise
+                self._say(f"{error}; trying again")
+                self.settled.set()
+                await asyncio.sleep(pause_s)
+                self.feed = self.plan.make()  # one is opened only once
+
+    async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
+        """Subscribe, and ask again where there is no answer; what is refused is told."""
+        pauses = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
+        while True:
+            try:
+                await self.feed.subscribe(symbols, *kinds)
+                return
+            except SubscriptionError as error:
+                self._say(str(error))
+                return
+            except InternalError:
+                raise
+            except FastfeedError as error:
+                self._say(f"{error}; asking again")
+                self.settled.set()
+                await asyncio.sleep(pauses.pause_s())
+
+    def _say(self, text: str) -> None:
+        self._journal.write(self.feed.url, text)
+
+
+async def _settled(members: Sequence[_Member]) -> None:
+    for member in members:
+        await member.settled.wait()
+
+
+async def _given_up(tasks: Sequence[asyncio.Task[None]], members: Sequence[_Member]) -> None:
+    """Return when all feeds are given up, otherwise never."""
+    await asyncio.wait(tasks)
+    if not all(member.given_up for member in members):
+        await asyncio.Event().wait()
+
+
+def _counts(members: Sequence[_Member]) -> str:
+    """Return how many feeds and symbols are there, out of how many."""
+    up = sum(member.feed.connected for member in members)
+    subscribed = sum(member.subscribed for member in members)
+    wanted = sum(len(member.plan.symbols) for member in members)
+    return f"{_part(up, len(members), 'feed')}, {_part(subscribed, wanted, 'symbol')}"
+
+
+def _part(number: int, whole: int, noun: str) -> str:
+    return _number(whole, noun) if number == whole else f"{number:,} of {_number(whole, noun)}"
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _summary(hub: Hub, members: Sequence[_Member], took_s: float) -> str:
+    rows = {stream.name: stream.count for stream in hub.streams if stream.count}
+    total = sum(rows.values())
+    each = ", ".join(f"{count:,} {name}" for name, count in rows.items())
+    stats = [member.feed.stats() for member in members]
+    rejected = sum(sum(found["rejected"].values()) for found in stats)
+    return (
+        f"hub {hub.name}: {total:,} rows in {took_s:.1f} s, {words.rate(total / max(took_s, 1e-3))} rows/s"
+        f"{f' ({each})' if len(rows) > 1 else ''}; "
+        f"{_number(sum(found['connections'] for found in stats), 'connection')}, "
+        f"{_number(sum(member.gaps for member in members), 'gap')}, {rejected:,} rejected."
+    )
