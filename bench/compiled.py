@@ -17,7 +17,8 @@ import numpy as np
 import fastfeed as ff
 
 NATIVE = Path(__file__).parent / "native"
-HEADERS = NATIVE.parents[1] / "native" / "include"  # only the rows' layout comes from there
+#: The rows' layout comes from there, and the ring where it is itself what is measured.
+HEADERS = NATIVE.parents[1] / "native" / "include"
 LOOP_FLAGS = ("-O3", "-shared", "-fPIC", f"-I{HEADERS}")
 
 
