@@ -1,4 +1,4 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from fastfeed._core.native cimport ff_region, ff_ring
 
@@ -18,7 +18,13 @@ cdef class Ring:
 cdef class RingReader:
     cdef Ring ring
     cdef object rows            # NumPy array over both mappings of the ring
+    cdef object nothing         # no rows of it
     cdef readonly uint64_t position   # number of the next row to read
     cdef readonly uint64_t lost       # rows overwritten before they were read
     cdef uint64_t last          # number of the first row handed out last
     cdef uint64_t idle          # how often there was nothing to read
+
+
+cdef class BlockingReader(RingReader):
+    cdef public int64_t spin_ns   # how long it looks again and again before it sleeps
+    cdef public int64_t slice_ns  # how long it waits before it asks `wait()`
