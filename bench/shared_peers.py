@@ -2,7 +2,7 @@
 
     shared_peers.py write|read FOLDER EVENTFD
 
-Says "ready", then obeys lines of words on stdin: "open KIND" makes an end of a kind, "VERB KIND NUMBER..." runs a round.
+Says "ready", then obeys lines of words on stdin: "open KIND" makes an end, "VERB KIND NUMBER..." runs a round of it.
 Each is answered with a line of JSON; a reader says "reading" before, when the writer may begin.
 
     shared_peers.py attend
