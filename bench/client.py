@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import ctypes
 import gc
 import json
 import os
@@ -21,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -29,6 +30,7 @@ import alltick_client
 import longport_client
 
 CODES = 100  # that are subscribed
+WINDOW_BYTES = 1 << 18
 Result = dict[str, Any]
 
 
@@ -88,6 +90,70 @@ async def fastfeed_stamps(port: int, packets: int, options: dict[str, int]) -> R
         await feed.subscribe(names, "ticks")
         await done
     return {"late_ns": late}
+
+
+def receiving(how: str) -> dict[str, Any]:
+    """Return the options of a way to receive."""
+    return {} if how == "loop" else {"receive": "thread", "spin": how == "spin"}
+
+
+def fastfeed_published(how: str) -> Callable[..., Any]:
+    """Watch the ring from outside the interpreter; ``hold_ms``: while Python holds the GIL."""
+
+    async def run(port: int, packets: int, options: dict[str, int]) -> Result:
+        from compiled import watch
+        from packets import codes
+
+        import fastfeed as ff
+
+        names = [f"{code}.US" for code in codes(CODES)]
+        async with ff.connect(f"opend://127.0.0.1:{port}", **receiving(how)) as feed:
+            ring = feed.ticks.ring
+            watching = asyncio.create_task(
+                asyncio.to_thread(watch, ring, packets, options["interval_ns"])
+            )
+            await feed.subscribe(names, "ticks")
+            if options.get("hold_ms"):
+                await asyncio.to_thread(hold, watching, options["hold_ms"])
+            late = await watching
+            assert feed.stats()["rejected"] == {}, feed.stats()
+        return {"late_ns": late}
+
+    return run
+
+
+def hold(until: asyncio.Task[Any], ms: int) -> None:
+    """Hold the GIL again and again for so long, with a millisecond in between."""
+    usleep = ctypes.PyDLL(None).usleep
+    while not until.done():
+        usleep(ms * 1000)
+        time.sleep(0.001)
+
+
+def fastfeed_publishing(how: str) -> Callable[..., Any]:
+    """Count rows in the ring, and look at it a thousand times a second."""
+
+    async def run(port: int, packets: int, options: dict[str, int]) -> Result:
+        from packets import codes
+
+        import fastfeed as ff
+
+        window = options["window_bytes"]
+        names = [f"{code}.US" for code in codes(CODES)]
+        url = f"opend://127.0.0.1:{port}"
+        async with ff.connect(url, window_bytes=window, **receiving(how)) as feed:
+            stream = feed.ticks
+            started = time.perf_counter()
+            await feed.subscribe(names, "ticks")
+            while stream.count < packets:
+                await asyncio.sleep(0.001)
+            seconds = time.perf_counter() - started
+            stats = feed.stats()
+            assert stats["ticks"] == packets, stats
+            assert stats["rejected"] == {}, stats
+        return {"seconds": seconds}
+
+    return run
 
 
 async def fastfeed_pulls(port: int, calls: int, options: dict[str, int]) -> Result:
@@ -321,6 +387,44 @@ def c_decode(port: int, packets: int, options: dict[str, int]) -> Result:
     return {"seconds": seconds, "reads": reads}
 
 
+def c_published(how: Literal["spin", "epoll"]) -> Callable[..., Result]:
+    """Receive, decode and publish in a loop, and watch that."""
+
+    def run(port: int, packets: int, options: dict[str, int]) -> Result:
+        from concurrent.futures import ThreadPoolExecutor
+
+        from compiled import Publisher
+        from packets import codes
+
+        decoder = Publisher(codes(CODES))
+        with ThreadPoolExecutor() as pool, shake_hands(port) as sock:
+            watching = pool.submit(decoder.watch, packets, options["interval_ns"])
+            reads = decoder.publish(sock.fileno(), WINDOW_BYTES, packets, how)
+            assert reads > 0
+            return {"late_ns": watching.result()}
+
+    return run
+
+
+def c_publishing(how: Literal["spin", "epoll"]) -> Callable[..., Result]:
+    """The same with nobody who watches."""
+
+    def run(port: int, packets: int, options: dict[str, int]) -> Result:
+        from compiled import Publisher
+        from packets import codes
+
+        decoder = Publisher(codes(CODES))
+        with shake_hands(port) as sock:
+            started = time.perf_counter()
+            reads = decoder.publish(sock.fileno(), options["window_bytes"], packets, how)
+            seconds = time.perf_counter() - started
+        assert reads > 0
+        assert decoder.head == packets
+        return {"seconds": seconds, "reads": reads}
+
+    return run
+
+
 # ---- futu-api
 
 
@@ -465,6 +569,18 @@ CLIENTS: dict[str, Callable[[int, int, dict[str, int]], Result]] = {
     "c-decode": c_decode,
     "futu": futu_count,
     "futu-raw": futu_raw_count,
+    "c-spin-published": c_published("spin"),
+    "c-epoll-published": c_published("epoll"),
+    "c-spin-publishing": c_publishing("spin"),
+    "c-epoll-publishing": c_publishing("epoll"),
+    **{
+        f"fastfeed-{how}-published": on_uvloop(fastfeed_published(how))
+        for how in ("loop", "spin", "epoll")
+    },
+    **{
+        f"fastfeed-{how}-publishing": on_uvloop(fastfeed_publishing(how))
+        for how in ("loop", "spin", "epoll")
+    },
     "fastfeed-stamps": on_uvloop(fastfeed_stamps),
     "fastfeed-stamps-and-pulls": on_uvloop(fastfeed_stamps_and_pulls),
     "fastfeed-pulls": on_uvloop(fastfeed_pulls),

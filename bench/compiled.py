@@ -10,14 +10,15 @@ import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 import fastfeed as ff
 
 NATIVE = Path(__file__).parent / "native"
-HEADERS = NATIVE.parents[1] / "native" / "include"  # only the rows' layout comes from there
+#: The rows' layout comes from there, and the ring where it is itself what is measured.
+HEADERS = NATIVE.parents[1] / "native" / "include"
 LOOP_FLAGS = ("-O3", "-shared", "-fPIC", f"-I{HEADERS}")
 
 
@@ -60,6 +61,21 @@ def built(name: str, *flags: str, also: str = "") -> Path:
         sources = [str(NATIVE / f"{each}.c") for each in (name, also) if each]
         subprocess.run([compiler(), *flags, "-o", str(target), *sources], check=True)
     return target
+
+
+@cache
+def _receiving() -> Any:
+    library = ctypes.CDLL(str(built("receive", *LOOP_FLAGS, "-D_GNU_SOURCE", also="loop")))
+    pointer, size, i64, u64 = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64, ctypes.c_uint64)
+    for name, result, arguments in (
+        ("board", pointer, (pointer,)),
+        ("new_board", pointer, ()),
+        ("rows", i64, (pointer, pointer, ctypes.c_int, size, u64, ctypes.c_int)),
+        ("watch", u64, (pointer, pointer, u64, u64, i64, pointer)),
+    ):
+        function = getattr(library, f"receive_{name}")
+        function.restype, function.argtypes = result, arguments
+    return library
 
 
 @cache
@@ -119,6 +135,42 @@ class Loop:
     def receive(self, fd: int, window: int, n: int) -> int:
         """Read n bytes from a blocking socket and decode them; returns the number of reads."""
         return int(self._library.loop_receive(self._loop, fd, window, n))
+
+
+class Publisher(Loop):
+    """The same decoder in a loop that never blocks and publishes what it wrote."""
+
+    def __init__(self, codes: list[str]) -> None:
+        super().__init__(codes)
+        self.board = _receiving().receive_new_board()
+        if not self.board:
+            raise MemoryError
+
+    def publish(self, fd: int, window: int, rows: int, how: Literal["spin", "epoll"]) -> int:
+        """Receive so many rows; returns the number of reads that brought something."""
+        number = ("spin", "epoll").index(how)
+        receive = _receiving().receive_rows
+        return int(receive(self._loop, self.board, fd, window, rows, number))
+
+    def watch(self, count: int, interval_ns: int) -> list[int]:
+        """Return how late each of so many rows was published, as `watch()` does."""
+        return _watch(self.board, self.rows.ctypes.data, len(self.rows), count, interval_ns)
+
+
+def watch(ring: Any, count: int, interval_ns: int) -> list[int]:
+    """Return how late so many rows of an empty ring are published, whose sequences say when they were due."""
+    rows = np.frombuffer(ring, np.uint8).ctypes.data
+    board = _receiving().receive_board(rows)
+    return _watch(board, rows, ring.capacity, count, interval_ns)
+
+
+def _watch(board: int, rows: int, capacity: int, count: int, interval_ns: int) -> list[int]:
+    late = np.zeros(count, np.int64)
+    seen = _receiving().receive_watch(board, rows, capacity, count, interval_ns, late.ctypes.data)
+    if seen != count:
+        raise TimeoutError(f"{seen} of {count} rows came")
+    times: list[int] = late.tolist()
+    return times
 
 
 def drain(fd: int, window: int, n: int) -> int:

@@ -21,9 +21,13 @@ HERE = Path(__file__).parent
 class Process:
     """A child that speaks in lines."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, pass_fds: tuple[int, ...] = ()) -> None:
         self.child = subprocess.Popen(
-            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            pass_fds=pass_fds,
         )
 
     def result(self) -> dict[str, Any]:

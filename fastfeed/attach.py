@@ -20,7 +20,7 @@ from fastfeed import schema
 from fastfeed._core.latest import LatestTable
 from fastfeed._core.meter import Meters, ReaderSlot
 from fastfeed._core.opend import broker_name
-from fastfeed._core.ring import Bells, Ring, RingReader
+from fastfeed._core.ring import Bells, BlockingReader, Ring
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.callbacks import Callbacks
 from fastfeed.errors import HubError
@@ -41,6 +41,7 @@ _SPIN_NS = {"spin": (1 << 63) - 1, "hybrid": _HYBRID_SPIN_NS, "block": 0}
 _SLICE_S = (
     0.1  # after that long a wait looks at the clock, for signals, and whether the writer lives
 )
+_SLICE_NS = int(_SLICE_S * 1e9)
 _LOOK_S = 0.2  # the writer's life is looked at no more often
 _PARKED_S = 5.0  # a thread without work ends after that
 _RETRY_S = 0.02  # between two attempts to attach
@@ -142,7 +143,7 @@ class _Generation:
             source.ring.replaced = True
 
 
-class AttachedReader(RingReader):
+class AttachedReader(BlockingReader):
     """A position of one's own in a stream of another process, made by `AttachedStream.reader()`.
 
     Views returned by `read()` show the ring itself, which the writer goes on writing: when it comes round, it
@@ -174,7 +175,8 @@ class AttachedReader(RingReader):
     ) -> None:
         self._stream = stream
         self._source = source
-        self._spin_ns = _SPIN_NS[wait]
+        self.spin_ns = _SPIN_NS[wait]
+        self.slice_ns = _SLICE_NS
         self.measures = measures
         self.tell(stream.hub.slot_of(self, stream.number))
 
@@ -216,7 +218,7 @@ class AttachedReader(RingReader):
         while True:
             if until is not None:
                 left = min(_SLICE_S, max(until - time.monotonic(), 0.0))
-            if self.wait_ns(self._spin_ns, int(left * 1e9)):
+            if self.wait_ns(self.spin_ns, int(left * 1e9)):
                 return True
             if not self.on_idle():
                 return self._ends_with_rows()
@@ -240,16 +242,6 @@ class AttachedReader(RingReader):
 
     def _ends_with_rows(self) -> bool:
         return not self._stream.hub.closed and bool(self.ready)
-
-    def __iter__(self) -> Iterator[Rows]:
-        return self
-
-    def __next__(self) -> Rows:
-        while self.wait():
-            rows = self.read()
-            if len(rows):
-                return rows
-        raise StopIteration
 
     def __aiter__(self) -> AsyncIterator[Rows]:
         return self
@@ -403,7 +395,7 @@ class _Waiting:
                     return
                 readers = list(self._waiters.values())
             first = max(readers, key=lambda reader: reader.position)
-            first.wait_ns(first._spin_ns, int(_SLICE_S * 1e9))
+            first.wait_ns(first.spin_ns, _SLICE_NS)
             is_news = self._stream.hub.is_to_look()
             with self._changed:
                 for waiter, reader in list(self._waiters.items()):

@@ -20,6 +20,7 @@ cdef class Ring:
 cdef class RingReader:
     cdef Ring ring
     cdef object rows            # NumPy array over both mappings of the ring
+    cdef object nothing         # no rows of it
     cdef readonly uint64_t position   # number of the next row to read
     cdef readonly uint64_t lost       # rows overwritten before they were read
     cdef uint64_t last          # number of the first row handed out last
@@ -27,3 +28,8 @@ cdef class RingReader:
     cdef int64_t idle_ns        # when on_idle() was called last
     cdef ReaderSlot slot        # where it says how far it is, None: nowhere
     cdef ff_reader *reader      # the same, NULL without one
+
+
+cdef class BlockingReader(RingReader):
+    cdef public int64_t spin_ns   # how long it looks again and again before it sleeps
+    cdef public int64_t slice_ns  # how long it waits before it asks `wait()`

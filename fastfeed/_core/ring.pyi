@@ -1,4 +1,4 @@
-from typing import Any, TypedDict
+from typing import Any, Self, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,3 +75,10 @@ class RingReader:
     @property
     def ready(self) -> int: ...
     def intact(self) -> bool: ...
+
+class BlockingReader(RingReader):
+    spin_ns: int
+    slice_ns: int
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> NDArray[np.void]: ...
+    def wait(self) -> bool: ...

@@ -270,6 +270,7 @@ cdef class RingReader:
             )
         self.ring = ring
         self.rows = rows
+        self.nothing = rows[:0]
         self.position = position
         self.last = position
         self.whole = True
@@ -309,6 +310,8 @@ cdef class RingReader:
         cdef Py_ssize_t start = self.position & self.ring.ring.mask
         self.last = self.position
         self.whole = True
+        if ready == 0:  # who reads again and again reads that most of the time
+            return self.nothing
         self.position += ready
         if self.reader != NULL:
             ff_reader_note(self.reader, self.position, self.lost)
@@ -338,6 +341,7 @@ cdef class RingReader:
         self.lost += ff_ring_published(&self.ring.ring) - self.position
         self.ring = ring
         self.rows = rows
+        self.nothing = rows[:0]
         self.position = self.last = 0
 
     def tell(self, ReaderSlot slot):
@@ -360,3 +364,27 @@ cdef class RingReader:
     def intact(self) -> bool:
         """Return whether the rows of the last `read()` are still what they were, to be asked after use."""
         return self.whole and ff_ring_intact(&self.ring.ring, self.last)
+
+
+cdef class BlockingReader(RingReader):
+    """A reader that is an iterator: each step waits for rows and reads them, without a detour through Python.
+
+    A subclass has `wait()`, which is called when that takes long, and returns False when no more rows will come.
+    """
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        cdef Ring ring = self.ring  # another thread may give this reader another one
+        cdef uint64_t position = self.position
+        cdef bint arrived = ff_ring_published(&ring.ring) > position
+        if not arrived:
+            with nogil:
+                arrived = ff_ring_wait(&ring.ring, position, self.spin_ns, self.slice_ns)
+        while arrived or self.wait():
+            rows = self.read()
+            if len(rows):
+                return rows
+            arrived = False
+        raise StopIteration

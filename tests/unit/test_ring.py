@@ -5,7 +5,7 @@ import gc
 import numpy as np
 import pytest
 
-from fastfeed._core.ring import Ring, RingReader
+from fastfeed._core.ring import BlockingReader, Ring, RingReader
 from fastfeed.schema import dtype
 
 TICK = dtype("ticks")
@@ -198,3 +198,35 @@ def test_write_takes_whole_rows(ring):
         ring.write(None)
     write(ring, CAPACITY)
     assert ring.published == CAPACITY
+
+
+class Waiter(BlockingReader):
+    """Waits in vain `empty` times, then somebody writes, then it is over."""
+
+    def __init__(self, ring, rows, position):
+        self.empty, self.ring_written = 2, ring
+
+    def wait(self):
+        if self.empty == 0:
+            return False
+        self.empty -= 1
+        if self.empty == 0:
+            write(self.ring_written, 3)
+        return True
+
+
+def test_a_blocking_reader_is_an_iterator(ring):
+    reader = Waiter(ring, np.frombuffer(ring, TICK), 0)
+    write(ring, 2)
+    assert next(reader)["seq"].tolist() == [0, 1]
+    assert [batch["seq"].tolist() for batch in reader] == [[2, 3, 4]]
+    assert (reader.empty, reader.position) == (0, 5)
+
+
+def test_the_rows_that_are_not_there_yet_are_no_window_that_grows(ring):
+    reader = reader_of(ring)
+    nothing = reader.read()
+    write(ring, 1)
+    assert (len(nothing), nothing.dtype, reader.intact()) == (0, TICK, True)
+    assert len(reader.read()) == 1
+    assert len(reader.read(5)) == 0
