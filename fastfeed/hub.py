@@ -15,8 +15,8 @@ from fastfeed import schema
 from fastfeed._core.latest import LatestTable
 from fastfeed._core.meter import Meters
 from fastfeed._core.opend import broker_name, name_broker
-from fastfeed._core.ring import Bells, Ring, prepare_ring, ring_bytes
 from fastfeed._core.receiver import Receiver
+from fastfeed._core.ring import Bells, Ring, prepare_ring, ring_bytes
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.errors import ConfigError
 from fastfeed.readers import program_name, remove_dead_readers
@@ -278,6 +278,7 @@ class Hub(Streams[Stream]):
             )
             raise ConfigError(f"the feeds of this hub have {there}: one cannot have {here}")
         return self._receiver
+
     @property
     def meters(self) -> Meters:
         """Where feeds keep what is measured of them."""

@@ -334,8 +334,6 @@ class OwnFolder:
         fd = os.open(self.path / name, flags, 0o600)
         try:
             os.fchmod(fd, 0o600 if name == "bells" else self._readable)
-            if size:
-                    os.posix_fallocate(fd, 0, min(size, os.sysconf("SC_PAGESIZE")))
             yield fd
         finally:
             os.close(fd)
