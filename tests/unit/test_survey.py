@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import fastfeed as ff
-from fastfeed.shared import folders, lock_file, remove, remove_dead_readers, survey, user_folder
+from fastfeed.readers import remove_dead_readers
+from fastfeed.shared import folders, lock_file, remove, survey, user_folder
 
 
 @pytest.fixture(autouse=True)
