@@ -138,10 +138,19 @@ map:
     assert((copy[(k) * WORDS] - 1) / GENERATIONS == position + (k))
 
 active proctype Reader() {
-    byte position, read, lost, overtaken; /* rows */
+    byte first, position, read, lost, overtaken; /* rows */
     byte published, oldest, claim, n, left;
     byte copy[CAPACITY * WORDS];
     bool all, claim_loaded;
+    if
+    :: true /* it is there from the beginning, */
+    :: atomic { /* or comes at any time, and begins with ff_ring_oldest(). */
+        claim = memory[CLAIM];
+        position = (claim > CAPACITY -> claim - CAPACITY : 0);
+        first = position;
+        claim = 0
+    }
+    fi;
     do
     :: atomic { position < ROWS -> all = finished };
         /* ff_ring_poll() */
@@ -157,12 +166,18 @@ active proctype Reader() {
 #endif
             if
 #ifndef NO_OLDEST
-            :: position < oldest -> lost = lost + oldest - position; position = oldest
+            :: position < oldest ->
+                lost = lost + oldest - position;
+                position = oldest;
+                assert(position <= published)
 #endif
             :: else
             fi;
-            assert(position <= published);
+#ifndef NO_FRONT
+            n = (position < published -> published - position : 0);
+#else
             n = published - position;
+#endif
             assert(n <= CAPACITY);
             assert(!all || published == ROWS);
             oldest = 0; published = 0; claim = 0;
@@ -213,7 +228,7 @@ active proctype Reader() {
                 :: else -> overtaken = overtaken + n
                 fi;
                 position = position + n;
-                assert(read + overtaken + lost == position);
+                assert(read + overtaken + lost == position - first);
                 n = 0; claim = 0;
                 for (left : 0 .. CAPACITY * WORDS - 1) {
                     copy[left] = 0
