@@ -77,26 +77,32 @@ int ff_region_create(ff_region *region, size_t size) {
     return rc;
 }
 
-static int attach(ff_region *region, int fd, size_t size, int protection) {
+/* Whether a file is long enough: reading behind its end would be a signal. */
+static bool reaches(int fd, size_t size) {
     struct stat status;
-    uint64_t first = 0;
-    *region = (ff_region){.fd = -1};
-    if (fstat(fd, &status) < 0 || pread(fd, &first, sizeof first, 0) < 0)
-        return -1;
-    /* Reading behind its end would be a signal, and where memory is short also in a hole. */
-    if ((uint64_t)status.st_size < size || first == 0) {
-        errno = EINVAL;
-        return -1;
-    }
-    return map(region, fd, size, protection);
+    if (fstat(fd, &status) < 0)
+        return false;
+    if ((uint64_t)status.st_size >= size)
+        return true;
+    errno = EINVAL;
+    return false;
 }
 
 int ff_region_attach(ff_region *region, int fd, size_t size) {
-    return attach(region, fd, size, PROT_READ);
+    uint64_t first = 0;
+    *region = (ff_region){.fd = -1};
+    if (!reaches(fd, size) || pread(fd, &first, sizeof first, 0) < 0)
+        return -1;
+    if (first == 0) { /* where memory is short, reading in a hole would be a signal as well */
+        errno = EINVAL;
+        return -1;
+    }
+    return map(region, fd, size, PROT_READ);
 }
 
 int ff_region_join(ff_region *region, int fd, size_t size) {
-    return attach(region, fd, size, PROT_READ | PROT_WRITE);
+    *region = (ff_region){.fd = -1};
+    return reaches(fd, size) ? map(region, fd, size, PROT_READ | PROT_WRITE) : -1;
 }
 
 void ff_region_protect(ff_region *region) {

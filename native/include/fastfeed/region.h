@@ -29,8 +29,8 @@ int ff_region_map(ff_region *region, int fd, size_t size);
  * -1 with errno set. */
 int ff_region_attach(ff_region *region, int fd, size_t size);
 
-/* The same for reading and writing a file that another process has made and others write too.
- */
+/* The same for reading and writing a file that another process has made, with memory behind
+ * all of it, and that others write too; it may hold zeros. */
 int ff_region_join(ff_region *region, int fd, size_t size);
 
 /* Let this process only read from now on; writing is a signal. */
