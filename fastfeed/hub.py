@@ -73,7 +73,8 @@ class Streams(abc.ABC):
 class Hub(Streams):
     """Streams and the symbol table that their rows refer to.
 
-    A feed makes its own unless it is given one; several feeds of the same event loop can share one.
+    A feed makes its own unless it is given one; several feeds of the same event loop can share one, if they receive
+    in the same way (the option `receive` of each).
 
     Parameters
     ----------

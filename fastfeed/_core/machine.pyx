@@ -11,7 +11,6 @@ from fastfeed._core.latest cimport LatestTable
 from fastfeed._core.native cimport (
     FF_BOOK_MAX_DEPTH,
     FF_ENOMEM,
-    FF_ESYMBOL,
     FF_ETIME,
     FF_FLAG_CACHED,
     FF_HELD,
