@@ -34,7 +34,7 @@ class Decoder(Streams[Stream]):
     vendor : str
         ``"opend"``, ``"longport"`` or ``"alltick"``.
     hub : Hub, optional
-        Where the rows go; a new one by default.
+        Where the rows go; a new one by default. One whose feeds receive by a thread cannot be had: ConfigError.
     kinds : sequence of str, optional
         The streams to write, all that the vendor has by default; pushes of others are passed over.
     check_sha1 : bool

@@ -88,7 +88,8 @@ class Streams(abc.ABC, Generic[S_co]):
 class Hub(Streams[Stream]):
     """Streams and the symbol table that their rows refer to.
 
-    A feed makes its own unless it is given one; several feeds of the same event loop can share one.
+    A feed makes its own unless it is given one; several feeds of the same event loop can share one, if they receive
+    in the same way (the option `receive` of each).
 
     With a name, it lies in shared memory (a folder of files in /dev/shm), and any number of other processes
     of this machine can read it as it grows: see `fastfeed.attach`. Such a hub has to be closed, best by

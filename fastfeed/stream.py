@@ -1,7 +1,8 @@
 """Streams: a ring of rows with its callbacks, readers and waiting tasks.
 
 Everything here runs in the thread of one event loop. Machines write into the ring and call `deliver()`
-after each publication; what user code does there can be slow or wrong, but not harmful.
+after each publication; what user code does there can be slow or wrong, but not harmful. Where a receiver's thread
+writes into the ring, it tells the loop, when somebody has asked for it, and the loop calls `deliver()`.
 """
 
 from __future__ import annotations

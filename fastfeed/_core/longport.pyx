@@ -178,9 +178,11 @@ cdef class LongportMachine(HoldingMachine):
         packet.length = len(plain)
         ff_lock_take(self.symbols.lock)
         rc = ff_longport_take(&self.machine, packet)
-        if rc == FF_HELD:  # as in Machine.process()
-            rows = PyBytes_FromStringAndSize(<const char *>packet.data, packet.length * sizeof(ff_tick))
-        ff_lock_give(self.symbols.lock)
+        try:
+            if rc == FF_HELD:  # as in Machine.process()
+                rows = PyBytes_FromStringAndSize(<const char *>packet.data, packet.length * sizeof(ff_tick))
+        finally:
+            ff_lock_give(self.symbols.lock)
         if rc == FF_PACKET:
             return add_packet(messages, packet, plain)
         if rc == FF_HELD:

@@ -12,7 +12,6 @@ from fastfeed._core.meter cimport Meter
 from fastfeed._core.native cimport (
     FF_BOOK_MAX_DEPTH,
     FF_ENOMEM,
-    FF_ESYMBOL,
     FF_ETIME,
     FF_FLAG_CACHED,
     FF_HELD,
@@ -206,9 +205,13 @@ cdef class Machine:
             status = self.step(self.own, &frame)
             if status == FF_HELD and self.symbols.lock != NULL:
                 # They lie where other connections' rows go next. (Bytes are no matter of the collector's.)
-                held = PyBytes_FromStringAndSize(<const char *>frame.data, frame.length * sizeof(ff_tick))
+                try:
+                    held = PyBytes_FromStringAndSize(<const char *>frame.data, frame.length * sizeof(ff_tick))
+                finally:
+                    ff_lock_give(self.symbols.lock)
                 frame.data = held
-            ff_lock_give(self.symbols.lock)
+            else:
+                ff_lock_give(self.symbols.lock)
             if status == FF_NEED_MORE:
                 break
             if status == FF_ROWS_FULL:

@@ -14,10 +14,14 @@ from fastfeed.sim import AllTickKnobs, AllTickSimulator
 TAPES = [("us_trades_20131007.csv.gz", "stock"), ("crypto_trades_20240808.csv.gz", "crypto")]
 
 
-@pytest.mark.usefixtures("receive")
-@pytest.mark.parametrize("runner", [asyncio.run, ff.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize(
+    ("receive", "runner"),
+    [("loop", asyncio.run), ("loop", ff.run), ("thread", ff.run)],
+    ids=["asyncio", "uvloop", "thread"],
+    indirect=["receive"],
+)
 @pytest.mark.parametrize(("name", "market"), TAPES, ids=["us", "crypto"])
-def test_every_row_of_a_tape(samples, name, market, runner):
+def test_every_row_of_a_tape(samples, name, market, runner, receive):
     path = samples / "data" / name
     with gzip.open(path, "rt") as file:
         expected = list(csv.DictReader(file))

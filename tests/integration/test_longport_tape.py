@@ -122,13 +122,13 @@ def check_quotes(rows, table, expected):
     assert latest == last
 
 
-@pytest.mark.usefixtures("receive")
 @pytest.mark.parametrize(
-    ("transport", "runner"),
-    [("ws", ff.run), ("tcp", asyncio.run)],
-    ids=["ws-uvloop", "tcp-asyncio"],
+    ("transport", "runner", "receive"),
+    [("ws", ff.run, "loop"), ("tcp", asyncio.run, "loop"), ("ws", ff.run, "thread")],
+    ids=["ws-uvloop", "tcp-asyncio", "ws-thread"],
+    indirect=["receive"],
 )
-def test_every_row_of_a_tape(tape, transport, runner):
+def test_every_row_of_a_tape(tape, transport, runner, receive):
     path, expected = tape
     rows, quotes, table, stats = runner(asyncio.wait_for(play(path, expected, transport), 100))
     check_ticks(rows, table, expected)

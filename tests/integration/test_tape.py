@@ -13,10 +13,14 @@ from fastfeed.sim import OpenDSimulator
 TAPES = ["us_trades_20131007.csv.gz", "crypto_trades_20240808.csv.gz"]
 
 
-@pytest.mark.usefixtures("receive")
-@pytest.mark.parametrize("runner", [asyncio.run, ff.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize(
+    ("receive", "runner"),
+    [("loop", asyncio.run), ("loop", ff.run), ("thread", ff.run)],
+    ids=["asyncio", "uvloop", "thread"],
+    indirect=["receive"],
+)
 @pytest.mark.parametrize("name", TAPES)
-def test_every_row_of_a_tape(samples, name, runner):
+def test_every_row_of_a_tape(samples, name, runner, receive):
     path = samples / "data" / name
     with gzip.open(path, "rt") as file:
         expected = list(csv.DictReader(file))
