@@ -78,6 +78,40 @@ def decode(data: bytes) -> None:
     assert_type(ff.run(_answer()), int)
 
 
+def attach() -> None:
+    with ff.Hub("md", capacity=1024, mode=0o640) as own:
+        assert_type(own.ticks, ff.Stream)
+        assert_type(own.name, str | None)
+    with ff.attach("md", user="root", wait="block", wait_s=1.0, follow=False) as hub:
+        assert_type(hub, ff.AttachedHub)
+        assert_type(hub.ticks, ff.AttachedStream)
+        assert_type(hub.symbols["700.HK"], int)
+        assert_type(hub.broker_name(7), str | None)
+        assert_type(hub.ticks.latest(5), NDArray[np.void])
+        assert_type(hub.quotes.latest("700.HK", ff.Session.PRE), np.void | None)
+        for rows in hub.ticks:
+            assert_type(rows, NDArray[np.void])
+        reader = hub.books.reader("oldest", wait="spin")
+        assert_type(reader, ff.AttachedReader)
+        assert_type(reader.wait(0.5), bool)
+        assert_type(reader.read(10), NDArray[np.void])
+        assert_type((reader.position, reader.lost, reader.intact()), tuple[int, int, bool])
+        assert_type(reader.symbols[0], str)
+        assert_type((hub.alive, hub.generation, hub.writer_pid), tuple[bool, int, int])
+        assert_type(hub.on_event(print)(), None)
+        assert_type(hub.look(), bool)
+
+
+async def attach_async() -> None:
+    hub = ff.attach("md")
+    async for rows in hub.ticks:
+        assert_type(rows, NDArray[np.void])
+    reader = hub.ticks.reader()
+    assert_type(await reader.wait_async(0.5), bool)
+    async for rows in reader:
+        assert_type(rows, NDArray[np.void])
+
+
 async def _answer() -> int:
     return 42
 
@@ -85,4 +119,5 @@ async def _answer() -> int:
 ff.connect("opend://h").subscribe(700, "ticks")  # type: ignore[arg-type, unused-coroutine]
 ff.OpenD(session="NIGHT")  # type: ignore[arg-type]
 ff.AllTick(market="forex")  # type: ignore[arg-type]
+ff.attach("md", wait="sleep")  # type: ignore[arg-type]
 ff.LongPort(transport="udp")  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ import threading
 import msgspec
 import numpy as np
 import pytest
+from hub_process import open_files
 
 import fastfeed as ff
 from fastfeed import hub, schema, shared
@@ -23,11 +24,6 @@ LAYOUT_DIGEST = "318187525443abdb3b61002a9ac7a08c"
 
 def mode_of(path):
     return stat.S_IMODE(path.stat().st_mode)
-
-
-def open_files():
-    gc.collect()
-    return set(os.listdir("/proc/self/fd"))
 
 
 # names and folders
