@@ -15,6 +15,8 @@ cdef class Meter:
     cdef ff_meter *meter        # sinks measure through it
     cdef bint closed
 
+    cdef void give_back(self) noexcept
+
 
 cdef class ReaderSlots:
     cdef ff_readers readers

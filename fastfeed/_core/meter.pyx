@@ -188,13 +188,14 @@ cdef class Meters:
 
 
 @cython.final
+@cython.no_gc  # its owner has to be there until the end
 cdef class Meter:
     """The slot of a feed, made by `Meters.take()`. After `close()` nothing is written there any more; a machine
     that measures with it has to be told before.
     """
 
     def __dealloc__(self):
-        self.close()
+        self.give_back()
 
     def enter(self, str state not None):
         """Change the state, unless it is that already."""
@@ -217,8 +218,11 @@ cdef class Meter:
 
     def close(self):
         """Give the slot back: its state is ``closed`` until another feed takes it."""
+        self.give_back()
+
+    cdef void give_back(self) noexcept:
         if self.meter != NULL and not self.closed:
-            self.enter("closed")
+            ff_meter_enter(self.meter, FF_METER_CLOSED, ff_clock_ns(CLOCK_REALTIME))
         self.closed = True
 
 
@@ -252,6 +256,7 @@ cdef class ReaderSlots:
 
 
 @cython.final
+@cython.no_gc  # its owner has to be there until the end
 cdef class ReaderSlot:
     """Where a reader says how far it is; given back when it is collected."""
 
