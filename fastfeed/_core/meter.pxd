@@ -8,6 +8,9 @@ cdef class Latency:
 cdef class Meters:
     cdef ff_meters meters
     cdef bint writes
+    cdef int pid                # who made them
+
+    cdef bint is_own(self) noexcept
 
 
 cdef class Meter:
