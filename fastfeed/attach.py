@@ -616,8 +616,8 @@ class AttachedHub(Streams[AttachedStream]):
         if self._closed:  # in a signal handler
             return
         self._generation = new
-        self._readers.close()
-        self._readers = OwnReaders(new.folder.path)
+        before, self._readers = self._readers, OwnReaders(new.folder.path)
+        before.close()
         for name, source in new.sources.items():
             self._streams[name].use(source)
         old.leave()

@@ -303,7 +303,7 @@ class Hub(Streams[Stream]):
 
         `readers`: those of other processes, or of this one if it has attached the hub, up to 64 of each attachment,
         each with `pid`, `program`, `id` (which one of the hub's), `stream`, `position`; `lag`: rows that it has not
-        read yet; `lost`; `read_ns`: when it last read, to some milliseconds; `publish_to_read`: from the last
+        read yet; `lost`; `read_ns`: when it last read rows, to some milliseconds; `publish_to_read`: from the last
         publication to the read that found it, for readers made with ``measure=True``, otherwise None.
 
         Latencies are dicts of `count`, `negative` (when clocks disagree; not counted in `count`), `p50_ns`,

@@ -166,8 +166,12 @@ cdef class Machine:
     def measure(self, Meter meter):
         """Keep the latencies of all rows in the slot of a feed from now on, or nowhere."""
         self.enter()
+        before = self.meter  # until nobody writes there any more
+        ff_lock_take(self.symbols.lock)
         self.sink.meter = NULL if meter is None else meter.meter
+        ff_lock_give(self.symbols.lock)
         self.meter = meter
+        del before
 
     def space(self, size_hint=-1):
         """Return writable memory for the next read; using it after the next call of any method, or after the

@@ -8,12 +8,17 @@ cdef class Latency:
 cdef class Meters:
     cdef ff_meters meters
     cdef bint writes
+    cdef int pid                # who made them
+
+    cdef bint is_own(self) noexcept
 
 
 cdef class Meter:
     cdef Meters owner           # whose memory it is
     cdef ff_meter *meter        # sinks measure through it
     cdef bint closed
+
+    cdef void give_back(self) noexcept
 
 
 cdef class ReaderSlots:

@@ -4,7 +4,7 @@ from cpython.exc cimport PyErr_SetFromErrno
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 from posix.time cimport CLOCK_REALTIME
-from posix.unistd cimport pread
+from posix.unistd cimport getpid, pread
 
 from fastfeed._core.native cimport (
     FF_METER_BYTES,
@@ -139,6 +139,7 @@ cdef class Meters:
     def __cinit__(self, *, int fd=-1, bint writes=True):
         cdef int rc
         self.writes = writes
+        self.pid = getpid()
         if fd < 0:
             rc = ff_meters_create(&self.meters)
         elif writes:
@@ -151,10 +152,16 @@ cdef class Meters:
     def __dealloc__(self):
         ff_meters_close(&self.meters)
 
+    cdef bint is_own(self) noexcept:
+        """Return whether this is the process that writes here: a fork of it shares the memory, and has no part in it."""
+        return self.writes and getpid() == self.pid
+
     def take(self, str url not None):
-        """Return the `Meter` of a feed that begins, None where all slots are in use."""
+        """Return the `Meter` of a feed that begins, None where all slots are in use, and in a fork."""
         if not self.writes:
             raise TypeError("expected the slots of a writer: these belong to another process")
+        if not self.is_own():
+            return None
         cdef bytes text = url.encode()
         cdef Meter made = Meter.__new__(Meter)
         made.owner = self
@@ -188,24 +195,25 @@ cdef class Meters:
 
 
 @cython.final
+@cython.no_gc  # its owner has to be there until the end
 cdef class Meter:
     """The slot of a feed, made by `Meters.take()`. After `close()` nothing is written there any more; a machine
     that measures with it has to be told before.
     """
 
     def __dealloc__(self):
-        self.close()
+        self.give_back()
 
     def enter(self, str state not None):
         """Change the state, unless it is that already."""
         cdef ff_meter_state number = NUMBERS[state]
-        if not self.closed and self.meter.state != number:
+        if not self.closed and self.owner.is_own() and self.meter.state != number:
             ff_meter_enter(self.meter, number, ff_clock_ns(CLOCK_REALTIME))
 
     def count(self, *, uint64_t connections, uint64_t gaps, uint64_t bytes, uint64_t packets, uint64_t rejected,
               uint64_t lost_rows):
         """Keep the feed's counters, and the time."""
-        if self.closed:
+        if self.closed or not self.owner.is_own():
             return
         ff_meter_count(self.meter, FF_METER_CONNECTIONS, connections)
         ff_meter_count(self.meter, FF_METER_GAPS, gaps)
@@ -217,8 +225,11 @@ cdef class Meter:
 
     def close(self):
         """Give the slot back: its state is ``closed`` until another feed takes it."""
-        if self.meter != NULL and not self.closed:
-            self.enter("closed")
+        self.give_back()
+
+    cdef void give_back(self) noexcept:
+        if self.meter != NULL and not self.closed and self.owner.is_own():
+            ff_meter_enter(self.meter, FF_METER_CLOSED, ff_clock_ns(CLOCK_REALTIME))
         self.closed = True
 
 
@@ -252,6 +263,7 @@ cdef class ReaderSlots:
 
 
 @cython.final
+@cython.no_gc  # its owner has to be there until the end
 cdef class ReaderSlot:
     """Where a reader says how far it is; given back when it is collected."""
 

@@ -12,6 +12,7 @@ import msgspec
 from fastfeed._core.meter import Latency
 from fastfeed.attach import AttachedHub
 from fastfeed.cli.group import complain
+from fastfeed.cli.hubs import user_of
 from fastfeed.cli.stop import Stop
 from fastfeed.cli.watch import console_for_table, seconds
 from fastfeed.connect import run
@@ -27,7 +28,7 @@ _LATENCIES = ("gateway_to_receive", "receive_to_publish", "publish_to_read")
     short_help="Show the feeds, rings and readers of a hub: rates, latencies, gaps, lag."
 )
 @click.argument("name")
-@click.option("--user", metavar="U", help="Whose hub, by name or number; by default one's own.")
+@click.option("--user", metavar="USER", help="Whose hub, by name or number.  [default: one's own]")
 @click.option(
     "--interval",
     callback=seconds,
@@ -69,7 +70,7 @@ def top(
                 100 % they are lost
       read      from the publication to the read, p50 / p99, where the
                 reader measures it: stream.reader(measure=True)
-      idle      time since it last read
+      idle      time since it last read rows
 
     \b
     Formats:
@@ -83,9 +84,8 @@ def top(
       fastfeed top md --interval 5
       fastfeed top md --once --format json
     """
-    user_ = int(user) if user is not None and user.isdecimal() else user
     try:
-        hub = AttachedHub(name, user=user_)
+        hub = AttachedHub(name, user=user_of(user))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'NAME'") from None
     with hub:

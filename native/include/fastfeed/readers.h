@@ -24,7 +24,7 @@ typedef struct ff_reader {
     uint32_t measures;                    /* publish_to_read is kept */
     _Atomic uint64_t position;
     _Atomic uint64_t lost;
-    _Atomic int64_t read_ns; /* the last read, to some milliseconds; ns since 1970 */
+    _Atomic int64_t read_ns; /* when it last read rows, to some milliseconds */
     ff_histogram publish_to_read;
 } ff_reader;
 
