@@ -210,6 +210,7 @@ def test_a_feed_that_cannot_connect_keeps_trying() -> None:
     lines = err.splitlines()
     assert "connection refused, nothing listens there; trying again" in lines[0]
     assert lines[1].endswith(f"{url}: connected")
+    assert lines[2].endswith(f"{url}: subscribed: 2 symbols")
 
 
 def test_a_feed_that_cannot_connect_in_time_is_given_up(shm: Path) -> None:
