@@ -1,4 +1,4 @@
-"""A day of trades through `fastfeed serve` to three processes that read its hub: every row, in order, in each."""
+"""A day of trades through `fastfeed serve` to three processes that read its hub at once: every row, in each."""
 
 from __future__ import annotations
 
