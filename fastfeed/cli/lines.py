@@ -20,7 +20,7 @@ _LARGE = 1e8
 #: What is shown of a row besides time and symbol.
 _SHOWN = {
     "ticks": ("price", "volume", "side", "session", "flags"),
-    "quotes": ("session", "last", "open", "high", "low", "volume", "turnover", "flags"),
+    "quotes": ("session", "last", "open", "high", "low", "volume", "flags"),
     "books": ("bid_price", "bid_volume", "ask_price", "ask_volume", "bids", "asks", "flags"),
     "bars": ("interval", "open", "high", "low", "close", "volume", "flags"),
     "timeshare": ("price", "avg_price", "volume", "flags"),

@@ -245,6 +245,8 @@ class _Member:
                 await self._subscribe(symbols, kinds)
             if not self.subscribed:
                 raise SubscriptionError("nothing is subscribed")
+            if self.settled.is_set():  # the line about all feeds was too early for this one
+                self._say(f"subscribed: {_part(self.subscribed, len(self.plan.symbols), 'symbol')}")
         except Exception as error:  # the other feeds go on, whatever it is
             self.given_up = True
             text = str(error) if isinstance(error, FastfeedError) else repr(error)

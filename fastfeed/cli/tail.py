@@ -140,8 +140,8 @@ async def _tail(source: _Followed, *, limit: int | None, duration: float | None)
 class _Followed:
     """Streams of a hub as text, those of its next writer as well.
 
-    Everything happens in the one thread that calls it. So the next hub takes the place of this one only within
-    `wait()`, never between reading rows and looking up their symbols.
+    Everything happens in the one thread that calls it. So the next hub takes the place of this one only while this
+    waits, never between reading rows and looking up their symbols, and then for all streams together.
     """
 
     def __init__(
@@ -159,13 +159,17 @@ class _Followed:
         self._torn = 0
         self._next = 0  # the stream whose turn it is
         self._ends: dict[str, int] | None = None
+        self._generation = 0
         self._begin()
         self.header = self._header
         hub.on_event(lambda event: complain(f"{event.feed}: {event.text}"))
 
     def _begin(self) -> None:
-        """Take note of what the hub is now."""
-        self._generation = self._hub.generation
+        """Take note of what the hub is now, and let all readers go on there."""
+        while self._generation != self._hub.generation:
+            self._generation = self._hub.generation
+            for reader in self._readers.values():
+                reader.on_idle()
         self._forms = {name: self._form_of(name) for name in self._readers}
         self._header = b"".join(form.header for form in self._forms.values())
         self._missing = list(self._wanted)
@@ -201,6 +205,8 @@ class _Followed:
 
     def take(self, most: int) -> tuple[int, bytes] | None:
         """Return the next rows of a stream that has some, as text; those of other symbols count 0."""
+        if self._hub.generation != self._generation:
+            self._begin()
         names = list(self._readers)
         for _ in names:
             name = names[self._next]
@@ -215,10 +221,8 @@ class _Followed:
 
     def _take(self, name: str, reader: AttachedReader, most: int) -> tuple[int, bytes]:
         above = b""
-        if self._hub.generation != self._generation:
-            self._begin()
-            if self._header != self.header:  # books of another depth
-                above = self.header = self._header
+        if self._header != self.header:  # books of another depth
+            above = self.header = self._header
         rows = reader.read(most).copy()
         if not reader.intact():
             self._torn += len(rows)

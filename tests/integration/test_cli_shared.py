@@ -210,6 +210,7 @@ def test_a_feed_that_cannot_connect_keeps_trying() -> None:
     lines = err.splitlines()
     assert "connection refused, nothing listens there; trying again" in lines[0]
     assert lines[1].endswith(f"{url}: connected")
+    assert lines[2].endswith(f"{url}: subscribed: 2 symbols")
 
 
 def test_a_feed_that_cannot_connect_in_time_is_given_up(shm: Path) -> None:
@@ -344,6 +345,48 @@ def test_a_tail_that_does_not_follow_ends_with_the_writer(url: str, tmp_path: Pa
     rows = re.search(r"hub md: ([\d,]+) rows", summary)
     assert rows is not None
     assert path.read_bytes().count(b"\n") == int(rows[1].replace(",", ""))
+
+
+def test_a_tail_of_several_kinds_goes_on_with_all_of_them(tmp_path: Path) -> None:
+    """The next hub numbers its symbols differently, has deeper books, and writes ticks without a pause."""
+    path = tmp_path / "rows"
+    options = ("--kinds", "ticks,books", "--format", "jsonl", "--from", "oldest")
+
+    def write(hub: ff.Hub, name: str, symbol: str, **fields: object) -> None:
+        stream = hub.stream(name)
+        made = np.zeros(1, stream.dtype)
+        made["symbol"] = hub.symbols.intern(symbol)
+        for field, value in fields.items():
+            made[field] = value
+        stream.ring.write(made.view(np.uint8))
+
+    def found() -> list[dict[str, object]]:
+        return [json.loads(line) for line in path.read_text().splitlines(True) if line[-1] == "\n"]
+
+    with contextlib.ExitStack() as stack:
+        hub = stack.enter_context(ff.Hub("md", capacity=64, book_depth=1))
+        file = stack.enter_context(open(path, "wb"))
+        write(hub, "ticks", "A.US", price=1)
+        write(hub, "books", "B.US", bids=1, bid_price=2)
+        stack.enter_context(process("tail", "md", *options, stdout=file.fileno()))
+        wait_until(lambda: len(found()) == 2)
+        hub.close()
+        following = stack.enter_context(ff.Hub("md", capacity=1 << 16, book_depth=2))
+        write(following, "books", "C.US", bids=2, bid_price=[[3, 4]])
+
+        def goes_on() -> bool:
+            for _ in range(100):
+                write(following, "ticks", "B.US", price=5)
+            return any(row["stream"] == "books" for row in found()[2:])
+
+        wait_until(goes_on)
+        rows = found()
+    assert {(row["symbol"], row["price"]) for row in rows if row["stream"] == "ticks"} == {
+        *(("A.US", 1), ("B.US", 5))
+    }
+    assert [(row["symbol"], row["bid_price"]) for row in rows if row["stream"] == "books"] == [
+        *(("B.US", [2]), ("C.US", [3, 4]))
+    ]
 
 
 # tail

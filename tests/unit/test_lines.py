@@ -45,9 +45,8 @@ def lines(stream: str, fields: dict[str, object], symbol: str = "700.HK", **how:
         ("ticks", {"price": 0.1 + 0.2}, f"{CLOCK}  700.HK             0.3           -"),
         (
             "quotes",
-            {"last": 1.5, "turnover": 123456789.987, "session": 2},
-            f"{CLOCK}  700.HK      pre   last 1.5  open -  high -  low -  volume -  "
-            "turnover 123,456,789.99",
+            {"last": 1.5, "volume": 123456789.987, "session": 2},
+            f"{CLOCK}  700.HK      pre   last 1.5  open -  high -  low -  volume 123,456,789.99",
         ),
         (
             "books",
