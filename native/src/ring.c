@@ -44,8 +44,8 @@ static int map(ff_ring *ring, int fd, size_t row_size, uint64_t capacity, bool w
     }
     size_t header = header_bytes(), rows = bytes - header, total = bytes + rows;
     /* Not looked at through the mapping: where the file has a hole, and memory is short, that
-     * would be a signal. A file with a geometry has memory for the header, and for the rows that
-     * were written. */
+     * would be a signal. A file with a geometry has memory for the header, and for the rows
+     * that were written. */
     uint64_t found[2] = {0};
     struct stat status;
     if (pread(fd, found, sizeof found, 0) < 0 || fstat(fd, &status) < 0)

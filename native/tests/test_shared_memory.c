@@ -81,7 +81,7 @@ static void test_attach_ring(void) {
     CHECK_EQ(status.st_blocks, 0); /* and looking took no memory */
     CHECK_EQ(ff_ring_map(&ring, fd, ROW, CAPACITY), 0);
     int reading = read_only(fd);
-    CHECK_REFUSED(ff_ring_map(&reader, reading, ROW, CAPACITY), EACCES);
+    CHECK_REFUSED(ff_ring_map(&reader, reading, ROW, CAPACITY), EBADF);
     CHECK_REFUSED(ff_ring_attach(&reader, reading, ROW, CAPACITY * 2), EINVAL);
     CHECK_REFUSED(ff_ring_attach(&reader, reading, ROW * 2, CAPACITY / 2), EINVAL);
     CHECK_REFUSED(ff_ring_attach(&reader, reading, ROW, CAPACITY - 1), EINVAL);
@@ -211,6 +211,15 @@ static void test_region(void) {
 
     int fd = read_only(region.fd);
     CHECK_REFUSED(ff_region_attach(&other, fd, size), EINVAL); /* not begun */
+    CHECK_REFUSED(ff_region_join(&other, fd, size), EACCES);
+    CHECK_REFUSED(ff_region_join(&other, region.fd, size + 1), EINVAL);
+    CHECK_EQ(ff_region_join(&other, region.fd, size), 0); /* zeros will do */
+    other.base[page + 5] = 8;
+    CHECK_EQ(region.base[page + 5], 8);
+    ff_region_protect(&other);
+    check_unwritable(other.base);
+    region.base[page + 5] = 9;
+    ff_region_close(&other);
     region.base[0] = 1;
     CHECK_REFUSED(ff_region_attach(&other, fd, size + 1), EINVAL);
     CHECK_EQ(ff_region_attach(&other, fd, size), 0);
