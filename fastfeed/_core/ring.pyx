@@ -378,10 +378,12 @@ cdef class BlockingReader(RingReader):
     def __next__(self):
         cdef Ring ring = self.ring  # another thread may give this reader another one
         cdef uint64_t position = self.position
-        cdef bint arrived = ff_ring_published(&ring.ring) > position
-        if not arrived:
-            with nogil:
-                arrived = ff_ring_wait(&ring.ring, position, self.spin_ns, self.slice_ns)
+        cdef bint arrived = False
+        if not ring.replaced:  # otherwise `wait()` knows what to do
+            arrived = ff_ring_published(&ring.ring) > position
+            if not arrived:
+                with nogil:
+                    arrived = ff_ring_wait(&ring.ring, position, self.spin_ns, self.slice_ns)
         while arrived or self.wait():
             rows = self.read()
             if len(rows):
