@@ -8,6 +8,7 @@ import os
 import stat
 import sys
 import threading
+import time
 
 import msgspec
 import numpy as np
@@ -19,7 +20,7 @@ from fastfeed import hub, schema, shared
 from fastfeed.shared import OwnFolder
 
 #: Of what the files contain. It changes together with `LAYOUT`, where that was released.
-LAYOUT_DIGEST = "318187525443abdb3b61002a9ac7a08c"
+LAYOUT_DIGEST = "309ddb7cde0cb8c2f8022f6f0f8f726b"
 
 
 def mode_of(path):
@@ -251,7 +252,7 @@ def test_locks(shm):
 def test_a_lock_that_was_removed_meanwhile(shm, monkeypatch):
     """One who ended has removed the file between its opening and its locking."""
     path = shm / "lock"
-    usual = shared._try_to_lock
+    usual = shared.try_to_lock
     opened = []
 
     def slow(fd):
@@ -261,12 +262,12 @@ def test_a_lock_that_was_removed_meanwhile(shm, monkeypatch):
         return usual(fd)
 
     before = open_files()
-    monkeypatch.setattr(shared, "_try_to_lock", slow)
+    monkeypatch.setattr(shared, "try_to_lock", slow)
     fd = shared.lock_file(path, 0o600)
     assert len(opened) == 2
     assert os.path.samestat(os.fstat(fd), path.stat())
     os.close(fd)
-    monkeypatch.setattr(shared, "_try_to_lock", lambda fd: path.unlink() or True)
+    monkeypatch.setattr(shared, "try_to_lock", lambda fd: path.unlink() or True)
     with pytest.raises(ff.HubError, match="removed again and again"):
         shared.lock_file(path, 0o600)
     assert open_files() == before
@@ -563,10 +564,20 @@ def test_layout_is_pinned(shm):
         made.symbols.intern("700.HK")
         made.symbols.intern("X" * 80)
         made.name_broker(7, "A BROKER")
-        for path in sorted(folder.iterdir()):
-            digest.update(repr((path.name, path.is_dir())).encode())
-            if path.is_file() and path.name not in ("hub", "feeds"):
-                digest.update(path.read_bytes())
+        attached = ff.attach("md")
+        reader = attached.ticks.reader()
+        for path in sorted(folder.rglob("*")):
+            is_readers = path.parent != folder  # named after its process, and full of its numbers
+            digest.update(repr("*" if is_readers else path.name).encode())
+            if is_readers:
+                digest.update(repr(path.stat().st_size).encode())
+            elif path.is_file() and path.name != "hub":
+                data = bytearray(path.read_bytes())
+                if path.name in schema.STREAMS:  # when it was published
+                    assert 0 <= time.time_ns() - int.from_bytes(data[264:272], "little") < 60e9
+                    data[264:272] = bytes(8)
+                digest.update(data)
+        assert reader.ready == 0
     assert (digest.hexdigest()[:32], shared.LAYOUT) == (LAYOUT_DIGEST, 1), (
         "the files look different: give `LAYOUT` another number, unless the last one was never released"
     )
