@@ -348,7 +348,7 @@ def test_a_tail_that_does_not_follow_ends_with_the_writer(url: str, tmp_path: Pa
 
 
 def test_a_tail_of_several_kinds_goes_on_with_all_of_them(tmp_path: Path) -> None:
-    """The next hub numbers its symbols differently, has deeper books, and writes ticks without a pause."""
+    """The next hub numbers its symbols differently, has deeper books, and goes on writing ticks."""
     path = tmp_path / "rows"
     options = ("--kinds", "ticks,books", "--format", "jsonl", "--from", "oldest")
 
