@@ -314,7 +314,7 @@ class AttachedStream(RowStream):
             How it waits, see `attach`; by default as was said there.
         measure : bool
             Keep the latency from publication to `read()`, for `AttachedHub.stats`. A read that finds rows then
-            takes some 50 ns more.
+            takes some 30 ns more.
         """
         ring, rows, _, _ = source = self._source
         way = self.hub.checked_wait(wait)
