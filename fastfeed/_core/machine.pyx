@@ -165,7 +165,7 @@ cdef class Machine:
 
     def measure(self, Meter meter):
         """Keep the latencies of all rows in the slot of a feed from now on, or nowhere."""
-        self.enter()
+        self.enter(stopped=True)
         before = self.meter  # until nobody writes there any more
         ff_lock_take(self.symbols.lock)
         self.sink.meter = NULL if meter is None else meter.meter
