@@ -262,6 +262,11 @@ class _Loop(AttachedReader):
         self._stream.iterated = self
         return rows
 
+    def __next__(self) -> Rows:
+        rows = super().__next__()
+        self._stream.iterated = self
+        return rows
+
 
 class AttachedStream(RowStream):
     """The rows of one kind, written by another process.

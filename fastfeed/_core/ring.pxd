@@ -21,6 +21,8 @@ cdef class RingReader:
     cdef Ring ring
     cdef object rows            # NumPy array over both mappings of the ring
     cdef object nothing         # no rows of it
+    cdef object ahead           # the row at `ahead_at`, or None
+    cdef uint64_t ahead_at
     cdef readonly uint64_t position   # number of the next row to read
     cdef readonly uint64_t lost       # rows overwritten before they were read
     cdef uint64_t last          # number of the first row handed out last
@@ -28,6 +30,9 @@ cdef class RingReader:
     cdef int64_t idle_ns        # when on_idle() was called last
     cdef ReaderSlot slot        # where it says how far it is, None: nowhere
     cdef ff_reader *reader      # the same, NULL without one
+
+    cdef object take(self, object limit)
+    cdef int prepare(self) except -1
 
 
 cdef class BlockingReader(RingReader):

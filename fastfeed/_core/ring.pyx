@@ -287,6 +287,9 @@ cdef class RingReader:
         limit : int, optional
             At most so many rows; the others stay for the next call.
         """
+        return self.take(limit)
+
+    cdef object take(self, object limit):
         cdef uint64_t most = <uint64_t>-1, ready
         cdef int64_t now_ns
         if limit is not None:
@@ -310,12 +313,25 @@ cdef class RingReader:
         cdef Py_ssize_t start = self.position & self.ring.ring.mask
         self.last = self.position
         self.whole = True
-        if ready == 0:  # who reads again and again reads that most of the time
+        if ready == 0:
+            self.prepare()
             return self.nothing
         self.position += ready
         if self.reader != NULL:
             ff_reader_note(self.reader, self.position, self.lost)
+        if ready == 1 and self.ahead_at == self.last and self.ahead is not None:
+            row = self.ahead
+            self.ahead = None
+            return row
         return self.rows[start:start + <Py_ssize_t>ready]
+
+    cdef int prepare(self) except -1:
+        # Most often the next thing to come is one row. Its view is made while there is time.
+        cdef Py_ssize_t start = self.position & self.ring.ring.mask
+        if self.ahead is None or self.ahead_at != self.position:
+            self.ahead = self.rows[start:start + 1]
+            self.ahead_at = self.position
+        return 0
 
     def on_idle(self):
         """Do what is to be done now and then while there is nothing to read, and when the ring was replaced."""
@@ -342,6 +358,7 @@ cdef class RingReader:
         self.ring = ring
         self.rows = rows
         self.nothing = rows[:0]
+        self.ahead = None
         self.position = self.last = 0
 
     def tell(self, ReaderSlot slot):
@@ -382,11 +399,12 @@ cdef class BlockingReader(RingReader):
         if not ring.replaced:  # otherwise `wait()` knows what to do
             arrived = ff_ring_published(&ring.ring) > position
             if not arrived:
+                self.prepare()
                 with nogil:
                     arrived = ff_ring_wait(&ring.ring, position, self.spin_ns, self.slice_ns)
         while arrived or self.wait():
-            rows = self.read()
-            if len(rows):
+            rows = self.take(None)
+            if rows is not self.nothing:
                 return rows
             arrived = False
         raise StopIteration

@@ -230,3 +230,23 @@ def test_the_rows_that_are_not_there_yet_are_no_window_that_grows(ring):
     assert (len(nothing), nothing.dtype, reader.intact()) == (0, TICK, True)
     assert len(reader.read()) == 1
     assert len(reader.read(5)) == 0
+
+
+def test_a_row_that_was_prepared_is_the_one_that_comes(ring):
+    reader = reader_of(ring)
+    for n, skipped in (
+        (1, False),
+        (2, False),
+        (1, True),
+        (CAPACITY + 5, False),
+        (1, False),
+        (1, False),
+    ):
+        assert len(reader.read()) == 0
+        if skipped:
+            write(ring, 3)
+            reader.skip()
+        at = ring.published
+        for _ in range(n):
+            write(ring, 1)
+        assert reader.read()["seq"].tolist() == list(range(max(at, at + n - CAPACITY), at + n))
