@@ -55,10 +55,10 @@ def folder() -> Path:
 
 @cache
 def built(name: str, *flags: str, also: str = "") -> Path:
-    """Compile native/<name>.c, and another file with it, unless this run did already."""
+    """Compile native/<name>.c, and other files with it (names with spaces between), unless this run did already."""
     target = folder() / name
     if not target.exists():
-        sources = [str(NATIVE / f"{each}.c") for each in (name, also) if each]
+        sources = [str(NATIVE / f"{each}.c") for each in (name, *also.split())]
         subprocess.run([compiler(), *flags, "-o", str(target), *sources], check=True)
     return target
 

@@ -60,7 +60,7 @@ def native() -> ctypes.CDLL:
     path = built(
         "shared",
         *("-O3", "-shared", "-fPIC", "-D_GNU_SOURCE", f"-I{HEADERS}"),
-        also="../../native/src/ring",
+        also="../../native/src/ring ../../native/src/region",
     )
     library = ctypes.CDLL(str(path))
     at, u64, i64, text = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int64, ctypes.c_char_p
