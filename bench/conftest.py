@@ -231,14 +231,20 @@ BARS: tuple[tuple[str, str, str, str, str | None, str, float], ...] = (
         "at most",
         1.3,
     ),
-    (
-        "to a spinning reader, times the fastest mmap poller",
-        "shared, spinning",
-        "x fastest mmap",
-        "fastfeed",
-        None,
-        "at most",
-        1.2,
+    *(
+        (
+            f"to a spinning reader ({how}), times the fastest mmap poller",
+            "shared, spinning",
+            "x fastest mmap",
+            name,
+            None,
+            "at most",
+            1.2,
+        )
+        for how, name in (
+            ("waiting without the GIL", "fastfeed"),
+            ("looking in Python, as that one", "fastfeed, read() again and again"),
+        )
     ),
     (
         "to a spinning reader, times an mmap poller that gives NumPy rows",
