@@ -277,7 +277,7 @@ BARS: tuple[tuple[str, str, str, str, str | None, str, float], ...] = (
         (
             f"the writer with ten readers ({how}) / alone",
             "shared, writer, 64 rows a publication",
-            "x alone",
+            "CPU x alone",
             f"10 {how}",
             None,
             "at most",
