@@ -32,6 +32,7 @@ cdef class RingReader:
     cdef ff_reader *reader      # the same, NULL without one
 
     cdef object take(self, object limit)
+    cdef bint arrive(self, int64_t spin_ns, int64_t timeout_ns) except -1
     cdef int prepare(self) except -1
 
 

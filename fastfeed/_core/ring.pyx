@@ -3,7 +3,7 @@
 from operator import index
 
 from cpython.buffer cimport PyBUF_WRITABLE
-from cpython.exc cimport PyErr_SetFromErrno
+from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from libc.stdint cimport int64_t, uint64_t
 from posix.time cimport CLOCK_MONOTONIC_COARSE, CLOCK_REALTIME, clock_gettime, timespec
 
@@ -53,6 +53,19 @@ from fastfeed._core.native cimport (
 
 cimport cython
 from libc.string cimport memcpy
+
+cdef extern from "Python.h":
+    ctypedef struct PyThreadState:
+        pass
+
+    ctypedef struct PyInterpreterState:
+        pass
+
+    PyThreadState *PyThreadState_Get() noexcept
+    PyThreadState *PyThreadState_Next(PyThreadState *thread) noexcept
+    PyInterpreterState *PyInterpreterState_Get() noexcept
+    PyThreadState *PyInterpreterState_ThreadHead(PyInterpreterState *interpreter) noexcept
+
 
 FLAG_CACHED = FF_FLAG_CACHED
 FLAG_BACKFILLED = FF_FLAG_BACKFILLED
@@ -257,6 +270,17 @@ cdef inline int64_t coarse_ns() noexcept nogil:
     return <int64_t>now.tv_sec * 1_000_000_000 + now.tv_nsec
 
 
+#: For so long a reader keeps the GIL before it looks for signals and other threads.
+cdef int64_t KEPT_NS = 200_000
+
+
+cdef inline bint is_only_thread() noexcept:
+    """Return whether no other thread of Python's exists."""
+    # Threads are in a list, new ones first. Only this one's entry is looked into: it cannot go meanwhile.
+    cdef PyThreadState *own = PyThreadState_Get()
+    return PyInterpreterState_ThreadHead(PyInterpreterState_Get()) == own and PyThreadState_Next(own) == NULL
+
+
 cdef class RingReader:
     """A position in a ring. `rows` is the NumPy array over the ring's buffer.
 
@@ -337,14 +361,27 @@ cdef class RingReader:
         """Do what is to be done now and then while there is nothing to read, and when the ring was replaced."""
 
     def wait_ns(self, int64_t spin_ns, int64_t timeout_ns):
-        """Wait for rows without the GIL, up to timeout_ns; return whether there are any. May return early.
+        """Wait for rows, up to timeout_ns; return whether there are any. May return early.
 
         For up to spin_ns it looks again and again; after that it sleeps. Where the ring was replaced, it returns
-        False at once.
+        False at once. Other threads can run meanwhile.
         """
+        return self.arrive(spin_ns, timeout_ns)
+
+    cdef bint arrive(self, int64_t spin_ns, int64_t timeout_ns) except -1:
         cdef Ring ring = self.ring  # another thread may give this reader another one
         cdef uint64_t position = self.position
-        cdef bint arrived
+        cdef int64_t part_ns
+        cdef bint arrived = False
+        # To take the GIL again costs as much as all else from publication to row. Where nobody else can want it, it
+        # is kept while looking.
+        while spin_ns > 0 and timeout_ns > 0 and not ring.replaced and is_only_thread():
+            part_ns = min(KEPT_NS, spin_ns, timeout_ns)
+            if ff_ring_wait(&ring.ring, position, part_ns, part_ns):
+                return True
+            spin_ns -= part_ns
+            timeout_ns -= part_ns
+            PyErr_CheckSignals()
         if ring.replaced:
             return False
         with nogil:
@@ -393,15 +430,12 @@ cdef class BlockingReader(RingReader):
         return self
 
     def __next__(self):
-        cdef Ring ring = self.ring  # another thread may give this reader another one
-        cdef uint64_t position = self.position
         cdef bint arrived = False
-        if not ring.replaced:  # otherwise `wait()` knows what to do
-            arrived = ff_ring_published(&ring.ring) > position
+        if not self.ring.replaced:  # otherwise `wait()` knows what to do
+            arrived = ff_ring_published(&self.ring.ring) > self.position
             if not arrived:
                 self.prepare()
-                with nogil:
-                    arrived = ff_ring_wait(&ring.ring, position, self.spin_ns, self.slice_ns)
+                arrived = self.arrive(self.spin_ns, self.slice_ns)
         while arrived or self.wait():
             rows = self.take(None)
             if rows is not self.nothing:
