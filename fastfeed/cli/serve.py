@@ -145,7 +145,7 @@ def serve(
     \b
     Examples:
       fastfeed serve --name md opend://127.0.0.1:11111 700.HK AAPL.US --kinds ticks,books
-      fastfeed serve --name crypto "alltick://crypto?plan=premium" BTCUSDT --receive thread
+      fastfeed serve --name hk opend://127.0.0.1:11111 700.HK --receive thread --spin --cpu 1
       fastfeed serve --config feeds.toml --capacity 1048576
     """
     if config is None:

@@ -6,11 +6,13 @@ import contextlib
 import inspect
 import pathlib
 import re
+import threading
 
 import pytest
 
 import fastfeed as ff
 from fastfeed.cli.get import get
+from fastfeed.cli.serve_config import load
 from fastfeed.protocols.alltick_codes import PLANS
 from fastfeed.protocols.longport_messages import MESSAGES, Command, message_class
 from fastfeed.sim import AllTickSimulator, LongPortSimulator, OpenDSimulator
@@ -53,7 +55,7 @@ async def run_pulls(text, feed):
 
 
 def test_every_block_is_run():
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7
 
 
 @pytest.mark.parametrize("address", [OPEND, LONGPORT, ALLTICK])
@@ -81,6 +83,57 @@ def test_quick_starts(address, monkeypatch, capsys):
     assert {line.split()[0] for line in lines} == set(
         ["BTCUSDT", "EURUSD"] if address == ALLTICK else ["700.HK", "AAPL.US"]
     )
+
+
+class Enough(Exception):
+    """The block has printed enough."""
+
+
+def test_the_attached_strategy(monkeypatch, tmp_path):
+    """A feed writes in one thread; the block reads in another, as another process would."""
+    monkeypatch.setenv("FASTFEED_SHM", str(tmp_path))
+    ready, done = threading.Event(), threading.Event()
+    printed = []
+
+    async def serve():
+        async with OpenDSimulator(symbols=["700.HK", "AAPL.US"], rate=1000) as sim:
+            with ff.Hub("md") as hub:
+                async with ff.connect(sim.url, hub=hub) as feed:
+                    await feed.subscribe(["700.HK", "AAPL.US"], "ticks", "quotes")
+                    ready.set()
+                    while not done.is_set():
+                        await asyncio.sleep(0.05)
+
+    def keep(*words):
+        printed.append(words)
+        if len({words[0] for words in printed}) == 2 and len(printed) >= 20:
+            raise Enough
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    try:
+        assert ready.wait(20)
+        with pytest.raises(Enough):
+            exec(block("ff.attach"), {"print": keep})
+    finally:
+        done.set()
+        thread.join()
+    assert {symbol for symbol, _, _ in printed} == {"700.HK", "AAPL.US"}
+    assert all(price > 0 for _, price, _ in printed)
+
+
+def test_the_file_of_feeds(tmp_path, monkeypatch):
+    monkeypatch.setenv("ALLTICK_TOKEN", "token")
+    (text,) = re.findall(r"```toml\n(.*?)```", README.read_text(), re.DOTALL)
+    (tmp_path / "feeds.toml").write_text(text)
+    (tmp_path / "crypto.txt").write_text("BTCUSDT\nEURUSD\n")
+    config = load(tmp_path / "feeds.toml")
+    config.check()
+    wanted = [plan.wanted for plan in config.plans(ff.Hub())]
+    assert wanted == [
+        [(["700.HK", "AAPL.US"], ("ticks", "quotes", "books"))],
+        [(["BTCUSDT", "EURUSD"], ("ticks",))],
+    ]
 
 
 def test_the_pulls(capsys):
