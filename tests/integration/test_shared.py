@@ -14,6 +14,7 @@ import traceback
 import numpy as np
 import pytest
 from hub_process import checked_rows, open_files, torn, words_of
+from waiting import wait_until
 
 import fastfeed as ff
 from fastfeed import shared
@@ -74,14 +75,6 @@ def start(shm):
             return child
 
         yield start
-
-
-def until(condition):
-    """Wait until something is so."""
-    end = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 # rows from one process to others
@@ -161,7 +154,7 @@ def test_writers_are_killed_in_the_middle_of_writes(start):
         check_tables(hub)
         writer = start("pound", "md")
         generations.append(int(writer.line()[1]))
-        until(lambda: reader.wait(0.1) and hub.alive)
+        wait_until(lambda: reader.wait(0.1) and hub.alive)
         checked += check(reader, generations[-1])
     assert checked
     assert [event.kind for event in events] == ["disconnected", "connected"] * 6
