@@ -55,7 +55,6 @@ from fastfeed._core.native cimport (
 )
 from fastfeed._core.machine cimport HoldingMachine, now_ns, reasons
 from fastfeed._core.opend_cipher cimport OpendCipher
-from fastfeed._core.ring cimport Ring
 from fastfeed._core.symbols cimport SymbolTable
 
 cimport cython
