@@ -242,7 +242,7 @@ BARS: tuple[tuple[str, str, str, str, str | None, str, float], ...] = (
             1.2,
         )
         for how, name in (
-            ("waiting without the GIL", "fastfeed"),
+            ("waiting in C", "fastfeed"),
             ("looking in Python, as that one", "fastfeed, read() again and again"),
         )
     ),

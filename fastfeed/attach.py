@@ -1,7 +1,8 @@
 """Reading the hub of another process: `attach()`, and what it gives.
 
 Everything here is synchronous and needs no event loop; loops with ``async for`` are served by a thread that sleeps
-until there are rows. Nothing is written to the hub but the bells, by which a reader says that it sleeps.
+until there are rows. Nothing is written to the hub but the bells, by which a reader says that it sleeps, and a file
+of this process's own, in which its readers say how far they are.
 """
 
 from __future__ import annotations
@@ -38,9 +39,7 @@ Wait = Literal["spin", "hybrid", "block"]
 
 _HYBRID_SPIN_NS = 50_000
 _SPIN_NS = {"spin": (1 << 63) - 1, "hybrid": _HYBRID_SPIN_NS, "block": 0}
-_SLICE_S = (
-    0.1  # after that long a wait looks at the clock, for signals, and whether the writer lives
-)
+_SLICE_S = 0.1  # after that long a wait looks for signals, and whether the writer lives
 _SLICE_NS = int(_SLICE_S * 1e9)
 _LOOK_S = 0.2  # the writer's life is looked at no more often
 _PARKED_S = 5.0  # a thread without work ends after that

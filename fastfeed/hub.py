@@ -9,7 +9,7 @@ import os
 import time
 import weakref
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar, get_args
 
 from fastfeed import schema
 from fastfeed._core.latest import LatestTable
@@ -24,7 +24,10 @@ from fastfeed.shared import LAYOUT, Description, OwnFolder, new_generation
 from fastfeed.stats import measured, plain
 from fastfeed.stream import LATEST_KEPT, RowStream, Stream, places_of
 
-__all__ = ["MOST_BROKERS", "Hub", "Streams"]
+__all__ = ["MOST_BROKERS", "Hub", "Receive", "Streams"]
+
+#: Who reads from the sockets of a hub's feeds: each one's event loop, or a thread of the hub's.
+Receive = Literal["loop", "thread"]
 
 _FEWEST_ROWS = 64
 _MOST_ROWS = 1 << 26
@@ -249,7 +252,7 @@ class Hub(Streams[Stream]):
         name_broker(self.broker_names, int(broker), name)
 
     def receiver(
-        self, receive: Literal["loop", "thread"], spin: bool = False, cpu: int | None = None
+        self, receive: Receive, spin: bool = False, cpu: int | None = None
     ) -> Receiver | None:
         """Return what receives for the hub's feeds, made when the first of them asks; None: each one's event loop.
 
@@ -258,7 +261,7 @@ class Hub(Streams[Stream]):
         ConfigError
             Another feed of the hub receives in another way: a ring has one writer. Or there is no such way.
         """
-        if receive not in ("loop", "thread"):
+        if receive not in get_args(Receive):
             raise ConfigError(f"expected receive 'loop' or 'thread', got {receive!r}")
         if receive == "loop" and (spin or cpu is not None):
             raise ConfigError("spin and cpu are options of receive='thread'")

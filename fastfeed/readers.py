@@ -7,7 +7,6 @@ file is left, without a lock: anybody who may can see that, and remove it.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import sys
 import weakref
@@ -18,7 +17,7 @@ from typing import Any
 from fastfeed._core.meter import ReaderSlot, ReaderSlots, readers_in
 from fastfeed.errors import HubError
 from fastfeed.schema import STREAMS
-from fastfeed.shared import is_at, is_locked, lock_file, try_to_lock
+from fastfeed.shared import is_at, is_locked, leave_at_fork, lock_file, try_to_lock
 
 __all__ = ["OwnReaders", "program_name", "readers_of", "remove_dead_readers"]
 
@@ -47,8 +46,7 @@ class OwnReaders:
             self._make(folder)
         except (OSError, HubError):  # not allowed, or no memory: readers do without
             return
-        _leave_to_parent_at_fork()
-        _own.add(self)
+        leave_at_fork(self)
 
     def _make(self, folder: Path) -> None:
         mode = (folder / "hub").stat().st_mode & 0o644 | 0o600
@@ -81,23 +79,10 @@ class OwnReaders:
             self._slots = None
             self._remove()
 
-    def after_fork(self) -> None:
+    def leave(self) -> None:
         """Leave the file to the parent."""
         if self._slots is not None:
             self._slots.leave()
-
-
-_own: weakref.WeakSet[OwnReaders] = weakref.WeakSet()
-
-
-def _leave_to_parent() -> None:
-    for readers in list(_own):
-        readers.after_fork()
-
-
-@functools.cache
-def _leave_to_parent_at_fork() -> None:
-    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def _remove(path: Path, identity: tuple[int, int], pid: int) -> None:

@@ -53,6 +53,7 @@ __all__ = [
     "folders",
     "is_at",
     "is_locked",
+    "leave_at_fork",
     "lock_file",
     "new_generation",
     "remove",
@@ -248,10 +249,10 @@ def _remove_folder(folder: Path) -> None:
 
 
 class Mapped(Protocol):
-    """What a writer has mapped for writing."""
+    """What a process has mapped for writing."""
 
     def leave(self) -> None:
-        """Write no more: this process is a fork of the writer's."""
+        """Write no more: this process is a fork of that one."""
 
 
 class OwnFolder:
@@ -280,8 +281,7 @@ class OwnFolder:
         self._hub = self._lock = -1
         try:
             self._lock = self._enter()
-            _leave_to_parent_at_fork()
-            _own.add(self)
+            leave_at_fork(self)
             _remove_files(self.path, but="lock")  # of a hub that is dead
             self.path.parent.chmod(folder_mode | stat.S_IMODE(self.path.parent.stat().st_mode))
             self.path.chmod(folder_mode)
@@ -377,24 +377,30 @@ class OwnFolder:
             mapped.leave()
 
     def _close_files(self) -> None:
-        _own.discard(self)
+        _parents.discard(self)
         for fd in (self._hub, self._lock):
             if fd >= 0:
                 os.close(fd)
         self._hub = self._lock = -1
 
 
-_own: weakref.WeakSet[OwnFolder] = weakref.WeakSet()
+_parents: weakref.WeakSet[Mapped] = weakref.WeakSet()
 
 
 def _leave_to_parent() -> None:
-    for folder in list(_own):
-        folder.leave()
+    for one in list(_parents):
+        one.leave()
 
 
 @functools.cache
 def _leave_to_parent_at_fork() -> None:
     os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+def leave_at_fork(one: Mapped) -> None:
+    """Have `leave()` called in every fork of this process, for as long as the object is there."""
+    _leave_to_parent_at_fork()
+    _parents.add(one)
 
 
 class OpenFolder:
@@ -538,8 +544,8 @@ def survey(folder: Path) -> Survey:
         description,
         problem,
         _memory(folder),
-        tuple(name for name, is_locked in readers.items() if is_locked),
-        tuple(name for name, is_locked in readers.items() if not is_locked),
+        tuple(name for name, lives in readers.items() if lives),
+        tuple(name for name, lives in readers.items() if not lives),
     )
 
 

@@ -11,9 +11,14 @@ import signal
 import struct
 import tempfile
 
+import hypothesis
 import pytest
 
 from fastfeed.protocols.opend_messages import message_class
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("fastfeed", deadline=None)
+hypothesis.settings.load_profile("fastfeed")
 
 _BESIDE = pathlib.Path(__file__).resolve().parents[2] / "shared"
 

@@ -32,7 +32,6 @@ from fastfeed._core.native cimport (
     ff_longport_seed,
     ff_longport_step,
     ff_longport_take,
-    ff_order_of,
     ff_order_pass,
     ff_order_symbol,
     ff_quote,
@@ -347,11 +346,9 @@ cdef class LongportMachine(HoldingMachine):
         cdef uint32_t number
         if stream == FF_STREAM_TICKS and self.machine.order != NULL and n[0]:
             number = (<ff_tick *>rows).symbol
-            if number >= self.symbols.table.count:
-                return -FF_ESYMBOL
-            symbol = ff_order_of(&self.order, number)
+            symbol = self.find_order(number)
             if symbol == NULL:
-                return -FF_ENOMEM
+                return -FF_ENOMEM if number < self.symbols.table.count else -FF_ESYMBOL
             ff_order_pass(symbol, <ff_tick *>rows, n[0])
         return 0
 

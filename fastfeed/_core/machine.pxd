@@ -58,6 +58,7 @@ cdef class HoldingMachine(Machine):
     cdef readonly uint64_t held_live  # of all that ever waited, those that were not from the vendor's cache
     cdef uint64_t most_held
 
+    cdef ff_order_symbol *find_order(self, uint32_t number) noexcept
     cdef ff_order_symbol order_of(self, uint32_t number) except *
     cdef ff_order_symbol hold_one(self, uint32_t number) except *
     cdef int change(self, uint32_t number, bint gap, bint anew) except -1

@@ -5,7 +5,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdlib cimport free
 from libc.string cimport memcpy
-from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+from posix.time cimport CLOCK_REALTIME
 
 from fastfeed._core.latest cimport LatestTable
 from fastfeed._core.meter cimport Meter
@@ -23,6 +23,7 @@ from fastfeed._core.native cimport (
     FF_STREAM_TICKS,
     FF_STREAMS,
     ff_book_size,
+    ff_clock_ns,
     ff_frame,
     ff_lock_give,
     ff_lock_take,
@@ -53,9 +54,7 @@ from fastfeed.errors import LocalProtocolError, RemoteProtocolError
 
 
 cdef int64_t now_ns() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_REALTIME, &now)
-    return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
+    return ff_clock_ns(CLOCK_REALTIME)
 
 
 cdef list add_message(list messages, const ff_frame *frame):
@@ -435,14 +434,13 @@ cdef class HoldingMachine(Machine):
         """Let live ticks of a symbol follow. Those that the receiver has noted meanwhile are written or, with forget,
         forgotten, and with them what is known of the symbol's last ticks.
         """
-        cdef ff_order_symbol *symbol = NULL
+        cdef ff_order_symbol *symbol
         cdef ff_note *notes = NULL
         cdef ff_note *note
         cdef unsigned dirty = 0
         cdef int rc = 0
         ff_lock_take(self.symbols.lock)
-        if number < self.symbols.table.count:
-            symbol = ff_order_of(&self.order, number)
+        symbol = self.find_order(number)
         if symbol != NULL:
             if self.slot != NULL:
                 notes = ff_receiver_held_of(self.slot, number)
@@ -466,11 +464,14 @@ cdef class HoldingMachine(Machine):
         self.show(dirty)
         return check(rc)
 
+    cdef ff_order_symbol *find_order(self, uint32_t number) noexcept:
+        """Return what is known of a symbol's ticks, under the lock. NULL: no such symbol, or no memory."""
+        return ff_order_of(&self.order, number) if number < self.symbols.table.count else NULL
+
     cdef int change(self, uint32_t number, bint gap, bint anew) except -1:
-        cdef ff_order_symbol *symbol = NULL
+        cdef ff_order_symbol *symbol
         ff_lock_take(self.symbols.lock)
-        if number < self.symbols.table.count:
-            symbol = ff_order_of(&self.order, number)
+        symbol = self.find_order(number)
         if symbol != NULL:
             if anew:
                 symbol.last = -1
@@ -480,11 +481,10 @@ cdef class HoldingMachine(Machine):
 
     cdef ff_order_symbol hold_one(self, uint32_t number) except *:
         """Hold a symbol; return what was known of it until then."""
-        cdef ff_order_symbol *symbol = NULL
+        cdef ff_order_symbol *symbol
         cdef ff_order_symbol before
         ff_lock_take(self.symbols.lock)
-        if number < self.symbols.table.count:
-            symbol = ff_order_of(&self.order, number)
+        symbol = self.find_order(number)
         if symbol != NULL:
             before = symbol[0]
             symbol.held = True
@@ -493,12 +493,11 @@ cdef class HoldingMachine(Machine):
         return before
 
     cdef ff_order_symbol order_of(self, uint32_t number) except *:
-        """Return what is known of a symbol's ticks."""
-        cdef ff_order_symbol *symbol = NULL
+        """Return a copy of what is known of a symbol's ticks."""
+        cdef ff_order_symbol *symbol
         cdef ff_order_symbol copy
         ff_lock_take(self.symbols.lock)
-        if number < self.symbols.table.count:
-            symbol = ff_order_of(&self.order, number)
+        symbol = self.find_order(number)
         if symbol != NULL:
             copy = symbol[0]
         ff_lock_give(self.symbols.lock)

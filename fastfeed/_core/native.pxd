@@ -11,7 +11,6 @@ cdef extern from "fastfeed/status.h" nogil:
     int FF_ENOMEM
     int FF_ESYMBOL
     int FF_ETIME
-    int FF_ENOMEM
     const char *ff_reason_name(int reason)
 
 

@@ -47,7 +47,6 @@ from fastfeed._core.native cimport (
     ff_opend_process_span,
     ff_opend_reset,
     ff_opend_step,
-    ff_order_of,
     ff_order_symbol,
     ff_order_take,
     ff_reason_name,
@@ -56,7 +55,6 @@ from fastfeed._core.native cimport (
 )
 from fastfeed._core.machine cimport HoldingMachine, now_ns, reasons
 from fastfeed._core.opend_cipher cimport OpendCipher
-from fastfeed._core.ring cimport Ring
 from fastfeed._core.symbols cimport SymbolTable
 
 cimport cython
@@ -234,11 +232,9 @@ cdef class OpendMachine(HoldingMachine):
         cdef uint32_t number
         if stream == FF_STREAM_TICKS and self.machine.order != NULL and n[0]:
             number = (<ff_tick *>rows).symbol
-            if number >= self.symbols.table.count:
-                return -FF_ESYMBOL
-            symbol = ff_order_of(&self.order, number)
+            symbol = self.find_order(number)
             if symbol == NULL:
-                return -FF_ENOMEM
+                return -FF_ENOMEM if number < self.symbols.table.count else -FF_ESYMBOL
             n[0] = ff_order_take(&self.order, symbol, <ff_tick *>rows, n[0])
         return 0
 

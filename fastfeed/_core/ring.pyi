@@ -25,9 +25,6 @@ STREAMS: tuple[str, ...]
 MAX_DEPTH: int
 
 def row_type(stream: int, depth: int) -> RowType: ...
-
-BELLS_BYTES: int
-
 def prepare_ring(fd: int, row_size: int, capacity: int) -> None: ...
 def ring_bytes(row_size: int, capacity: int) -> int: ...
 

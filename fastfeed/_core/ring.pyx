@@ -5,7 +5,7 @@ from operator import index
 from cpython.buffer cimport PyBUF_WRITABLE
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from libc.stdint cimport int64_t, uint64_t
-from posix.time cimport CLOCK_MONOTONIC_COARSE, CLOCK_REALTIME, clock_gettime, timespec
+from posix.time cimport CLOCK_MONOTONIC_COARSE, CLOCK_REALTIME
 
 from fastfeed._core.meter cimport ReaderSlot
 from fastfeed._core.native cimport (
@@ -125,8 +125,8 @@ def ring_bytes(size_t row_size, uint64_t capacity):
     return ff_ring_bytes(row_size, capacity)
 
 
-#: Bytes of the file behind `Bells`.
-BELLS_BYTES = FF_STREAMS * sizeof(ff_ring_bell)
+# Of the file behind `Bells`.
+cdef size_t BELLS_BYTES = FF_STREAMS * sizeof(ff_ring_bell)
 
 
 @cython.final
@@ -264,12 +264,6 @@ cdef class Ring:
 cdef int64_t IDLE_NS = 200_000_000
 
 
-cdef inline int64_t coarse_ns() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
-    return <int64_t>now.tv_sec * 1_000_000_000 + now.tv_nsec
-
-
 #: For so long a reader keeps the GIL before it looks for signals and other threads.
 cdef int64_t KEPT_NS = 200_000
 
@@ -325,7 +319,7 @@ cdef class RingReader:
             self.on_idle()
         ready = ff_ring_poll(&self.ring.ring, &self.position, &self.lost)
         if ready == 0 and not self.ring.writes:
-            now_ns = coarse_ns()
+            now_ns = ff_clock_ns(CLOCK_MONOTONIC_COARSE)
             if now_ns - self.idle_ns >= IDLE_NS:
                 self.idle_ns = now_ns
                 self.on_idle()

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 
 import click
 
-from fastfeed.cli.watch import console_for_table, seconds, watch_table
+from fastfeed.cli.options import seconds
+from fastfeed.cli.watch import console_for_table, watch_table
 from fastfeed.connect import connect, run
 from fastfeed.errors import ConnectError
 from fastfeed.sim.generator import symbol_names

@@ -126,7 +126,7 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-    return "".join(c if c.isprintable() else "?" for c in text)  # a name does not steer a terminal
+    return words.printable(text)
 
 
 def _numbers(values: Sequence[Any], fewest: int) -> list[str]:

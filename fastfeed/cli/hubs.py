@@ -10,8 +10,10 @@ import msgspec
 
 from fastfeed import schema
 from fastfeed._core.ring import Ring
+from fastfeed.cli import words
 from fastfeed.cli.grid import Column, column, grid, say, terminal_width, times
 from fastfeed.cli.group import complain
+from fastfeed.cli.options import user_option
 from fastfeed.errors import HubError
 from fastfeed.readers import remove_dead_readers
 from fastfeed.shared import (
@@ -23,7 +25,7 @@ from fastfeed.shared import (
     user_folder,
 )
 
-__all__ = ["hubs", "user_of"]
+__all__ = ["hubs"]
 
 
 class _Hub(msgspec.Struct):
@@ -42,11 +44,6 @@ class _Hub(msgspec.Struct):
     removed: bool = False
 
 
-def user_of(text: str | None) -> str | int | None:
-    """Return the user that --user means: a number or a name."""
-    return int(text) if text is not None and text.isascii() and text.isdigit() else text
-
-
 @click.command(short_help="List the hubs in shared memory, and remove dead ones.")
 @click.option("--keep", is_flag=True, help="Leave dead hubs where they are.")
 @click.option(
@@ -57,8 +54,8 @@ def user_of(text: str | None) -> str | int | None:
     show_default=True,
     help="What to write.",
 )
-@click.option("--user", metavar="USER", help="Whose hubs, by name or number.  [default: one's own]")
-def hubs(*, keep: bool, form: Literal["table", "json"], user: str | None) -> None:
+@user_option
+def hubs(*, keep: bool, form: Literal["table", "json"], user: str | int | None) -> None:
     """List the named hubs of this machine, and remove those whose writer is gone.
 
     A hub goes with its writer, unless that was killed: then its memory stays until this command, or the next
@@ -78,8 +75,7 @@ def hubs(*, keep: bool, form: Literal["table", "json"], user: str | None) -> Non
       fastfeed hubs
       fastfeed hubs --keep --format json
     """
-    whose = user_of(user)
-    found = [survey(folder) for folder in folders(whose)]
+    found = [survey(folder) for folder in folders(user)]
     listed = [_listed(item) for item in found]
     if not keep:
         for item, hub in zip(found, listed, strict=True):
@@ -89,7 +85,7 @@ def hubs(*, keep: bool, form: Literal["table", "json"], user: str | None) -> Non
     elif listed:
         say(_table(listed))
     else:
-        say([f"There is no hub in {user_folder(whose)}."])
+        say([f"There is no hub in {user_folder(user)}."])
 
 
 def _listed(found: Survey) -> _Hub:
@@ -135,18 +131,15 @@ def _remove(found: Survey, hub: _Hub) -> None:
     name = found.path.name
     if found.state in ("dead", "broken"):
         hub.removed = remove(found.path)
-        words = "removed" if hub.removed else "cannot remove"
+        done = "removed" if hub.removed else "cannot remove"
         if found.description is None:
-            complain(f"{words} what was left of the hub {name}")
+            complain(f"{done} what was left of the hub {name}")
         else:
             about = found.description
-            complain(
-                f"{words} the hub {name}: its writer, process {about.pid} ({about.program}), is gone"
-            )
+            program = words.printable(about.program)
+            complain(f"{done} the hub {name}: its writer, process {about.pid} ({program}), is gone")
     elif found.dead_readers and (count := remove_dead_readers(found.path)):
-        complain(
-            f"removed {count} {'file' if count == 1 else 'files'} of dead readers of the hub {name}"
-        )
+        complain(f"removed {words.counted(count, 'file')} of dead readers of the hub {name}")
 
 
 def _table(listed: Sequence[_Hub]) -> list[str]:
@@ -155,7 +148,7 @@ def _table(listed: Sequence[_Hub]) -> list[str]:
 
     states = [f"{hub.state}, removed" if hub.removed else hub.state for hub in listed]
     rows = [", ".join(f"{count:,} {name}" for name, count in hub.rows.items()) for hub in listed]
-    problems = [f"{hub.name}: {hub.problem}" for hub in listed if hub.problem]
+    problems = [words.printable(f"{hub.name}: {hub.problem}") for hub in listed if hub.problem]
     columns = [
         column("name", of("name")),
         column("state", states),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from fastfeed._core.symbols import SymbolTable
+from fastfeed.cli import words
 from fastfeed.cli.columns import values_of
 from fastfeed.schema import BOOK_DEPTH, dtype
 from fastfeed.stream import Rows
@@ -71,7 +72,7 @@ class Lines:
         return "\n".join(lines).encode()
 
     def _line(self, time: str | None, symbol: str, *values: Any) -> str:
-        cells = [_time(time), f"{_printable(symbol):<{_SYMBOL_WIDTH}}"]
+        cells = [_time(time), f"{words.printable(symbol):<{_SYMBOL_WIDTH}}"]
         for value, name in zip(values, self._names, strict=True):
             if name is None:
                 cells.append(f"{value or '':<4}")
@@ -100,8 +101,3 @@ def _number(value: Any) -> str:
     if value == int(value):
         return f"{int(value):,}"
     return f"{value:,.10g}" if abs(value) < _LARGE else f"{value:,.2f}"
-
-
-def _printable(text: str) -> str:
-    """Return a symbol that does not steer the terminal."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)

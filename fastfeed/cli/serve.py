@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import click
 
@@ -16,9 +15,9 @@ from fastfeed.cli import words
 from fastfeed.cli.connection import connection_options, opend_options
 from fastfeed.cli.group import complain
 from fastfeed.cli.journal import Journal
+from fastfeed.cli.options import kinds_of, seconds, seconds_or_none
 from fastfeed.cli.serve_config import FeedConfig, HubConfig, Plan, Subscription, load
 from fastfeed.cli.stop import Stop
-from fastfeed.cli.watch import kinds_of, seconds, seconds_or_none
 from fastfeed.connect import run
 from fastfeed.errors import (
     AuthError,
@@ -31,7 +30,7 @@ from fastfeed.errors import (
 )
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.events import Event
-from fastfeed.hub import Hub
+from fastfeed.hub import Hub, Receive
 
 __all__ = ["serve"]
 
@@ -105,7 +104,7 @@ def serve(
     mode: str | None,
     wait: float | None,
     duration: float | None,
-    receive: Literal["loop", "thread"] | None,
+    receive: Receive | None,
     spin: bool | None,
     cpu: int | None,
     rsa_key: str | None,
@@ -173,7 +172,9 @@ def serve(
     try:
         settings.check()
     except ConfigError as error:
-        raise ConfigError(str(error) if config is None else f"{config}: {error}") from None
+        # Without a file there is none to point into.
+        text = str(error).partition(" - at `")[0] if config is None else f"{config}: {error}"
+        raise ConfigError(text) from None
     click.get_current_context().exit(run(_serve(settings, wait=wait, duration=duration)))
 
 
@@ -316,11 +317,7 @@ def _counts(members: Sequence[_Member]) -> str:
 
 
 def _part(number: int, whole: int, noun: str) -> str:
-    return _number(whole, noun) if number == whole else f"{number:,} of {_number(whole, noun)}"
-
-
-def _number(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{'' if number == whole else f'{number:,} of '}{words.counted(whole, noun)}"
 
 
 def _summary(hub: Hub, members: Sequence[_Member], took_s: float) -> str:
@@ -332,6 +329,6 @@ def _summary(hub: Hub, members: Sequence[_Member], took_s: float) -> str:
     return (
         f"hub {hub.name}: {total:,} rows in {took_s:.1f} s, {words.rate(total / max(took_s, 1e-3))} rows/s"
         f"{f' ({each})' if len(rows) > 1 else ''}; "
-        f"{_number(sum(found['connections'] for found in stats), 'connection')}, "
-        f"{_number(sum(member.gaps for member in members), 'gap')}, {rejected:,} rejected."
+        f"{words.counted(sum(found['connections'] for found in stats), 'connection')}, "
+        f"{words.counted(sum(member.gaps for member in members), 'gap')}, {rejected:,} rejected."
     )

@@ -24,21 +24,21 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from fastfeed.cli.options import FOR_EVER_S
 from fastfeed.connect import connect, vendor_of
 from fastfeed.errors import ConfigError
 from fastfeed.feeds.feed import Feed
-from fastfeed.hub import Hub
+from fastfeed.hub import Hub, Receive
 from fastfeed.shared import checked_mode, checked_name
 
 __all__ = ["FeedConfig", "HubConfig", "Plan", "Subscription", "load"]
 
 _MOST_BYTES = 1 << 26  # of a file
-_FOR_EVER_S = 1e9
 #: Options of vendors' classes that are no plain values.
 _NOT_IN_FILE = ("hub", "backoff", "ssl_context")
 
@@ -103,7 +103,7 @@ class HubConfig(_Settings):
     max_symbols: int | None = None
     book_depth: int | None = None
     mode: int | str | None = None
-    receive: Literal["loop", "thread"] | None = None
+    receive: Receive | None = None
     spin: bool | None = None
     cpu: int | None = None
     feeds: list[FeedConfig] = []
@@ -140,7 +140,8 @@ class HubConfig(_Settings):
             raise ConfigError(str(error)) from None
         if self.receive != "thread" and (self.spin is not None or self.cpu is not None):
             raise ConfigError(
-                "spin and cpu are about the receiving thread: expected receive thread"
+                "spin and cpu are about the receiving thread: expected receive thread "
+                "(--receive, or receive in the file)"
             )
         if not self.feeds:
             raise ConfigError("expected at least one feed, [[feeds]]")
@@ -165,7 +166,7 @@ class HubConfig(_Settings):
             "spin": self.spin,
             "cpu": self.cpu,
             "hub": hub,
-            "wait_s": _FOR_EVER_S if wait_s is None else wait_s,
+            "wait_s": FOR_EVER_S if wait_s is None else wait_s,
         }
         options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
         return [_plan(feed, f"$.feeds[{i}]", options) for i, feed in enumerate(self.feeds)]

@@ -12,11 +12,10 @@ import numpy as np
 
 from fastfeed.attach import AttachedHub, AttachedReader, Wait, attach
 from fastfeed.cli.group import complain
-from fastfeed.cli.hubs import user_of
 from fastfeed.cli.lines import Lines
+from fastfeed.cli.options import kinds_of, seconds, user_option
 from fastfeed.cli.output import Csv, Format, JsonLines, Output, Stalled, write_all
 from fastfeed.cli.stop import Stop
-from fastfeed.cli.watch import kinds_of, seconds
 from fastfeed.connect import run
 from fastfeed.schema import STREAMS
 
@@ -61,7 +60,7 @@ _TURN_S = 0.002  # of one stream, while others may have rows as well
     show_default=True,
     help="How to wait for rows: polling, for 50 µs only, or asleep.",
 )
-@click.option("--user", metavar="USER", help="Whose hub; that user has to allow it.")
+@user_option
 @click.option("--no-follow", is_flag=True, help="End when the writer is gone.")
 def tail(
     *,
@@ -73,7 +72,7 @@ def tail(
     limit: int | None,
     duration: float | None,
     wait: Wait,
-    user: str | None,
+    user: str | int | None,
     no_follow: bool,
 ) -> None:
     """Show the rows of hub NAME as they come, of all its symbols or of SYMBOLs only.
@@ -111,9 +110,9 @@ def tail(
             f"csv has the columns of one kind, got {', '.join(streams)}: choose one, or --format jsonl"
         )
     try:
-        hub = attach(name, user=user_of(user), wait=wait, follow=not no_follow)
+        hub = attach(name, user=user, wait=wait, follow=not no_follow)
     except ValueError as error:
-        raise click.UsageError(str(error)) from None
+        raise click.BadParameter(str(error), param_hint="'NAME'") from None
     with hub:
         source = _Followed(hub, streams, symbols, form, start)
         code = run(_tail(source, limit=limit, duration=duration))

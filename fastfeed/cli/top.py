@@ -10,11 +10,11 @@ import click
 import msgspec
 
 from fastfeed._core.meter import Latency
-from fastfeed.attach import AttachedHub
+from fastfeed.attach import AttachedHub, attach
 from fastfeed.cli.group import complain
-from fastfeed.cli.hubs import user_of
+from fastfeed.cli.options import seconds, user_option
 from fastfeed.cli.stop import Stop
-from fastfeed.cli.watch import console_for_table, seconds
+from fastfeed.cli.watch import console_for_table
 from fastfeed.connect import run
 from fastfeed.feeds.events import Event
 from fastfeed.stats import plain
@@ -28,7 +28,7 @@ _LATENCIES = ("gateway_to_receive", "receive_to_publish", "publish_to_read")
     short_help="Show the feeds, rings and readers of a hub: rates, latencies, gaps, lag."
 )
 @click.argument("name")
-@click.option("--user", metavar="USER", help="Whose hub, by name or number.  [default: one's own]")
+@user_option
 @click.option(
     "--interval",
     callback=seconds,
@@ -47,7 +47,12 @@ _LATENCIES = ("gateway_to_receive", "receive_to_publish", "publish_to_read")
     help="What to write.",
 )
 def top(
-    *, name: str, user: str | None, interval: float, once: bool, form: Literal["table", "json"]
+    *,
+    name: str,
+    user: str | int | None,
+    interval: float,
+    once: bool,
+    form: Literal["table", "json"],
 ) -> None:
     """Show what the hub NAME of this machine is doing: its feeds, its rings and who reads them.
 
@@ -85,7 +90,7 @@ def top(
       fastfeed top md --once --format json
     """
     try:
-        hub = AttachedHub(name, user=user_of(user))
+        hub = attach(name, user=user)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'NAME'") from None
     with hub:
@@ -187,8 +192,9 @@ async def _show_table(
     live = console.is_terminal and not once
 
     def on_event(event: Event) -> None:
-        screen.say(_words(event), event.time_ns, is_bad=event.kind == "disconnected")
-        if not live:
+        if live:
+            screen.say(_words(event), event.time_ns, is_bad=event.kind == "disconnected")
+        else:
             complain(_words(event))
 
     hub.on_event(on_event)

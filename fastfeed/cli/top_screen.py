@@ -231,6 +231,6 @@ def _p99(latency: Latency | None) -> int:
 
 
 def _clean(text: str) -> str:
-    """Return a text that does not steer the terminal: another process wrote it."""
-    text = "".join(c if c.isprintable() else "?" for c in text)
+    """Return a text of another process's as it can be shown."""
+    text = words.printable(text)
     return text if len(text) <= _MOST_NAME else text[: _MOST_NAME - 1] + "…"

@@ -17,6 +17,7 @@ from fastfeed.cli import words
 from fastfeed.cli.board import Board
 from fastfeed.cli.connection import connection_options, feed_of
 from fastfeed.cli.group import complain
+from fastfeed.cli.options import kinds_of, seconds, seconds_or_none
 from fastfeed.cli.output import Csv, JsonLines, Output, Stalled, StreamSource, write_all
 from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
@@ -24,44 +25,12 @@ from fastfeed.feeds.events import Event
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.longport import LongPort
 
-__all__ = [
-    "console_for_table",
-    "kinds_of",
-    "seconds",
-    "seconds_or_none",
-    "watch",
-    "watch_table",
-    "watch_text",
-]
+__all__ = ["console_for_table", "watch", "watch_table", "watch_text"]
 
 _REFRESH_S = 0.11
-_FOR_EVER_S = 1e9
 _SOON_S = 1.0  # connecting for longer than this is worth a word
 _LATER_S = 2.5  # and so is subscribing: AllTick takes a request a second, and a connection in three
 _CHUNK = 1 << 16  # rows taken into the table at once
-
-
-def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Read an option that is a duration."""
-    number = _number(value)
-    if number is not None and not 0 < number < _FOR_EVER_S:
-        raise click.BadParameter(f"expected more than 0 seconds, got {value!r}")
-    return number
-
-
-def seconds_or_none(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Read an option that is a duration and may be 0."""
-    number = _number(value)
-    if number is not None and not 0 <= number < _FOR_EVER_S:
-        raise click.BadParameter(f"expected 0 or more seconds, got {value!r}")
-    return number
-
-
-def _number(value: str | None) -> float | None:
-    try:
-        return None if value is None else float(value)
-    except ValueError:
-        return math.nan
 
 
 @click.command(short_help="Show live ticks, quotes, books, bars: a table, CSV or JSON lines.")
@@ -178,11 +147,6 @@ def watch(
         console = console_for_table()
         code = run(watch_panels(feed, names, console, limit=limit, duration=duration, kinds=chosen))
     click.get_current_context().exit(code)
-
-
-def kinds_of(text: str) -> tuple[str, ...]:
-    """Return kinds that are written with commas between them."""
-    return tuple(dict.fromkeys(kind.strip() for kind in text.split(",") if kind.strip()))
 
 
 def streams_of(kinds: Sequence[str]) -> tuple[str, ...]:

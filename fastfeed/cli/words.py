@@ -12,11 +12,13 @@ __all__ = [
     "age",
     "clock",
     "count",
+    "counted",
     "decimals",
     "event_words",
     "latency",
     "percent",
     "price",
+    "printable",
     "rate",
 ]
 
@@ -77,6 +79,16 @@ def count(value: float) -> str:
     if value >= 1000 or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.4g}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return how many things there are of a kind whose name ends with an s when there are several."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def printable(text: str) -> str:
+    """Return a text that does not steer a terminal."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def rate(value: float) -> str:

@@ -31,10 +31,10 @@ from fastfeed.feeds.alltick_codes_list import CodeList
 from fastfeed.feeds.alltick_pulls import AlltickPulls
 from fastfeed.feeds.alltick_session import AlltickSession, Done, Pacer, Times
 from fastfeed.feeds.backoff import Backoff
-from fastfeed.feeds.feed import Receive, check_options, check_receive
+from fastfeed.feeds.feed import check_options, check_receive
 from fastfeed.feeds.session import Link
 from fastfeed.feeds.transport import Connection, open_connection
-from fastfeed.hub import Hub
+from fastfeed.hub import Hub, Receive
 from fastfeed.protocols.alltick_codes import HEARTBEAT, KINDS, MARKETS, PLANS, Plan, code, http_path
 from fastfeed.schema import BOOK_DEPTH
 

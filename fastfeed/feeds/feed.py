@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 from fastfeed._core.meter import Meter
 from fastfeed._core.symbols import SymbolTable
@@ -29,16 +29,13 @@ from fastfeed.errors import (
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.events import Event
 from fastfeed.feeds.session import Link
-from fastfeed.hub import Hub, Streams
+from fastfeed.hub import Hub, Receive, Streams
 from fastfeed.schema import BOOK_DEPTH
 from fastfeed.stream import Stream
 
-__all__ = ["Feed", "Receive", "check_options", "check_receive"]
+__all__ = ["Feed", "check_options", "check_receive"]
 
 _logger = logging.getLogger(__name__)
-
-#: Who reads from the socket.
-Receive = Literal["loop", "thread"]
 
 #: A connection that lived this long was a good one: the next pause is the first one again.
 _GOOD_CONNECTION_S = 10.0
@@ -595,7 +592,7 @@ class Feed(Streams[Stream]):
         return [(symbols, kinds) for kinds, symbols in groups.items()]
 
 
-def check_receive(receive: str, tls: bool) -> None:
+def check_receive(receive: Receive, tls: bool) -> None:
     """Check that the option can be had at an address; ConfigError."""
     if receive == "thread" and tls:
         raise ConfigError(

@@ -27,7 +27,7 @@ from fastfeed.errors import (
 from fastfeed.feeds.address import WEBSOCKET_PORTS, Address
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.batches import in_batches, shown
-from fastfeed.feeds.feed import Receive, check_options, check_receive
+from fastfeed.feeds.feed import check_options, check_receive
 from fastfeed.feeds.longport_http import Credentials, OneTimePassword, Settings, get_token
 from fastfeed.feeds.longport_pulls import LongportPulls, parsed
 from fastfeed.feeds.longport_records import Connections, as_symbol
@@ -35,7 +35,7 @@ from fastfeed.feeds.longport_recovery import LongportRecovery
 from fastfeed.feeds.longport_session import Auth, LongportSession, Messages, Reconnect
 from fastfeed.feeds.session import Link
 from fastfeed.feeds.transport import Connection, open_connection
-from fastfeed.hub import Hub
+from fastfeed.hub import Hub, Receive
 from fastfeed.protocols.longport_codes import KINDS, MOST_SYMBOLS, code, reason
 from fastfeed.protocols.longport_messages import Command, message_class
 from fastfeed.schema import BOOK_DEPTH, Flags, Session

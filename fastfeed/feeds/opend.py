@@ -17,7 +17,7 @@ from fastfeed.errors import (
 )
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.batches import in_batches
-from fastfeed.feeds.feed import Receive, check_options
+from fastfeed.feeds.feed import check_options
 from fastfeed.feeds.opend_notices import notice_of
 from fastfeed.feeds.opend_pulls import OpendPulls
 from fastfeed.feeds.opend_recovery import OpendRecovery
@@ -29,7 +29,7 @@ from fastfeed.feeds.opend_session import (
 )
 from fastfeed.feeds.session import Link, State
 from fastfeed.feeds.transport import Connection, open_connection
-from fastfeed.hub import Hub
+from fastfeed.hub import Hub, Receive
 from fastfeed.protocols.opend_codes import (
     ADJUSTMENTS,
     MOST_SYMBOLS,

@@ -32,7 +32,17 @@ static void set_up(ff_latest *table, size_t row_size, size_t places, layout l) {
     table->places = places;
 }
 
-static int begin(ff_latest *table, size_t row_size, size_t places, layout l) {
+/* Make an empty table, in private memory where fd is -1. */
+static int make(ff_latest *table, int fd, size_t row_size, size_t places) {
+    const layout l = layout_of(row_size, places);
+    memset(table, 0, sizeof *table);
+    if (l.bytes == 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    if ((fd < 0 ? ff_region_create(&table->region, l.bytes)
+                : ff_region_map(&table->region, fd, l.bytes)) < 0)
+        return -1;
     if (ff_region_take(&table->region, 0, l.index) < 0) {
         ff_latest_close(table);
         errno = ENOMEM;
@@ -50,27 +60,11 @@ static int begin(ff_latest *table, size_t row_size, size_t places, layout l) {
 }
 
 int ff_latest_create(ff_latest *table, size_t row_size, size_t places) {
-    layout l = layout_of(row_size, places);
-    memset(table, 0, sizeof *table);
-    if (l.bytes == 0) {
-        errno = EINVAL;
-        return -1;
-    }
-    if (ff_region_create(&table->region, l.bytes) < 0)
-        return -1;
-    return begin(table, row_size, places, l);
+    return make(table, -1, row_size, places);
 }
 
 int ff_latest_map(ff_latest *table, int fd, size_t row_size, size_t places) {
-    layout l = layout_of(row_size, places);
-    memset(table, 0, sizeof *table);
-    if (l.bytes == 0) {
-        errno = EINVAL;
-        return -1;
-    }
-    if (ff_region_map(&table->region, fd, l.bytes) < 0)
-        return -1;
-    return begin(table, row_size, places, l);
+    return make(table, fd, row_size, places);
 }
 
 int ff_latest_attach(ff_latest *table, int fd, size_t row_size, size_t places) {

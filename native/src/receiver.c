@@ -8,8 +8,9 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "fastfeed/clock.h"
 
 enum { MOST_YIELDS = 64 };
 
@@ -47,12 +48,6 @@ static void watch_forks(void) {
 }
 
 /* ---- the thread */
-
-static int64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 static void signal_fd(int fd) {
     const uint64_t one = 1;
@@ -169,7 +164,7 @@ static void receive(ff_receiver *r, ff_slot *slot) {
             if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
                 return;
             if (FF_LIKELY(n > 0)) {
-                *m->recv_ns = now_ns();
+                *m->recv_ns = ff_clock_ns(CLOCK_REALTIME);
                 ff_window_commit(m->window, (size_t)n);
             } else {
                 error = n < 0 ? errno : 0;

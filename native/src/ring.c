@@ -10,11 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fastfeed/clock.h"
 #include "fastfeed/region.h"
 
 static size_t header_bytes(void) {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    return (sizeof(ff_ring_header) + page - 1) / page * page;
+    return ff_whole_pages(sizeof(ff_ring_header));
 }
 
 size_t ff_ring_bytes(size_t row_size, uint64_t capacity) {
@@ -165,12 +165,6 @@ static void sleep_for(const ff_ring *ring, uint64_t position, int64_t ns) {
     syscall(SYS_futex, &ring->header->rung, FUTEX_WAIT, rung, &time, NULL, 0);
 }
 
-static int64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static inline void relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
@@ -186,10 +180,11 @@ bool ff_ring_wait(const ff_ring *ring, uint64_t position, int64_t spin_ns,
         return true;
     if (timeout_ns <= 0)
         return false;
-    int64_t begin = now_ns(), waited = 0;
+    const int64_t begin = ff_clock_ns(CLOCK_MONOTONIC);
+    int64_t waited = 0;
     if (spin_ns > timeout_ns)
         spin_ns = timeout_ns;
-    for (; waited < spin_ns; waited = now_ns() - begin) {
+    for (; waited < spin_ns; waited = ff_clock_ns(CLOCK_MONOTONIC) - begin) {
         for (int i = 0; i < LOOKS; i++) {
             if (ff_ring_published(ring) > position)
                 return true;
@@ -198,10 +193,11 @@ bool ff_ring_wait(const ff_ring *ring, uint64_t position, int64_t spin_ns,
     }
     if (ring->bell != NULL && waited < timeout_ns)
         sleep_for(ring, position, timeout_ns - waited);
-    for (; ring->bell == NULL && waited < timeout_ns; waited = now_ns() - begin) {
+    while (ring->bell == NULL && waited < timeout_ns) {
         struct timespec doze = {0, DOZE_NS};
         if (nanosleep(&doze, NULL) < 0 || ff_ring_published(ring) > position)
             break;
+        waited = ff_clock_ns(CLOCK_MONOTONIC) - begin;
     }
     return ff_ring_published(ring) > position;
 }

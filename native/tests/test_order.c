@@ -3,7 +3,8 @@
 #include "check.h"
 
 static ff_tick tick(int64_t seq) {
-    return (ff_tick){.seq = seq, .time_ns = seq * 1000, .symbol = 3};
+    const uint64_t time_ns = (uint64_t)seq * 1000; /* of the largest one it wraps */
+    return (ff_tick){.seq = seq, .time_ns = (int64_t)time_ns, .symbol = 3};
 }
 
 static void test_each_once(void) {

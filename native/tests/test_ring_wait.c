@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "fastfeed/clock.h"
 #include "fastfeed/ring.h"
 
 enum { ROW = 64, CAPACITY = 64, SLEEPERS = 4 };
@@ -15,9 +16,7 @@ enum { ROW = 64, CAPACITY = 64, SLEEPERS = 4 };
 static const int64_t MS = 1000000, LONG = 10000 * MS;
 
 static int64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    return ff_clock_ns(CLOCK_MONOTONIC);
 }
 
 static void write_row(ff_ring *ring) {

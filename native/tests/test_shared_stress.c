@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "fastfeed/clock.h"
 #include "fastfeed/journal.h"
 #include "fastfeed/latest.h"
 #include "fastfeed/ring.h"
@@ -68,9 +69,7 @@ static control *shared;
 static char folder[64];
 
 static int64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    return ff_clock_ns(CLOCK_MONOTONIC);
 }
 
 static void nap(int64_t ns) {

@@ -8,17 +8,16 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from commands import FASTFEED, alltick, process, run, simulator, terminal, until
+from waiting import wait_until
 
 import fastfeed as ff
 
@@ -28,20 +27,13 @@ READY = "serving hub md: 1 feed, 2 symbols (Ctrl-C ends it)\n"
 TOKEN = "0123456789abcdef-c-app"
 ENOUGH_S = 20.0
 
+pytestmark = pytest.mark.usefixtures("shm")
+
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     with simulator("--rate", "2000", "--symbols", ",".join(SYMBOLS)) as (where, _):
         yield where
-
-
-@pytest.fixture(autouse=True)
-def shm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return a folder in memory for the hubs of a test."""
-    path = Path(tempfile.mkdtemp(prefix="fastfeed-test-", dir="/dev/shm"))
-    monkeypatch.setenv("FASTFEED_SHM", str(path))
-    yield path
-    shutil.rmtree(path)
 
 
 @contextlib.contextmanager
@@ -62,13 +54,6 @@ def ended(child: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[s
     found = child.communicate(timeout=ENOUGH_S)
     assert child.returncode == 0, found
     return found
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + ENOUGH_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def attachable(name: str = "md") -> bool:

@@ -4,11 +4,9 @@ import asyncio
 import contextlib
 import json
 import os
-import pathlib
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 import commands
@@ -16,6 +14,7 @@ import pytest
 from alltick_feeds import quick_feed
 from feeds import quick, until
 from longport_gateway import KEY, SECRET, TOKEN
+from waiting import wait_until
 
 import fastfeed as ff
 from fastfeed._core.meter import MOST_FEEDS
@@ -24,13 +23,7 @@ from fastfeed.sim import AllTickSimulator, LongPortSimulator, OpenDSimulator
 ALLTICK = "the-token-of-alltick"
 HOUR_NS = 3600 * 10**9
 
-
-@pytest.fixture(autouse=True)
-def shm(monkeypatch):
-    """Let hubs of a test lie in a folder of its own."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        monkeypatch.setenv("FASTFEED_SHM", folder)
-        yield pathlib.Path(folder)
+pytestmark = pytest.mark.usefixtures("shm")
 
 
 @contextlib.contextmanager
@@ -203,13 +196,6 @@ asyncio.run(main())
 """
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-
-
 def ready(child):
     assert child.stdout.readline() == "ready\n"
 
@@ -238,7 +224,7 @@ def test_readers_are_seen_until_they_are_killed(shm):
                     and found[fast.pid]["publish_to_read"]["count"] > 100
                 )
 
-            wait_for(is_measured)
+            wait_until(is_measured)
             found = readers()
             assert set(found) == {fast.pid, slow.pid}
             check_latency(

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import csv
 import gzip
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -45,14 +42,6 @@ with ff.attach("md", wait_s=30) as hub:
     rows = np.concatenate(batches)
     np.savez(path, rows=rows, positions=positions, symbols=list(hub.symbols))
 """
-
-
-@pytest.fixture
-def shm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="fastfeed-test-", dir="/dev/shm"))
-    monkeypatch.setenv("FASTFEED_SHM", str(path))
-    yield path
-    shutil.rmtree(path)
 
 
 def test_every_row_of_the_tape_in_three_readers(samples: Path, shm: Path, tmp_path: Path) -> None:

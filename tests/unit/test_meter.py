@@ -3,10 +3,8 @@
 import contextlib
 import json
 import os
-import pathlib
 import subprocess
 import sys
-import tempfile
 import time
 
 import numpy as np
@@ -27,14 +25,6 @@ from fastfeed._core.opend import OpendMachine
 from fastfeed.readers import OwnReaders, readers_of, remove_dead_readers
 
 PARTS = (0.0, 0.01, 0.5, 0.9, 0.99, 0.999, 1.0)
-
-
-@pytest.fixture
-def shm(monkeypatch):
-    """Let hubs of a test lie in a folder of its own."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        monkeypatch.setenv("FASTFEED_SHM", folder)
-        yield pathlib.Path(folder)
 
 
 # latencies

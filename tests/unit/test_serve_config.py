@@ -214,7 +214,7 @@ def test_a_file_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (["--name", "a/b", "opend://h", "700.HK"], "expected the name of a hub"),
         (["--name", "md", "opend://h", "700"], "expected a symbol"),
         (["--name", "md", "http://h", "700.HK"], "expected a URL"),
-        (["--name", "md", "opend://h", "700.HK", "--kinds", "tocks"], "'tocks'"),
+        (["--name", "md", "opend://h", "700.HK", "--kinds", "tocks"], "got 'tocks'\n"),
         (["--name", "md", "opend://h", "700.HK", "--capacity", "3"], "a power of two"),
         (["--name", "md", "opend://h", "700.HK", "--mode", "9"], "permissions"),
         (["--name", "md", "opend://h", "700.HK", "--mode", "0400"], "permissions"),

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +14,7 @@ import fastfeed as ff
 from fastfeed.readers import remove_dead_readers
 from fastfeed.shared import folders, lock_file, remove, survey, user_folder
 
-
-@pytest.fixture(autouse=True)
-def shm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="fastfeed-test-", dir="/dev/shm"))
-    monkeypatch.setenv("FASTFEED_SHM", str(path))
-    yield path
-    shutil.rmtree(path)
+pytestmark = pytest.mark.usefixtures("shm")
 
 
 @pytest.fixture

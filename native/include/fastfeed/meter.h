@@ -22,7 +22,6 @@ typedef enum ff_meter_state {
     FF_METER_CONNECTED,
     FF_METER_DISCONNECTED, /* and comes back, if it can */
     FF_METER_CLOSED,       /* can be taken again */
-    FF_METER_STATES
 } ff_meter_state;
 
 /* Counters that the feed copies here now and then. */

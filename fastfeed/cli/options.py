@@ -1,0 +1,52 @@
+"""Options that several commands have, and how their texts are read."""
+
+from __future__ import annotations
+
+import math
+
+import click
+
+__all__ = ["FOR_EVER_S", "kinds_of", "seconds", "seconds_or_none", "user_option"]
+
+#: Longer than anything is waited for.
+FOR_EVER_S = 1e9
+
+
+def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Read an option that is a duration."""
+    number = _number(value)
+    if number is not None and not 0 < number < FOR_EVER_S:
+        raise click.BadParameter(f"expected more than 0 seconds, got {value!r}")
+    return number
+
+
+def seconds_or_none(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Read an option that is a duration and may be 0."""
+    number = _number(value)
+    if number is not None and not 0 <= number < FOR_EVER_S:
+        raise click.BadParameter(f"expected 0 or more seconds, got {value!r}")
+    return number
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except ValueError:
+        return math.nan
+
+
+def kinds_of(text: str) -> tuple[str, ...]:
+    """Return kinds that are written with commas between them."""
+    return tuple(dict.fromkeys(kind.strip() for kind in text.split(",") if kind.strip()))
+
+
+def _user(ctx: click.Context, param: click.Parameter, value: str | None) -> str | int | None:
+    return int(value) if value is not None and value.isascii() and value.isdigit() else value
+
+
+user_option = click.option(
+    "--user",
+    callback=_user,
+    metavar="USER",
+    help="Whose, by name or number; another user has to allow it.  [default: one's own]",
+)
