@@ -35,12 +35,6 @@ enum {
     FF_OPEND_PUSH_PRICE_REMINDER = 3019, /* for the session */
 };
 
-/* Of a frame for the session: its kind is the protocol id. With a negative reason it is a
- * rejected packet without a body, which may be a reply that somebody waits for.
- *
- * InitConnect is the session's as it is: its encryption is another one, so that only the
- * session can compare the digest. */
-
 typedef struct ff_opend_counters {
     uint64_t bytes;                /* received and consumed */
     uint64_t packets;              /* complete packets, good or bad */
@@ -83,7 +77,12 @@ static inline size_t ff_opend_missing(const ff_opend *m) {
     return have < length ? length - have : 0;
 }
 
-/* Work through the window, see ff_step. */
+/* Work through the window, see ff_step.
+ *
+ * Of a frame for the session the kind is the protocol id. With a negative reason it is a
+ * rejected packet without a body, which may be a reply that somebody waits for. InitConnect is
+ * the session's as it is: its encryption is another one, so that only the session can compare
+ * the digest. */
 int ff_opend_process(ff_opend *m, ff_frame *frame);
 
 /* The same as an ff_step. */
