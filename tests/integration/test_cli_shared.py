@@ -580,7 +580,7 @@ def test_leftovers_and_dead_readers_go(url: str, shm: Path) -> None:
         assert kept == {"half": "broken", "md": "alive", "other": "dead"}
         assert (folder / "md" / "readers" / "1-0").exists()
         result = run("hubs")
-        assert "layout 0 of fastfeed 0.0.1" in result.stdout
+        assert "layout 0 of fastfeed '0.0.1'" in result.stdout
         assert sorted(result.stderr.splitlines()) == [
             "fastfeed: removed 1 file of dead readers of the hub md",
             "fastfeed: removed what was left of the hub half",
