@@ -247,6 +247,14 @@ def test_nobody_reads_what_serve_says(url: str, shm: Path) -> None:
     assert list(shm.iterdir()) == []
 
 
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_without_standard_streams(shm: Path, closed: str) -> None:
+    """As some start their daemons; no file of the hub gets their numbers."""
+    command = " ".join([*FASTFEED, "serve", "--name", "md", NOBODY, "700.HK", "--duration", "0.2"])
+    assert subprocess.run(["bash", "-c", f"exec {command} {closed}"], timeout=ENOUGH_S).returncode == 0
+    assert list(shm.iterdir()) == []
+
+
 def test_in_a_terminal_ctrl_c_ends_it(url: str, shm: Path) -> None:
     with terminal("serve", "--name", "md", url, "700.HK") as (child, screen):
         until(screen, "serving hub md: 1 feed, 1 symbol (Ctrl-C ends it)", ENOUGH_S)
