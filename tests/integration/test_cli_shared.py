@@ -251,7 +251,8 @@ def test_nobody_reads_what_serve_says(url: str, shm: Path) -> None:
 def test_without_standard_streams(shm: Path, closed: str) -> None:
     """As some start their daemons; no file of the hub gets their numbers."""
     command = " ".join([*FASTFEED, "serve", "--name", "md", NOBODY, "700.HK", "--duration", "0.2"])
-    assert subprocess.run(["bash", "-c", f"exec {command} {closed}"], timeout=ENOUGH_S).returncode == 0
+    line = f"exec {command} {closed}"
+    assert subprocess.run(["bash", "-c", line], timeout=ENOUGH_S, check=False).returncode == 0
     assert list(shm.iterdir()) == []
 
 
