@@ -147,7 +147,8 @@ def checked_mode(mode: int) -> int:
 def folders(user: str | int | None = None) -> list[Path]:
     """Return the folders of a user's hubs, dead ones as well."""
     with contextlib.suppress(OSError):
-        return sorted(p for p in user_folder(user).iterdir() if p.is_dir() and not p.is_symlink())
+        found = sorted(path for path in user_folder(user).iterdir() if _NAME.fullmatch(path.name))
+        return [path for path in found if path.is_dir() and not path.is_symlink()]
     return []
 
 
@@ -200,12 +201,12 @@ def _read_description(fd: int, path: Path) -> Description:
     try:
         data = os.pread(fd, 1 << 16, 0)
         layout = msgspec.json.decode(data)["layout"]
-    except (OSError, msgspec.DecodeError, RecursionError, KeyError, TypeError) as error:
+    except (OSError, msgspec.DecodeError, ValueError, RecursionError, KeyError, TypeError) as error:
         raise HubError(f"{path} does not describe a hub: {error!r}") from None
     if layout != LAYOUT:
         version = msgspec.json.decode(data).get("version")
         raise HubError(
-            f"the hub {path.parent.name!r} has layout {layout} of fastfeed {version}, this fastfeed reads "
+            f"the hub {path.parent.name!r} has layout {layout!r} of fastfeed {version!r}, this fastfeed reads "
             f"layout {LAYOUT}: run the same version on both sides"
         )
     try:

@@ -8,6 +8,7 @@ cdef class Receiver:
     cdef readonly bint spin
     cdef readonly object cpu
     cdef list connections       # (machine, connection)
+    cdef readonly object loop   # calls `drain()`
 
     cdef int take_out(self, Machine machine) except -1
     cdef int show(self, unsigned dirty) except -1

@@ -96,6 +96,24 @@ cdef class Receiver:
         """Let `drain()` deliver new rows of a stream as long as somebody is there."""
         ff_receiver_ask(&self.receiver, stream, True)
 
+    def belong_to(self, loop):
+        """Say which event loop calls `drain()`; connections that a closed one has left behind are forgotten.
+
+        Raises
+        ------
+        LocalProtocolError
+            There are connections of another one.
+        """
+        if self.connections and self.loop is not loop:
+            if not self.loop.is_closed():
+                raise LocalProtocolError(
+                    "with receive='thread' the feeds of a hub belong to one event loop, and there are some of another "
+                    "one: make a hub for each loop"
+                )
+            for machine, _ in tuple(self.connections):
+                self.take_out(machine)
+        self.loop = loop
+
     def add(self, Machine machine not None, int fd, connection):
         """Read for a machine from now on.
 

@@ -46,7 +46,7 @@ cdef class SymbolTable:
         Whether this table is the other process's, as it is there at any time; nothing can be added here.
     """
 
-    def __cinit__(self, Py_ssize_t capacity=1 << 20, *, int fd=-1, bint follows=False):
+    def __cinit__(self, capacity=1 << 20, *, int fd=-1, bint follows=False):
         cdef int rc
         if not 1 <= capacity <= 1 << 24:
             raise ValueError(f"expected a capacity of 1 to {1 << 24} symbols, got {capacity}")

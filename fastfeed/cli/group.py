@@ -91,6 +91,8 @@ def _hold_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number, this one
     if sys.stdout is None:
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _silence_stdout() -> None:

@@ -121,7 +121,8 @@ def _rows(found: Survey) -> dict[str, int]:
                     rows[name] = ring.published
         finally:
             folder.close()
-    except (HubError, OSError, KeyError, ValueError):  # it is just going, or not what it says
+    except (HubError, OSError, KeyError, ValueError, OverflowError, MemoryError):
+        # It is just going, or not what it says.
         return {}
     return rows
 

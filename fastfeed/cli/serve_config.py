@@ -197,7 +197,7 @@ def load(path: Path) -> HubConfig:
         config = msgspec.toml.decode(_read(path), type=HubConfig)
     except msgspec.DecodeError as error:
         raise ConfigError(f"{path}: {error}") from None
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no UTF-8, numbers of thousands of digits
         raise ConfigError(f"{path} is no TOML: {error}") from None
     for i, feed in enumerate(config.feeds):
         where = f"$.feeds[{i}]"

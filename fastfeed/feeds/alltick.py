@@ -96,7 +96,7 @@ class AllTick(AlltickPulls):
         Who reads from the socket and decodes: the event loop, or from the end of the handshake on a thread of the
         hub's that never waits for Python. Callbacks, loops over streams and all else stay with the event loop; views
         then hold only until the writer comes round the ring, also while your code does not await: ask `intact()`.
-        All feeds of a hub receive in the same way. Not over TLS (``wss://``).
+        All feeds of a hub receive in the same way, those of a thread for the same event loop. Not over TLS (``wss://``).
     spin : bool
         Let the thread read over and over, which takes a whole CPU; by default it sleeps until there is something.
     cpu : int, optional

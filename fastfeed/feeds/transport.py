@@ -103,6 +103,7 @@ class Connection(asyncio.BufferedProtocol, Generic[F]):
         """Let a receiver read from now on."""
         if self._transport is None or self._transport.is_closing():
             return
+        receiver.belong_to(self._loop)
         self._transport.pause_reading()
         sock: Any = self._transport.get_extra_info("socket")
         fd = os.dup(sock.fileno())
@@ -119,7 +120,7 @@ class Connection(asyncio.BufferedProtocol, Generic[F]):
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.remove(self._machine)
-            if not len(receiver):
+            if not len(receiver) and receiver.loop is self._loop:
                 self._loop.remove_reader(receiver.fileno())
 
     def frames_came(self, frames: list[Any]) -> None:

@@ -232,6 +232,15 @@ def test_nobody_reads_what_serve_says(url: str, shm: Path) -> None:
     assert list(shm.iterdir()) == []
 
 
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_without_standard_streams(shm: Path, closed: str) -> None:
+    """As some start their daemons; no file of the hub gets their numbers."""
+    command = " ".join([*FASTFEED, "serve", "--name", "md", NOBODY, "700.HK", "--duration", "0.2"])
+    line = f"exec {command} {closed}"
+    assert subprocess.run(["bash", "-c", line], timeout=ENOUGH_S, check=False).returncode == 0
+    assert list(shm.iterdir()) == []
+
+
 def test_in_a_terminal_ctrl_c_ends_it(url: str, shm: Path) -> None:
     with terminal("serve", "--name", "md", url, "700.HK") as (child, screen):
         until(screen, "serving hub md: 1 feed, 1 symbol (Ctrl-C ends it)", ENOUGH_S)
@@ -565,7 +574,7 @@ def test_leftovers_and_dead_readers_go(url: str, shm: Path) -> None:
         assert kept == {"half": "broken", "md": "alive", "other": "dead"}
         assert (folder / "md" / "readers" / "1-0").exists()
         result = run("hubs")
-        assert "layout 0 of fastfeed 0.0.1" in result.stdout
+        assert "layout 0 of fastfeed '0.0.1'" in result.stdout
         assert sorted(result.stderr.splitlines()) == [
             "fastfeed: removed 1 file of dead readers of the hub md",
             "fastfeed: removed what was left of the hub half",

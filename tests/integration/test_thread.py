@@ -2,11 +2,13 @@
 
 import asyncio
 import ctypes
+import gc
 import ssl
 import subprocess
 import sys
 import textwrap
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -245,3 +247,37 @@ def test_feeds_of_a_hub_receive_in_one_way():
     ff.Decoder("opend", hub)
     with pytest.raises(ff.ConfigError, match="receive='loop'"):
         ff.OpenD(hub=hub, receive="thread")
+
+
+def test_feeds_of_a_hub_have_one_loop(run):
+    """Of two loops, one would wait in vain for its replies."""
+    hub = ff.Hub()
+
+    async def use(sim, leave_open=False):
+        feed = by_thread(sim, hub=hub)
+        await feed.open()
+        await feed.subscribe("700.HK", "ticks")
+        before = hub.ticks.count
+        await until(lambda: hub.ticks.count > before)
+        assert len(await feed.get_ticks("700.HK", 1)) == 1
+        if not leave_open:
+            await feed.close()
+        return feed
+
+    async def main():
+        async with OpenDSimulator(symbols=["700.HK"], rate=500) as sim:
+            # A loop that was closed with an open feed is in nobody's way.
+            left = await asyncio.to_thread(asyncio.run, use(sim, leave_open=True))
+            await use(sim)
+            assert left.stats()["ticks"] > 0
+            with warnings.catch_warnings():  # of what it left open
+                warnings.simplefilter("ignore", ResourceWarning)
+                del left
+                gc.collect()
+            async with by_thread(sim, hub=hub) as feed:
+                with pytest.raises(ff.LocalProtocolError, match="belong to one event loop"):
+                    await asyncio.to_thread(asyncio.run, use(sim))
+                await feed.subscribe("700.HK", "ticks")
+            await asyncio.to_thread(asyncio.run, use(sim))
+
+    run(main())

@@ -110,6 +110,7 @@ def test_permissions(tmp_path: Path, shm: Path, mode: str) -> None:
     [
         ("name = x\n", "(at line 1, column 8)"),
         (b"name = '\xff'", "utf-8"),
+        (f"capacity = {'1' * 5000}", "5000 digits"),
         ("x = 1", "unknown field `x`"),
         ("name = 1", "Expected `str | null`, got `int` - at `$.name`"),
         ('capacity = "big"', "got `str` - at `$.capacity`"),
@@ -152,6 +153,7 @@ def test_mistakes_in_the_file(tmp_path: Path, text: str | bytes, words: str) -> 
         (f'name = "md"\ncapacity = 1000\n{ALLTICK}', "a power of two"),
         (f'name = "md"\nbook_depth = 0\n{ALLTICK}', "a depth of 1 to 1000"),
         (f'name = "md"\nmax_symbols = 0\n{ALLTICK}', "capacity of 1 to"),
+        (f'name = "md"\nmax_symbols = {10**30}\n{ALLTICK}', "capacity of 1 to"),
         (f'name = "md"\nmode = "rw"\n{ALLTICK}', "permissions such as 0640, got 'rw'"),
         (f'name = "md"\nspin = true\n{ALLTICK}', "expected receive thread"),
         (f'name = "md"\nreceive = "loop"\ncpu = 1\n{ALLTICK}', "expected receive thread"),

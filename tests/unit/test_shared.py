@@ -428,6 +428,7 @@ GARBAGE = [
     b'{"layout": null}',
     b'{"layout": true}',
     b'{"layout": 1}',
+    b'{"layout": "\xff"}',
 ]
 CHANGES = [
     {"pid": "1"},
@@ -472,7 +473,8 @@ def test_another_layout_is_told(shm):
         (shared.user_folder() / "md" / "hub").write_bytes(msgspec.json.encode(text))
         with pytest.raises(
             ff.HubError,
-            match=rf"'md' has layout {shared.LAYOUT + 1} of fastfeed 9\.9, this fastfeed reads layout {shared.LAYOUT}",
+            match=rf"'md' has layout {shared.LAYOUT + 1} of fastfeed '9\.9', this fastfeed reads layout "
+            rf"{shared.LAYOUT}:",
         ):
             ff.attach("md")
 

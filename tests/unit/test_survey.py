@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import fastfeed as ff
+from fastfeed.cli.hubs import hubs
 from fastfeed.readers import remove_dead_readers
 from fastfeed.shared import folders, lock_file, remove, survey, user_folder
 
@@ -51,13 +54,17 @@ def test_a_dead_hub_of_another_layout(dead: Path) -> None:
     (dead / "hub").write_text('{"layout": 999, "version": "9.9"}')
     found = survey(dead)
     assert (found.state, found.description) == ("dead", None)
-    assert "layout 999 of fastfeed 9.9" in found.problem
+    assert "layout 999 of fastfeed '9.9'" in found.problem
+    (dead / "hub").write_text('{"layout": "\\u001b[2J", "version": "\\u001b[2J"}')
+    assert survey(dead).problem.isprintable()
     assert remove(dead)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"layout": 1}', "\x00" * 100])
-def test_a_description_that_is_garbage(dead: Path, text: str) -> None:
-    (dead / "hub").write_text(text)
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"{}", b'{"layout": 1}', b"\x00" * 100, b'{"layout": "\xff"}']
+)
+def test_a_description_that_is_garbage(dead: Path, data: bytes) -> None:
+    (dead / "hub").write_bytes(data)
     found = survey(dead)
     assert (found.state, found.description) == ("dead", None)
     assert "does not describe a hub" in found.problem
@@ -96,6 +103,24 @@ def test_links_are_not_followed(dead: Path, tmp_path: Path) -> None:
     assert folders() == [dead]
     assert remove(dead)
     assert target.read_text() == "precious"
+
+
+@pytest.mark.parametrize("size", [-1, 10**30])
+@pytest.mark.parametrize("field", ["row_sizes", "capacities"])
+def test_sizes_that_cannot_be_are_listed(dead: Path, field: str, size: int) -> None:
+    about = json.loads((dead / "hub").read_bytes())
+    about[field] = dict.fromkeys(about[field], size)
+    (dead / "hub").write_text(json.dumps(about))
+    result = CliRunner().invoke(hubs)
+    assert result.exit_code == 0, result.exception
+    assert "dead, removed" in result.output
+
+
+def test_what_is_named_otherwise_is_no_hub(dead: Path) -> None:
+    """It is neither shown nor removed."""
+    for name in (b"bad\nname", b"\xff\xfe", b"\x1b[2J", b".hidden", b"n" * 65):
+        os.mkdir(os.fsencode(user_folder()) + b"/" + name)
+    assert folders() == [dead]
 
 
 def test_files_of_readers() -> None:
