@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -235,7 +236,9 @@ def test_nobody_reads_what_serve_says(url: str, shm: Path) -> None:
 @pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
 def test_without_standard_streams(shm: Path, closed: str) -> None:
     """As some start their daemons; no file of the hub gets their numbers."""
-    command = " ".join([*FASTFEED, "serve", "--name", "md", NOBODY, "700.HK", "--duration", "0.2"])
+    command = shlex.join(
+        [*FASTFEED, "serve", "--name", "md", NOBODY, "700.HK", "--duration", "0.2"]
+    )
     line = f"exec {command} {closed}"
     assert subprocess.run(["bash", "-c", line], timeout=ENOUGH_S, check=False).returncode == 0
     assert list(shm.iterdir()) == []
@@ -587,7 +590,7 @@ def test_leftovers_and_dead_readers_go(url: str, shm: Path) -> None:
 
 def test_hubs_to_a_pipe_that_is_closed(url: str) -> None:
     with serving(url):
-        command = " ".join([*FASTFEED, "hubs", "--format", "json"])
+        command = shlex.join([*FASTFEED, "hubs", "--format", "json"])
         piped = subprocess.run(
             ["bash", "-c", f"{command} | true; echo ${{PIPESTATUS[0]}}"],
             capture_output=True, text=True, timeout=ENOUGH_S, check=True,

@@ -93,7 +93,7 @@ def test_the_linter_sees_what_it_should():
     assert layer("fastfeed.hub") < layer("fastfeed.feeds.opend") == layer("fastfeed.sim.server")
     assert layer("fastfeed.feeds.opend") < layer("fastfeed") < layer("fastfeed.cli.main")
     found = set(cython_imports(PACKAGE / "_core" / "opend.pyx"))
-    assert {"fastfeed._core.native", "fastfeed._core.ring", "fastfeed.errors", "cython"} <= found
+    assert {"fastfeed._core.native", "fastfeed._core.machine", "fastfeed.errors", "cython"} <= found
     assert "google.protobuf" in set(python_imports(PACKAGE / "protocols" / "descriptors.py"))
     assert len(SOURCES) > 10
 
