@@ -152,6 +152,8 @@ cdef class Machine:
         self.enter()
         if latest is not None:
             latest.lock, latest.locker = self.symbols.lock, self.symbols.locker
+            if latest.lock != NULL:  # another thread may read what this or a receiver's writes
+                latest.table.step = 1
         before = self.rings[stream], self.latest[stream]  # until nobody writes there any more
         self.rings[stream] = ring
         self.deliver[stream] = deliver

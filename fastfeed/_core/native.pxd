@@ -226,6 +226,7 @@ cdef extern from "fastfeed/latest.h" nogil:
     ctypedef struct ff_latest:
         ff_region region
         size_t row_size
+        unsigned step
 
     int ff_latest_create(ff_latest *table, size_t row_size, size_t places)
     int ff_latest_map(ff_latest *table, int fd, size_t row_size, size_t places)

@@ -30,6 +30,7 @@ static void set_up(ff_latest *table, size_t row_size, size_t places, layout l) {
     table->row_size = row_size;
     table->slot_size = sizeof(ff_latest_slot) + 2 * row_size;
     table->places = places;
+    table->step = 1;
 }
 
 /* Make an empty table, in private memory where fd is -1. */
@@ -60,7 +61,9 @@ static int make(ff_latest *table, int fd, size_t row_size, size_t places) {
 }
 
 int ff_latest_create(ff_latest *table, size_t row_size, size_t places) {
-    return make(table, -1, row_size, places);
+    int rc = make(table, -1, row_size, places);
+    table->step = 2;
+    return rc;
 }
 
 int ff_latest_map(ff_latest *table, int fd, size_t row_size, size_t places) {

@@ -70,6 +70,7 @@ static void test_unfinished(void) {
     ff_latest table;
     uint64_t row[WORDS], version;
     CHECK_EQ(ff_latest_create(&table, ROW, MANY), 0);
+    table.step = 1;
     CHECK_EQ(ff_latest_grow(&table, 3), 0);
     CHECK_EQ(ff_latest_copy(&table, 3, row), 0);
     for (uint64_t i = 1; i < 5; i++) {
@@ -83,10 +84,28 @@ static void test_unfinished(void) {
     ff_latest_close(&table);
 }
 
+/* One thread alone uses one row of the two, until another one comes. */
+static void test_one_thread(void) {
+    ff_latest table;
+    uint64_t row[WORDS], version;
+    CHECK_EQ(ff_latest_create(&table, ROW, MANY), 0);
+    for (uint64_t i = 1; i < 5; i++) {
+        table.step = i < 3 ? 2 : 1;
+        fill(row, i);
+        CHECK_EQ(ff_latest_put(&table, 3, row), 0);
+        CHECK_EQ(ff_latest_copy(&table, 3, row), 1);
+        CHECK(row[0] == i && row[WORDS - 1] == i);
+    }
+    ff_latest_begin(&table, ff_latest_slot_of(&table, 3), &version);
+    CHECK_EQ(version, 2 + 2 + 1 + 1 + 1);
+    ff_latest_close(&table);
+}
+
 int main(void) {
     test_nothing_there();
     test_geometry();
     test_places();
     test_unfinished();
+    test_one_thread();
     return 0;
 }

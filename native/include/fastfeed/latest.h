@@ -9,7 +9,8 @@
  * place that is used has a slot: a version and two rows. Version v is in row v mod 2, and the
  * writer prepares version v + 1 in the other one before it says so. So a row that readers are
  * pointed at is always whole, even if the writer dies in the middle of the next one; and a
- * reader that was overtaken while it copied sees that the version has changed.
+ * reader that was overtaken while it copied sees that the version has changed. A table of one
+ * thread alone leaves every other version out, and so uses one row of the two.
  *
  * The file: a page of ff_latest_header, the index of places, the slots. */
 
@@ -41,9 +42,11 @@ typedef struct ff_latest {
     size_t slot_size;
     size_t places;
     size_t slots_ready; /* that there is memory for */
+    unsigned step; /* from a version to the next: 1, or 2 while one thread reads and writes */
 } ff_latest;
 
-/* Make a table of at most `places` places in private memory. row_size: a multiple of 64.
+/* Make a table of at most `places` places in private memory, for one thread until `step` is
+ * set to 1. row_size: a multiple of 64.
  * Returns 0, or -1 with errno set. Free with ff_latest_close(). */
 int ff_latest_create(ff_latest *table, size_t row_size, size_t places);
 
@@ -81,7 +84,7 @@ static inline uint8_t *ff_latest_version(const ff_latest *table, ff_latest_slot 
 /* Where the next row goes; *version is what it will be. */
 static inline uint8_t *ff_latest_begin(const ff_latest *table, ff_latest_slot *slot,
                                        uint64_t *version) {
-    *version = atomic_load_explicit(&slot->version, memory_order_relaxed) + 1;
+    *version = atomic_load_explicit(&slot->version, memory_order_relaxed) + table->step;
     /* Release fence: pairs with the acquire fence in ff_latest_copy(). Whoever sees a byte of
      * this row also sees the version before it. */
     atomic_thread_fence(memory_order_release);

@@ -53,17 +53,22 @@ static inline int ff_sink_keep(ff_sink *sink, ff_stream stream, size_t place,
 static inline int ff_sink_keep_quote(ff_sink *sink, const ff_quote *row) {
     ff_latest *table = sink->latest[FF_STREAM_QUOTES];
     const size_t place = (size_t)row->symbol * FF_SESSIONS + row->session;
-    uint64_t version;
+    uint64_t version = 0;
     if (table == NULL)
         return 0;
     ff_latest_slot *slot = ff_latest_slot_of(table, place);
     if (FF_UNLIKELY(slot == NULL))
         return ff_latest_put(table, place, row);
-    ff_quote *kept = (ff_quote *)(void *)ff_latest_begin(table, slot, &version);
-    /* Of plain quotes the rest is the same, once there is a row. */
-    const bool all = version <= 2 || kept->kind != 0 || row->kind != 0;
-    memcpy(kept, row, FF_UNLIKELY(all) ? sizeof *row : offsetof(ff_quote, strike_price));
-    ff_latest_end(slot, version);
+    /* Of plain quotes the rest is the same, once there is a row: new memory has no time. Where
+     * nobody else reads, the version says nothing more after the first one. */
+    const bool alone = table->step == 2;
+    ff_quote *kept = alone ? (ff_quote *)(void *)ff_latest_version(table, slot, 0)
+                           : (ff_quote *)(void *)ff_latest_begin(table, slot, &version);
+    if (FF_UNLIKELY(kept->recv_ns == 0 || kept->kind != 0 || row->kind != 0))
+        return ff_latest_put(table, place, row);
+    memcpy(kept, row, offsetof(ff_quote, strike_price));
+    if (!alone)
+        ff_latest_end(slot, version);
     return 0;
 }
 
