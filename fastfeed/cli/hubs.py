@@ -13,7 +13,7 @@ from fastfeed._core.ring import Ring
 from fastfeed.cli import words
 from fastfeed.cli.grid import Column, column, grid, say, terminal_width, times
 from fastfeed.cli.group import complain
-from fastfeed.cli.options import user_option
+from fastfeed.cli.options import format_option, user_option
 from fastfeed.errors import HubError
 from fastfeed.readers import remove_dead_readers
 from fastfeed.shared import (
@@ -46,14 +46,7 @@ class _Hub(msgspec.Struct):
 
 @click.command(short_help="List the hubs in shared memory, and remove dead ones.")
 @click.option("--keep", is_flag=True, help="Leave dead hubs where they are.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="What to write.",
-)
+@format_option("table", "json")
 @user_option
 def hubs(*, keep: bool, form: Literal["table", "json"], user: str | int | None) -> None:
     """List the named hubs of this machine, and remove those whose writer is gone.

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
-__all__ = ["FOR_EVER_S", "kinds_of", "seconds", "seconds_or_none", "user_option"]
+__all__ = ["FOR_EVER_S", "format_option", "kinds_of", "seconds", "seconds_or_none", "user_option"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 #: Longer than anything is waited for.
 FOR_EVER_S = 1e9
@@ -42,6 +46,18 @@ def kinds_of(text: str) -> tuple[str, ...]:
 
 def _user(ctx: click.Context, param: click.Parameter, value: str | None) -> str | int | None:
     return int(value) if value is not None and value.isascii() and value.isdigit() else value
+
+
+def format_option(*forms: str) -> Callable[[Command], Command]:
+    """Return the option that says what to write, by default the first of some forms."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(forms),
+        default=forms[0],
+        show_default=True,
+        help="What to write.",
+    )
 
 
 user_option = click.option(

@@ -21,6 +21,7 @@ from fastfeed.cli.columns import SESSION_NAMES
 from fastfeed.cli.connection import NAMES, connection_options, feed_of
 from fastfeed.cli.grid import Column, column, dates, grid, say, terminal_width, times
 from fastfeed.cli.group import complain
+from fastfeed.cli.options import format_option
 from fastfeed.cli.output import Csv, Format, JsonLines
 from fastfeed.connect import run, vendor_of
 from fastfeed.errors import ConnectError
@@ -285,14 +286,7 @@ def what(
             metavar="S",
             help="Keep trying for S seconds if nothing listens there yet.",
         )(command)
-        command = click.option(
-            "--format",
-            "form",
-            type=click.Choice(["table", "csv", "jsonl"]),
-            default="table",
-            show_default=True,
-            help="What to write.",
-        )(command)
+        command = format_option("table", "csv", "jsonl")(command)
         made = get.command(name or pull.__name__)(command)
         made.params.sort(key=lambda param: param.name in _COMMON)  # these come last in the help
         assert isinstance(get, _GetGroup)

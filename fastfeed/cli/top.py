@@ -12,7 +12,7 @@ import msgspec
 from fastfeed._core.meter import Latency
 from fastfeed.attach import AttachedHub, attach
 from fastfeed.cli.group import complain
-from fastfeed.cli.options import seconds, user_option
+from fastfeed.cli.options import format_option, seconds, user_option
 from fastfeed.cli.stop import Stop
 from fastfeed.cli.watch import console_for_table
 from fastfeed.connect import run
@@ -38,14 +38,7 @@ _LATENCIES = ("gateway_to_receive", "receive_to_publish", "publish_to_read")
     help="Look every S seconds.",
 )
 @click.option("--once", is_flag=True, help="Look once, for one interval, and end.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="What to write.",
-)
+@format_option("table", "json")
 def top(
     *,
     name: str,

@@ -17,7 +17,7 @@ from fastfeed.cli import words
 from fastfeed.cli.board import Board
 from fastfeed.cli.connection import connection_options, feed_of
 from fastfeed.cli.group import complain
-from fastfeed.cli.options import kinds_of, seconds, seconds_or_none
+from fastfeed.cli.options import format_option, kinds_of, seconds, seconds_or_none
 from fastfeed.cli.output import Csv, JsonLines, Output, Stalled, StreamSource, write_all
 from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
@@ -43,14 +43,7 @@ _CHUNK = 1 << 16  # rows taken into the table at once
     metavar="KIND,...",
     help="What to watch, see above.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "csv", "jsonl"]),
-    default="table",
-    show_default=True,
-    help="What to write.",
-)
+@format_option("table", "csv", "jsonl")
 @click.option(
     "--depth",
     type=click.IntRange(1, 1000),

@@ -16,7 +16,6 @@ from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
 from fastfeed._core.alltick import AlltickMachine
-from fastfeed._core.meter import Meter
 from fastfeed.errors import (
     AuthError,
     ConfigError,
@@ -111,6 +110,7 @@ class AllTick(AlltickPulls):
     _canonical = staticmethod(code)
     kinds: ClassVar[tuple[str, ...]] = tuple(KINDS)
     _link: Link[AlltickSession] | None
+    _machine: AlltickMachine
     _times: ClassVar[Times] = Times()
 
     def __init__(
@@ -550,9 +550,6 @@ class AllTick(AlltickPulls):
                 del of_line[name]
             total = _added(total, of_line)
         return total
-
-    def _measure(self, meter: Meter | None) -> None:
-        self._machine.measure(meter)
 
     def _machine_stats(self) -> dict[str, Any]:
         returned = dict(self._returned)

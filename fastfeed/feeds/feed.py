@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
+from fastfeed._core.machine import Machine
 from fastfeed._core.meter import Meter
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.callbacks import Callbacks
@@ -64,6 +65,7 @@ class Feed(Streams[Stream]):
 
     #: The streams that can be subscribed to.
     kinds: ClassVar[tuple[str, ...]] = ()
+    _machine: Machine
 
     def __init__(
         self,
@@ -165,10 +167,6 @@ class Feed(Streams[Stream]):
     def _machine_stats(self) -> dict[str, Any]:
         """Return the vendor's counters."""
 
-    @abc.abstractmethod
-    def _measure(self, meter: Meter | None) -> None:
-        """Let the receiving machine measure in a slot, or not any more."""
-
     # streams
 
     def stream(self, name: str) -> Stream:
@@ -202,7 +200,7 @@ class Feed(Streams[Stream]):
         self._loop = asyncio.get_running_loop()
         self._meter = self.hub.meters.take(self.url)
         if self._meter is not None:
-            self._measure(self._meter)
+            self._machine.measure(self._meter)
             self._beat(self._meter)
         deadline = time.monotonic() + self._wait_s
         try:
@@ -440,7 +438,7 @@ class Feed(Streams[Stream]):
             self._beat_timer.cancel()
         if self._meter is not None:
             self._copy_counters(self._meter)
-            self._measure(None)
+            self._machine.measure(None)
             self._meter.close()
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

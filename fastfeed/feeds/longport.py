@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from fastfeed._core.longport import LongportMachine
-from fastfeed._core.meter import Meter
 from fastfeed.errors import (
     AuthError,
     ConnectError,
@@ -118,6 +117,7 @@ class LongPort(LongportPulls):
     _canonical = staticmethod(code)
     kinds: ClassVar[tuple[str, ...]] = tuple(KINDS)
     _link: Link[LongportSession] | None
+    _machine: LongportMachine
 
     def __init__(
         self,
@@ -501,9 +501,6 @@ class LongPort(LongportPulls):
         which ``missing_price`` and ``not_finite`` count rows, all others packets.
         """
         return super().stats()
-
-    def _measure(self, meter: Meter | None) -> None:
-        self._machine.measure(meter)
 
     def _machine_stats(self) -> dict[str, Any]:
         ignored = dict(self._ignored)

@@ -7,7 +7,6 @@ import os
 import time
 from typing import Any, ClassVar, Literal, get_args
 
-from fastfeed._core.meter import Meter
 from fastfeed._core.opend import OpendMachine
 from fastfeed.errors import (
     ConfigError,
@@ -120,6 +119,7 @@ class OpenD(OpendPulls):
     _canonical = staticmethod(canonical_symbol)
     kinds: ClassVar[tuple[str, ...]] = STREAMS
     _link: Link[OpendSession] | None
+    _machine: OpendMachine
 
     def __init__(
         self,
@@ -525,9 +525,6 @@ class OpenD(OpendPulls):
             self._schedule_unsubscribe()
 
     # counters
-
-    def _measure(self, meter: Meter | None) -> None:
-        self._machine.measure(meter)
 
     def _machine_stats(self) -> dict[str, Any]:
         now = self._link.session.unmatched_replies if self._link is not None else 0
