@@ -118,7 +118,7 @@ def test_a_hole_too_large_is_told_with_its_bounds(run):
                 assert gap.start_ns == rows["time_ns"][at - 1]
                 assert gap.end_ns == rows["time_ns"][at]
                 assert "do not reach back" in gap.text
-                assert 900 <= gap.rows <= 1000
+                assert 0 < gap.rows <= 1000  # less those that were pushed before the reply came
                 assert np.all(rows["flags"][at : at + gap.rows] & ff.Flags.BACKFILLED)
                 # But for the hole there is everything.
                 prices = played.rows["price"][played.rows["symbol"] == NAMES.index(name)]
