@@ -205,12 +205,12 @@ def test_a_subscription_that_was_cut_short_can_be_given_up(run, how):
     """OpenD grants it all the same, only later."""
 
     async def main():
-        faults = Faults(late_reply=0.3)
+        faults = Faults(late_reply=0.8)
         async with OpenDSimulator(symbols=["A.US"], rate=500, faults=faults) as sim:
-            timeout_s = 12.0 if how == "cancelled" else 0.2
+            timeout_s = 12.0 if how == "cancelled" else 0.5
             async with ff.connect(sim.url, request_timeout_s=timeout_s) as feed:
                 with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(0.1 if how == "cancelled" else 5):
+                    async with asyncio.timeout(0.5 if how == "cancelled" else 5):
                         await feed.subscribe("A.US", "ticks")
                 await until(lambda: feed.ticks.count > 20)
                 assert feed.subscribed("ticks") == ()
