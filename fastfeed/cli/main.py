@@ -7,6 +7,7 @@ import logging
 import click
 
 from fastfeed import __version__
+from fastfeed.cli.bench import bench
 from fastfeed.cli.demo import demo
 from fastfeed.cli.doctor import doctor
 from fastfeed.cli.get import get
@@ -58,6 +59,7 @@ cli.add_command(hubs)
 cli.add_command(doctor)
 cli.add_command(demo)
 cli.add_command(sim)
+cli.add_command(bench)
 
 
 def main() -> None:

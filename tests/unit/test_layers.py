@@ -21,12 +21,13 @@ LAYERS = [
     ("fastfeed.hub", "fastfeed.stats", "fastfeed.stream", "fastfeed.decoder"),
     ("fastfeed.feeds", "fastfeed.sim", "fastfeed.sinks"),
     ("fastfeed", "fastfeed.connect"),
+    ("fastfeed.bench",),
     ("fastfeed.cli", "fastfeed.__main__"),
 ]
 
 
 def layer(module):
-    best, found = -1, len(LAYERS) - 2
+    best, found = -1, len(LAYERS) - 3
     for number, prefixes in enumerate(LAYERS):
         for prefix in prefixes:
             if (module == prefix or module.startswith(prefix + ".")) and len(prefix) > best:
