@@ -70,7 +70,7 @@ from fastfeed.hub import Hub
 from fastfeed.schema import Flags, Session, dtype
 from fastfeed.stream import Reader, Stream
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 __all__ = [
     "AllTick",
