@@ -50,16 +50,16 @@ def main() -> None:
     for line in sys.stdin:
         try:
             what = json.loads(line)
-            if what["do"] == "check":
-                answer = candidate.check(**what["with"])
+            if what["do"] == "round":
+                answer = _round(candidate, **what["with"])
             else:
-                answer = _round(candidate, what["with"])
+                answer = getattr(candidate, what["do"])(**what["with"])
         except Exception as error:
             answer = _failed(error)
         _say(answers, answer)
 
 
-def _round(candidate: Any, options: dict[str, Any]) -> dict[str, Any]:
+def _round(candidate: Any, **options: Any) -> dict[str, Any]:
     gc.collect()
     collections = _collections()
     cpu = time.process_time()

@@ -45,6 +45,8 @@ def cli() -> None:
     One process receives, any number of others read, each by the hub's name:
       fastfeed serve --name md opend://127.0.0.1:11111 700.HK AAPL.US
       fastfeed tail md
+    Figures of this machine, beside the vendors' own packages:
+      fastfeed bench --quick
     """
     # Commands tell what happens in their own words; what the library logs is for programs.
     logging.getLogger("fastfeed").addHandler(logging.NullHandler())
