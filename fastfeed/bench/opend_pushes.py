@@ -275,9 +275,9 @@ def on_wire(body: bytes, serial: int, kind: str = "ticks") -> bytes:
 
 
 def sequence_at(packet: bytes) -> int:
-    """Return where in a packet of ticks the first one's sequence is: a varint of 9 bytes, as of any time in ns; ValueError.
+    """Return where in a packet of ticks the first one's sequence is: a varint of 9 bytes, as of any time in ns.
 
-    The packet's digest does not fit any more once it is another one.
+    ValueError: it is not. The packet's digest does not fit any more once it is another one.
     """
     response: Any = message_class("QotUpdateTicker.Response").FromString(packet[HEADER.size :])
     value = response.s2c.tickerList[0].sequence
