@@ -20,8 +20,7 @@ class Fastfeed(Decoder):
     def __init__(self, sample: Sample) -> None:
         super().__init__(sample)
         self._decoder = ff.Decoder("longport", transport="tcp")
-        packets = (on_wire(body, 0, sample.kind, framed=False) for body in sample.bodies)
-        self._pieces = pieces(b"".join(packets))
+        self._pieces = pieces(sample.stream(framed=False))
 
     def run(self) -> None:
         """Decode the pieces."""

@@ -12,7 +12,7 @@ import numpy as np
 
 import fastfeed as ff
 from fastfeed.bench.decoders import Decoder, Record, Records, Rows, parser, pieces, row_digests
-from fastfeed.bench.opend_pushes import KINDS, on_wire
+from fastfeed.bench.opend_pushes import KINDS
 from fastfeed.bench.samples import Sample
 from fastfeed.protocols.opend_messages import message_class
 
@@ -42,8 +42,7 @@ class Fastfeed(Decoder):
     def __init__(self, sample: Sample) -> None:
         super().__init__(sample)
         self._decoder = ff.Decoder("opend")
-        packets = (on_wire(body, i, sample.kind) for i, body in enumerate(sample.bodies))
-        self._pieces = pieces(b"".join(packets))
+        self._pieces = pieces(sample.stream())
 
     def run(self) -> None:
         """Decode the pieces."""
