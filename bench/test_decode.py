@@ -12,7 +12,7 @@ from fastfeed.bench.decode import cases
 from fastfeed.bench.plan import Case, Plan
 
 
-@pytest.mark.parametrize("case", cases(Plan(), in_c), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*cases(Plan(), in_c)], ids=lambda case: case.name)
 def test_decode(case: Case, benchmark: Any, report: Any) -> None:
     folder()  # where workers find what another one built
     benchmark.group = "decoders, whole tables"

@@ -16,7 +16,7 @@ PACKETS = 50_000
 MEMORY_TICKS = 1_000_000
 
 
-@pytest.mark.parametrize("case", cases(Plan()), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*cases(Plan())], ids=lambda case: case.name)
 def test_scaling(case: Case, benchmark: Any, report: Any) -> None:
     benchmark.group = "scaling, whole tables"
     table, missing = benchmark.pedantic(case.run, args=(lambda: None,), rounds=1)

@@ -284,7 +284,10 @@ def sequence_at(packet: bytes) -> int:
     varint = bytes(value >> shift & 0x7F | 0x80 for shift in range(0, 63, 7))
     varint = varint[:-1] + bytes((varint[-1] & 0x7F,))
     # Nothing else is likely to begin with these ten bytes.
-    return packet.index(_SEQUENCE_TAG + varint) + len(_SEQUENCE_TAG)
+    at = packet.find(_SEQUENCE_TAG + varint)
+    if at < 0:
+        raise ValueError(f"expected a sequence of {len(varint)} bytes, got {value}")
+    return at + len(_SEQUENCE_TAG)
 
 
 def pulled(code: str) -> tuple[bytes, bytes]:
