@@ -199,13 +199,12 @@ def _curve(draw, median, last=PERCENTILES[-1]):
     return curve
 
 
-def _latencies(draw, median, own, curve):
+def _latencies(draw, rounds, own, curve):
     at = dict(curve)
 
     def column(percentile, noise):
         return figure(_rounds(draw, at[percentile], noise), "lower")
 
-    rounds = _rounds(draw, median)
     return {
         "p50 µs": figure(rounds, "lower"),
         "p99 µs": column(99, 0.1),
@@ -222,11 +221,12 @@ def _latency(draw, vendor):
         for candidate, median in LATENCY[vendor].items():
             if candidate == "futu-api" and rate > 500:
                 continue
+            rounds = own if candidate == "fastfeed" else _rounds(draw, median)
             curve = _curve(draw, median, 99.9 if candidate == "futu-api" else 99.99)
             rows.append(
                 Row(
                     candidate,
-                    _latencies(draw, median, own, curve),
+                    _latencies(draw, rounds, own, curve),
                     float(rate),
                     curve,
                     "500 a second only: it cannot follow more" if candidate == "futu-api" else "",
@@ -267,15 +267,14 @@ def _fanout(draw):
         )
         for candidate, (base, growth) in FANOUT.items():
             median = base * growth ** math.log2(readers)
+            rounds = own if candidate == "fastfeed" else _rounds(draw, median, 0.06)
             curve = _curve(draw, median)
-            latencies = _latencies(draw, median, own, curve)
+            latencies = _latencies(draw, rounds, own, curve)
             rows.append(
                 Row(
                     candidate,
                     {
-                        "p50 µs": figure(own, "lower")
-                        if candidate == "fastfeed"
-                        else latencies["p50 µs"],
+                        "p50 µs": latencies["p50 µs"],
                         "p99 µs": latencies["p99 µs"],
                         "x fastfeed": latencies["x fastfeed"],
                         "writer CPU ns/row": figure(_rounds(draw, 900 * growth * readers), "lower"),
@@ -297,7 +296,7 @@ def _replay(draw, vendor):
         curve = _curve(draw, 34 * (1 + speed / 150))
         latencies = {
             name: figure(each.median, "lower")
-            for name, each in _latencies(draw, curve[10][1], [], curve).items()
+            for name, each in _latencies(draw, [curve[10][1]], [], curve).items()
         }
         rows.append(
             Row(
