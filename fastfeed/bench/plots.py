@@ -209,11 +209,20 @@ def _decode(tables: Sequence[Table]) -> _Drawn:
         axes.set_yticks([])
         axes.set_ylim(len(table.rows) - 0.5, -0.5)
         kind = table.name.removeprefix(f"decode {table.vendor}").strip() or table.name
-        _text(axes, f"{_cut(kind)}, {table.unit}", 0, -0.5, dx=0, dy=12, bold=True, in_axes_x=True)
+        _text(
+            axes,
+            f"{_cut(kind)}, {_cut(table.unit)}",
+            0,
+            -0.5,
+            dx=0,
+            dy=12,
+            bold=True,
+            in_axes_x=True,
+        )
         for place, row in enumerate(table.rows):
             _dot(axes, place, row, table, left)
         top += step * len(table.rows)
-    units = " or ".join(dict.fromkeys(table.unit.replace("ns/", "ns a ") for table in tables))
+    units = " or ".join(dict.fromkeys(_cut(table.unit).replace("ns/", "ns a ") for table in tables))
     _below(axes, f"{units}, log scale; less is better")
     caption = "Median of the rounds; the bar behind a dot is the middle half of them."
     if any(_kind(row.name, []) == "yardstick" for table in tables for row in table.rows):
@@ -267,7 +276,8 @@ def _wire(tables: Sequence[Table]) -> _Drawn:
     shown = [value for value in (*_medians(rows, table.unit), limit) if _positive(value)]
     if not rows or not shown:
         return None
-    high = max(shown)
+    highs = (row.figures[table.unit].high for row in rows if table.unit in row.figures)
+    high = max([*shown, *filter(_positive, highs)])
     left = _left(row.name for row in rows)
     step, head, bottom, right = 27.0, 34.0, 46.0, 78.0
     drawing = _drawing(head + step * len(rows) + bottom)
@@ -322,7 +332,7 @@ def _wire(tables: Sequence[Table]) -> _Drawn:
             colour="quiet",
             align="right",
         )
-    _below(axes, f"{table.unit.replace('/s', ' a second')}; more is better")
+    _below(axes, f"{_cut(table.unit).replace('/s', ' a second')}; more is better")
     return (
         _title("Throughput", table),
         "Bars: median of the rounds, with a line from the first to the third quartile. Dashed: what can be read "
@@ -533,11 +543,11 @@ def _over_x(table: Table, columns: Sequence[str]) -> Drawing | None:
         if len(panels) > 1:
             _text(axes, _cut(column), 0, high, dx=0, dy=12, bold=True, in_axes_x=True)
         top += height
-    unit = "µs" if all(column.endswith("µs") for column, _ in panels) else table.unit
+    unit = "µs" if all(column.endswith("µs") for column, _ in panels) else _cut(table.unit)
     _beside(
         drawing, f"{unit}, log scale" if log else unit, 0.5 + (bottom - head) / 2 / (top + bottom)
     )
-    _below(axes, f"{table.x}, log scale")
+    _below(axes, f"{_cut(table.x)}, log scale")
     return drawing
 
 
@@ -814,9 +824,8 @@ def _cut(name: str) -> str:
 
 
 def _width(text: str, *, bold: bool = False) -> float:
-    with plain_style():
-        font = FontProperties(family="DejaVu Sans", size=_SIZE, weight="bold" if bold else "normal")
-        wide: float = text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
+    font = FontProperties(family="DejaVu Sans", size=_SIZE, weight="bold" if bold else "normal")
+    wide: float = text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
     return wide
 
 
