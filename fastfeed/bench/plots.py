@@ -29,7 +29,7 @@ from fastfeed.bench.results import Results, Row, Table
 
 __all__ = ["WIDTH", "Picture", "pictures", "plain_style", "save_plots", "spread_apart", "svg"]
 
-WIDTH = 760.0
+WIDTH = 600.0
 
 #: By role; the report has them as variables, so that they follow the reader's light or dark.
 COLOURS = {
@@ -48,8 +48,9 @@ COLOURS = {
 }
 
 _SIZE = 12.0
+_HIGH_WATER = "ring high-water rows"
 _GAP = 15.0  # between the middles of two labels, one below the other
-_LONGEST = 34  # characters of a name
+_LONGEST = 28  # characters of a name
 #: How the names of candidates begin that no one would use in our place: they say what is possible.
 _YARDSTICKS = re.compile(r"reading only|C( loop)?(,|$)|uvloop|bare ")
 
@@ -198,14 +199,16 @@ def _decode(tables: Sequence[Table]) -> _Drawn:
     step, head, bottom, right = 21.0, 34.0, 46.0, 74.0
     height = sum(head + step * len(table.rows) for table in tables) + bottom
     drawing = _drawing(height)
+    width = WIDTH - left - right
+    ticks = _log_ticks(low, high, lambda some: _apart(some, (low, high), width, _round) == some)
     top = 0.0
     for table in tables:
         top += head
         last = table is tables[-1]
-        axes = _axes(drawing, left, top, WIDTH - left - right, step * len(table.rows))
+        axes = _axes(drawing, left, top, width, step * len(table.rows))
         axes.set_xscale("log")
         axes.set_xlim(low, high)
-        _ticks_x(axes, _log_ticks(low, high), labels=last)
+        _ticks_x(axes, ticks, labels=last)
         axes.set_yticks([])
         axes.set_ylim(len(table.rows) - 0.5, -0.5)
         kind = table.name.removeprefix(f"decode {table.vendor}").strip() or table.name
@@ -418,10 +421,7 @@ def _replay(tables: Sequence[Table]) -> _Drawn:
     if losses:
         caption += f" Lost: {count(sum(losses))}."
     waters = [
-        (row.figures[column].median, row)
-        for row in table.rows
-        for column in row.figures
-        if column.startswith("ring high-water")
+        (row.figures[_HIGH_WATER].median, row) for row in table.rows if _HIGH_WATER in row.figures
     ]
     if waters:
         most, row = max(waters, key=lambda each: each[0])
@@ -479,8 +479,7 @@ def _curves(panels: Sequence[tuple[str, Sequence[_Line]]]) -> Drawing | None:
     drawing = _drawing(sum(heights) + head * len(panels) + bottom)
     top = 0.0
     marks = {
-        _nine(percentile): f"{percentile:g} %"
-        for percentile in (0, 50, 90, 99, 99.9, 99.99, 99.999)
+        _nine(percentile): f"{percentile:g} %" for percentile in (50, 90, 99, 99.9, 99.99, 99.999)
     }
     for (name, lines), height in zip(panels, heights, strict=True):
         top += head
@@ -494,7 +493,7 @@ def _curves(panels: Sequence[tuple[str, Sequence[_Line]]]) -> Drawing | None:
             labels=top + height > sum(heights) + head * len(panels) - 1,
             texts=[text for x, text in marks.items() if x <= end * 1.001],
         )
-        _ticks_y(axes, _log_ticks(low, high, most=max(3, int(height / 24))))
+        _ticks_y(axes, _log_ticks(low, high, _at_most(height / 24)))
         _draw_lines(axes, lines, height)
         _text(axes, _cut(name), 0, high, dx=0, dy=12, bold=True, in_axes_x=True)
         top += height
@@ -536,8 +535,8 @@ def _over_x(table: Table, columns: Sequence[str]) -> Drawing | None:
         if log:
             axes.set_yscale("log")
         axes.set_ylim(low, high)
-        most = max(3, int(height / 30))
-        _ticks_y(axes, _log_ticks(low, high, most=most) if log else _linear_ticks(high))
+        ticks = _log_ticks(low, high, _at_most(height / 30)) if log else _linear_ticks(high)
+        _ticks_y(axes, ticks)
         _ticks_x(axes, _apart(xs, ends, width), labels=column == panels[-1][0], texts=count)
         _draw_lines(axes, lines, height, marker="o")
         if len(panels) > 1:
@@ -547,7 +546,7 @@ def _over_x(table: Table, columns: Sequence[str]) -> Drawing | None:
     _beside(
         drawing, f"{unit}, log scale" if log else unit, 0.5 + (bottom - head) / 2 / (top + bottom)
     )
-    _below(axes, f"{_cut(table.x)}, log scale")
+    _below(axes, ", ".join(filter(None, (_cut(table.x), "log scale"))))
     return drawing
 
 
@@ -731,8 +730,8 @@ def _log_limits(values: Iterable[float], room: float) -> tuple[float, float]:
     return low / more, high * more
 
 
-def _log_ticks(low: float, high: float, most: int = 8) -> list[float]:
-    """Return powers of ten between bounds, or 1, 2, 5 of each where these are few; not more than `most`."""
+def _log_ticks(low: float, high: float, fits: Callable[[list[float]], bool]) -> list[float]:
+    """Return powers of ten between bounds, or 1, 2, 5 of each where these fit."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     for digits in ((1, 2, 5), (1, 3), (1,)):
         ticks = [
@@ -741,9 +740,13 @@ def _log_ticks(low: float, high: float, most: int = 8) -> list[float]:
             for digit in digits
             if low <= (tick := digit * 10.0**power) <= high
         ]
-        if len(ticks) <= most:
+        if fits(ticks):
             return ticks
-    return ticks[:: math.ceil(len(ticks) / most)]
+    return next(some for step in range(2, 99) if fits(some := ticks[::step]))
+
+
+def _at_most(number: float) -> Callable[[list[float]], bool]:
+    return lambda ticks: len(ticks) <= max(3, number)
 
 
 def _linear_ticks(high: float, most: int = 6) -> list[float]:
@@ -753,13 +756,18 @@ def _linear_ticks(high: float, most: int = 6) -> list[float]:
     return [number * step for number in range(int(high / step * (1 + 1e-9)) + 1)]
 
 
-def _apart(xs: Sequence[float], ends: tuple[float, float], width: float) -> list[float]:
+def _apart(
+    xs: Sequence[float],
+    ends: tuple[float, float],
+    width: float,
+    text: Callable[[float], str] = count,
+) -> list[float]:
     """Return those of some places on a logarithmic axis whose labels do not touch."""
     shown: list[float] = []
     free = -math.inf
     for x in xs:
         place = math.log(x / ends[0]) / math.log(ends[1] / ends[0]) * width
-        half = _width(count(x)) / 2
+        half = _width(text(x)) / 2
         if place - half >= free:
             shown.append(x)
             free = place + half + 10

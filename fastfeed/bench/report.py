@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -58,7 +58,7 @@ def write_report(results: Results, path: Path) -> bool:
     drawn: dict[tuple[str, str], list[str]] = {}
     for picture in plots.pictures(results):
         drawn.setdefault((picture.family, picture.vendor), []).append(
-            f'<figure><div class="wide">{_inline(plots.svg(picture), picture.title, plots.COLOURS)}</div>'
+            f"<figure>{_inline(plots.svg(picture), picture.title, plots.COLOURS)}"
             f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
         )
     page = _page(results, drawn, _STYLE % {"colours": _variables(plots.COLOURS)})
@@ -145,6 +145,7 @@ def _family(
 def _table(table: Table) -> Iterable[str]:
     columns = list(dict.fromkeys(column for row in table.rows for column in row.figures))
     with_x = any(row.x is not None for row in table.rows)
+    spreads = {c for row in table.rows for c, figure in row.figures.items() if _spread(figure)}
     yield f'<div class="table"><h4>{escape(table.name)}</h4>'
     if table.about:
         yield f"<p>{escape(table.about)}</p>"
@@ -166,29 +167,33 @@ def _table(table: Table) -> Iterable[str]:
             if with_x and row is those[0]:
                 text = "" if x is None else _data(x, count(x))
                 yield f'<th scope="rowgroup" rowspan="{len(those)}" class="figure x">{text}</th>'
-            yield from _cells(row, columns, table.unit)
+            yield from _cells(row, columns, spreads, table.unit)
             yield "</tr>"
         yield "</tbody>"
     yield "</table></div></div>"
 
 
-def _cells(row: Row, columns: Sequence[str], unit: str) -> Iterable[str]:
+def _cells(row: Row, columns: Iterable[str], spreads: Container[str], unit: str) -> Iterable[str]:
     note = f"<small>{escape(row.note)}</small>" if row.note else ""
     yield f'<th scope="row">{escape(row.name)}{note}</th>'
     for column in columns:
         figure = row.figures.get(column)
         text = "" if figure is None else _figure(figure)
+        if column in spreads:
+            text += f"<small>{'' if figure is None else _spread(figure)}</small>"
         yield f'<td class="figure{" unit" * (column == unit)}">{text}</td>'
 
 
 def _figure(figure: Figure) -> str:
-    spread = plus_minus(figure)
-    if not spread or figure.low == figure.high:
-        return f"{_data(figure.median, short(figure.median))}<small></small>"
-    about = (
-        f"{len(figure.rounds)} rounds, middle half from {short(figure.low)} to {short(figure.high)}"
-    )
-    return f"{_data(figure.median, short(figure.median), about)}<small>{spread}</small>"
+    about = ""
+    if len(figure.rounds) > 1:
+        about = f"{len(figure.rounds)} rounds, middle half from {short(figure.low)} to {short(figure.high)}"
+    return _data(figure.median, short(figure.median), about)
+
+
+def _spread(figure: Figure) -> str:
+    """Return half the distance of the quartiles; empty where all rounds gave the same, as one's ratio to oneself."""
+    return "" if figure.low == figure.high else plus_minus(figure)
 
 
 def _data(value: float, text: str, about: str = "") -> str:
@@ -323,8 +328,7 @@ nav { display: flex; flex-wrap: wrap; gap: 4px 18px; margin-top: 14px; }
 a { color: var(--own); }
 figure { margin: 10px 0 20px; }
 .wide { overflow-x: auto; }
-svg { display: block; width: 100%%; min-width: 600px; max-width: 800px; height: auto;
-  font-variant-numeric: tabular-nums; }
+svg { display: block; width: 100%%; max-width: 680px; height: auto; }
 svg * { stroke-linejoin: round; stroke-linecap: butt; }
 table { border-collapse: collapse; font-size: 13.5px; font-variant-numeric: tabular-nums; }
 th, td { padding: 3px 14px 3px 0; text-align: left; vertical-align: baseline; font-weight: 400; }
@@ -342,12 +346,16 @@ dt { color: var(--quiet); font-size: 12.5px; }
 dd { margin: 0; overflow-wrap: anywhere; }
 @media (max-width: 600px) { body { padding: 16px 14px 48px; } h1 { font-size: 24px; } }
 @media print {
-  body { max-width: none; padding: 0; font-size: 11pt; }
+  body { max-width: none; padding: 0; font-size: 10pt; }
+  h2 { margin-top: 24px; }
+  svg { max-width: 135mm; max-height: 160mm; }
   nav { display: none; }
   .wide { overflow: visible; }
-  svg { min-width: 0; max-width: 640px; }
+  table { font-size: 9pt; }
+  th, td { padding-right: 8px; }
+  td small { min-width: 4.8em; font-size: 7.5pt; }
   figure, .table, tr { break-inside: avoid; }
-  h2, h3, h4 { break-after: avoid; }
+  h2, h3, h4, h2 + p { break-after: avoid; }
 }
 """
 )

@@ -10,46 +10,46 @@ ROUNDS = 11
 #: ns of a candidate, by table; bytes of a push.
 DECODE = {
     "decode opend ticks": (164, "ns/tick", {
-        "fastfeed": 25.3, "C loop": 19.6, "protobuf, parse only": 702, "protobuf, NumPy rows": 2480,
+        "fastfeed": 25.3, "C loop": 19.6, "protobuf": 702, "protobuf, NumPy": 2480,
         "futu-api": 311_000,
     }),
     "decode opend ticks, 10 a packet": (1210, "ns/tick", {
-        "fastfeed": 19.1, "C loop": 15.2, "protobuf, parse only": 431, "protobuf, NumPy rows": 1970,
+        "fastfeed": 19.1, "C loop": 15.2, "protobuf": 431, "protobuf, NumPy": 1970,
         "futu-api": 41_000,
     }),
-    "decode opend quotes": (421, "ns/push", {"fastfeed": 148, "protobuf, parse only": 1510, "futu-api": 902_000}),
-    "decode opend books": (1030, "ns/push", {"fastfeed": 402, "protobuf, parse only": 6210, "futu-api": 88_000}),
-    "decode opend bars": (160, "ns/push", {"fastfeed": 51.4, "protobuf, parse only": 790, "futu-api": 330_000}),
-    "decode opend timeshare": (140, "ns/push", {"fastfeed": 44.9, "protobuf, parse only": 720, "futu-api": 301_000}),
-    "decode opend brokers": (2900, "ns/push", {"fastfeed": 1420, "protobuf, parse only": 18_300, "futu-api": 420_000}),
+    "decode opend quotes": (421, "ns/push", {"fastfeed": 148, "protobuf": 1510, "futu-api": 902_000}),
+    "decode opend books": (1030, "ns/push", {"fastfeed": 402, "protobuf": 6210, "futu-api": 88_000}),
+    "decode opend bars": (160, "ns/push", {"fastfeed": 51.4, "protobuf": 790, "futu-api": 330_000}),
+    "decode opend timeshare": (140, "ns/push", {"fastfeed": 44.9, "protobuf": 720, "futu-api": 301_000}),
+    "decode opend brokers": (2900, "ns/push", {"fastfeed": 1420, "protobuf": 18_300, "futu-api": 420_000}),
     "decode alltick ticks": (201, "ns/tick", {
-        "fastfeed": 92.4, "fastfeed, Decoder.feed": 261, "msgspec, structs": 580, "msgspec, NumPy rows": 1490,
+        "fastfeed": 92.4, "fastfeed, Decoder.feed": 261, "msgspec": 580, "msgspec, NumPy": 1490,
         "orjson": 1210, "json": 4100,
     }),
     "decode alltick books": (1100, "ns/push", {
-        "fastfeed": 640, "fastfeed, Decoder.feed": 820, "msgspec, structs": 6050, "msgspec, NumPy rows": 17_100,
+        "fastfeed": 640, "fastfeed, Decoder.feed": 820, "msgspec": 6050, "msgspec, NumPy": 17_100,
         "orjson": 8800, "json": 26_400,
     }),
     "decode longport ticks": (130, "ns/tick", {
-        "fastfeed": 121, "protobuf, parse only": 655, "protobuf, NumPy rows": 1890,
+        "fastfeed": 121, "protobuf": 655, "protobuf, float": 1890,
     }),
     "decode longport quotes": (190, "ns/push", {
-        "fastfeed": 166, "protobuf, parse only": 733, "protobuf, NumPy rows": 2610,
+        "fastfeed": 166, "protobuf": 733, "protobuf, float": 2610,
     }),
     "decode longport books": (640, "ns/push", {
-        "fastfeed": 598, "protobuf, parse only": 6020, "protobuf, NumPy rows": 19_800,
+        "fastfeed": 598, "protobuf": 6020, "protobuf, float": 19_800,
     }),
 }  # fmt: skip
 
 #: Ticks a second.
 WIRE = {
     "opend": {
-        "reading only": 29.1e6, "fastfeed": 17.3e6, 'fastfeed, receive="thread"': 17.9e6,
+        "reading only": 29.1e6, "fastfeed": 17.3e6, "fastfeed, thread": 17.9e6,
         "uvloop, framing only": 1.31e6, "futu-api": 2930,
     },
     "alltick": {
-        "reading only": 16.0e6, "fastfeed": 5.61e6, "picows + msgspec": 618_000, "websockets + msgspec": 121_000,
-        "aiohttp + msgspec": 187_000,
+        "reading only": 16.0e6, "fastfeed": 5.61e6, "picows, msgspec": 618_000, "websockets, msgspec": 121_000,
+        "aiohttp, msgspec": 187_000,
     },
     "longport": {"reading only": 22.4e6, "fastfeed": 4.1e6, "fastfeed, TCP": 4.42e6, "longport": 208_000},
 }  # fmt: skip
@@ -57,18 +57,18 @@ WIRE = {
 #: Median µs.
 LATENCY = {
     "opend": {
-        "fastfeed": 31.0, 'fastfeed, receive="thread"': 22.1, "uvloop, stamp only": 29.2, "futu-api": 1740,
+        "fastfeed": 31.0, "fastfeed, thread": 22.1, "uvloop, stamp only": 29.2, "futu-api": 1740,
     },
-    "alltick": {"fastfeed": 33.4, "picows + msgspec": 36.5, "websockets + msgspec": 71.3, "aiohttp + msgspec": 58.0},
+    "alltick": {"fastfeed": 33.4, "picows, msgspec": 36.5, "websockets, msgspec": 71.3, "aiohttp, msgspec": 58.0},
     "longport": {"fastfeed": 34.2, "fastfeed, TCP": 33.0, "longport": 141},
 }  # fmt: skip
 RATES = (500, 2000, 10_000)
 
 #: ns with one symbol, and how it grows.
 SCALING = {
-    "opend": {"fastfeed": (24.8, 0.10), "protobuf, NumPy rows": (2430, 0.02)},
-    "alltick": {"fastfeed": (90.1, 0.05), "msgspec, NumPy rows": (1450, 0.02)},
-    "longport": {"fastfeed": (119, 0.06), "protobuf, NumPy rows": (1850, 0.02)},
+    "opend": {"fastfeed": (24.8, 0.10), "protobuf, NumPy": (2430, 0.02)},
+    "alltick": {"fastfeed": (90.1, 0.05), "msgspec, NumPy": (1450, 0.02)},
+    "longport": {"fastfeed": (119, 0.06), "protobuf, float": (1850, 0.02)},
 }
 
 FANOUT = {"fastfeed": (21.5, 1.2), "pyzmq": (92.0, 1.5), "multiprocessing.Pipe": (48.0, 1.7)}
@@ -302,10 +302,12 @@ def _replay(draw, vendor):
             Row(
                 "fastfeed",
                 {
+                    "rows": figure(min(388_000, 4000 * speed)),
                     "lost": figure(0, "lower"),
                     **latencies,
                     "sender late p99 µs": figure(3.1 + speed / 90, "lower"),
-                    "ring high-water rows": figure(3.0 + 3 * speed),
+                    "ring high-water rows": figure(3.0 + 3 * speed, "lower"),
+                    "ring high-water %": figure((3.0 + 3 * speed) / 65_536 * 100),
                     "CPU %": figure(1.5 + speed / 16, "lower"),
                     "ticks/s": figure(16.6 * speed),
                 },
