@@ -170,12 +170,25 @@ def _table(table: Table) -> Iterable[str]:
             yield from _cells(row, columns, spreads, table.unit)
             yield "</tr>"
         yield "</tbody>"
-    yield "</table></div></div>"
+    yield "</table></div>"
+    yield from (f'<p class="note">{escape(note)}</p>' for note in _notes(table.rows))
+    yield "</div>"
+
+
+def _notes(rows: Sequence[Row]) -> Iterable[str]:
+    """Return what is particular about candidates; where it is so at some x only, with that."""
+    noted: dict[str, list[str]] = {}
+    for row in rows:
+        if row.note:
+            always = all(each.note == row.note for each in rows if each.name == row.name)
+            who = row.name if always or row.x is None else f"{row.name} at {count(row.x)}"
+            if who not in noted.setdefault(row.note, []):
+                noted[row.note].append(who)
+    return (f"{', '.join(names)}: {note}" for note, names in noted.items())
 
 
 def _cells(row: Row, columns: Iterable[str], spreads: Container[str], unit: str) -> Iterable[str]:
-    note = f"<small>{escape(row.note)}</small>" if row.note else ""
-    yield f'<th scope="row">{escape(row.name)}{note}</th>'
+    yield f'<th scope="row">{escape(row.name)}</th>'
     for column in columns:
         figure = row.figures.get(column)
         text = "" if figure is None else _figure(figure)
@@ -321,8 +334,9 @@ h2 { font-size: 22px; margin: 56px 0 6px; padding-top: 14px; border-top: 2px sol
 h3 { font-size: 17px; margin: 34px 0 6px; }
 h4 { font-size: 14px; margin: 26px 0 4px; }
 p { margin: 4px 0 10px; max-width: 72ch; }
-.quiet, figcaption, small { color: var(--quiet); }
-figcaption { font-size: 13px; max-width: 72ch; }
+.quiet, .note, figcaption, small { color: var(--quiet); }
+.note, figcaption { font-size: 13px; max-width: 72ch; }
+.note { margin: 3px 0 0; }
 .warning { background: var(--warn); padding: 6px 10px; border-radius: 4px; }
 nav { display: flex; flex-wrap: wrap; gap: 4px 18px; margin-top: 14px; }
 a { color: var(--own); }
@@ -339,12 +353,13 @@ th.figure { white-space: normal; }
 th.x { color: var(--quiet); }
 tbody .unit { font-weight: 600; }
 td small { display: inline-block; min-width: 5.4em; font-weight: 400; font-size: 11.5px; }
-th small { display: block; font-weight: 400; }
+th[scope=row] { white-space: nowrap; }
 tr.own th[scope=row] { color: var(--own); font-weight: 600; }
 dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(230px, 1fr)); gap: 8px 20px; margin: 10px 0; }
 dt { color: var(--quiet); font-size: 12.5px; }
 dd { margin: 0; overflow-wrap: anywhere; }
-@media (max-width: 600px) { body { padding: 16px 14px 48px; } h1 { font-size: 24px; } }
+@media (max-width: 600px) { body { padding: 16px 14px 48px; } h1 { font-size: 24px; }
+  th[scope=row] { white-space: normal; min-width: 7em; } }
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; }
   h2 { margin-top: 24px; }

@@ -196,6 +196,23 @@ def test_what_else_stands_there(results, page):
     assert "Incomplete" not in page.words
 
 
+def test_notes_say_whose_they_are(tmp_path):
+    rows = [
+        Row(name, {"p50 µs": figure(1.0)}, x, note=note)
+        for x, name, note in (
+            (1.0, "one", "always"),
+            (2000.0, "one", "always"),
+            (1.0, "other", "always"),
+            (2000.0, "other", ""),
+            (1.0, "third", "at first"),
+            (2000.0, "third", "later"),
+        )
+    ]
+    words = page_of(lone(("fanout", "fanout"), *rows), tmp_path).words
+    for line in ("one, other at 1: always", "third at 1: at first", "third at 2,000: later"):
+        assert line in words.splitlines()
+
+
 def test_an_interrupted_run_says_so(tmp_path):
     page = page_of(bench_results(complete=False), tmp_path)
     assert "Incomplete" in page.words
