@@ -111,6 +111,7 @@ def _head(results: Results) -> Iterable[str]:
             f"run, at most {_data(noise.longest_us, short(noise.longest_us))} µs at once; a fixed piece of work "
             f"varied by {_data(noise.drift, percent(noise.drift))} over the run.</p>"
         )
+    yield from (f'<p class="quiet">{escape(note)}</p>' for note in results.notes)
     yield "</header>"
 
 
@@ -248,7 +249,6 @@ def _how(results: Results) -> Iterable[str]:
         "rounds; ± is half the distance of their quartiles. “x fastfeed” is a candidate's figure as a multiple of "
         "fastfeed's, round by round.</p>"
     )
-    yield from (f"<p>{escape(note)}</p>" for note in results.notes)
     known: dict[str, Any] = {"command": results.command, "began": results.date, **results.method}
     known |= {key: value for key, value in results.machine.items() if key != "packages"}
     yield f"<dl>{''.join(_known(key, value) for key, value in known.items())}</dl>"
