@@ -302,12 +302,10 @@ def _replay(draw, vendor):
             Row(
                 "fastfeed",
                 {
-                    "rows": figure(min(388_000, 4000 * speed)),
                     "lost": figure(0, "lower"),
                     **latencies,
                     "sender late p99 µs": figure(3.1 + speed / 90, "lower"),
                     "ring high-water rows": figure(3.0 + 3 * speed, "lower"),
-                    "ring high-water %": figure((3.0 + 3 * speed) / 65_536 * 100),
                     "CPU %": figure(1.5 + speed / 16, "lower"),
                     "ticks/s": figure(16.6 * speed),
                 },
