@@ -48,11 +48,11 @@ COLOURS = {
 }
 
 _SIZE = 12.0
-_HIGH_WATER = "ring high-water rows"
 _GAP = 15.0  # between the middles of two labels, one below the other
 _LONGEST = 28  # characters of a name
 #: How the names of candidates begin that no one would use in our place: they say what is possible.
 _YARDSTICKS = re.compile(r"reading only|C( loop)?(,|$)|uvloop|bare ")
+_HIGH_WATER = "ring high-water rows"
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def _decode(tables: Sequence[Table]) -> _Drawn:
             in_axes_x=True,
         )
         for place, row in enumerate(table.rows):
-            _dot(axes, place, row, table, left)
+            _dot(axes, place, row, table)
         top += step * len(table.rows)
     units = " or ".join(dict.fromkeys(_cut(table.unit).replace("ns/", "ns a ") for table in tables))
     _below(axes, f"{units}, log scale; less is better")
@@ -233,7 +233,7 @@ def _decode(tables: Sequence[Table]) -> _Drawn:
     return _title("Decoding", tables[0]), caption, drawing
 
 
-def _dot(axes: Axes, place: int, row: Row, table: Table, left: float) -> None:
+def _dot(axes: Axes, place: int, row: Row, table: Table) -> None:
     kind = _kind(row.name, [each.name for each in table.rows])
     figure = row.figures.get(table.unit)
     _name(axes, row.name, place, kind)
@@ -490,7 +490,7 @@ def _curves(panels: Sequence[tuple[str, Sequence[_Line]]]) -> Drawing | None:
         _ticks_x(
             axes,
             [x for x in marks if x <= end * 1.001],
-            labels=top + height > sum(heights) + head * len(panels) - 1,
+            labels=lines is panels[-1][1],
             texts=[text for x, text in marks.items() if x <= end * 1.001],
         )
         _ticks_y(axes, _log_ticks(low, high, _at_most(height / 24)))
