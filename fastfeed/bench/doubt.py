@@ -51,7 +51,7 @@ def doubtful(table: Table) -> Doubt:
             where = "" if row.x is None else f" at {short(row.x)} {table.x}"
             warnings.append(
                 f"the rounds of {row.name}{where} differ by {percent(figure.spread)} in {table.unit}: "
-                "less than that means nothing"
+                "smaller differences mean nothing"
             )
     return Doubt(alike, tuple(warnings))
 
