@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fastfeed.bench.doubt import doubtful
 from fastfeed.bench.numbers import percent
 from fastfeed.bench.results import Better, Figure, Noise, Results, Row, Table
 
@@ -69,6 +70,8 @@ class Comparison:
     ----------
     differences : list of str
         Between the machines, versions and methods.
+    doubts : list of str
+        Tables of either with rounds of fastfeed's that differ too much.
     only_ratios : bool
         Whether the machines differ, so that only columns of ratios were compared.
     changes : list of Change
@@ -78,6 +81,7 @@ class Comparison:
     """
 
     differences: list[str]
+    doubts: list[str]
     only_ratios: bool
     changes: list[Change] = field(default_factory=list)
     only_before: list[str] = field(default_factory=list)
@@ -101,7 +105,13 @@ def compare(before: Results, after: Results) -> Comparison:
     the quartiles of either, and than the machine's pace drifted within either run and between them.
     """
     only_ratios = _another_machine(before, after)
-    comparison = Comparison(_differences(before, after), only_ratios)
+    doubts = [
+        f"{which}, {table.name}: {warning}"
+        for which, results in (("A", before), ("B", after))
+        for table in results.tables
+        for warning in doubtful(table).warnings
+    ]
+    comparison = Comparison(_differences(before, after), doubts, only_ratios)
     drift = 0.0 if only_ratios else _drift(before, after)
     tables = {table.name: table for table in after.tables}
     for old in before.tables:
@@ -173,14 +183,12 @@ def better_when(table: Table, row: Row, column: str, stated: Better | None = Non
     """
     if stated is not None:
         return stated
+    own = row.name.startswith("fastfeed")
+    if column == "x fastfeed":  # times, also where the unit is a rate
+        return "lower" if own else "higher"
     if not column.startswith("x "):
         return _direction(column)
-    direction = _direction(table.unit)
-    if direction is None or row.name.startswith("fastfeed"):
-        return direction
-    if column == "x fastfeed":  # a peer's figure, divided by fastfeed's
-        return "higher" if direction == "lower" else "lower"
-    return direction if column.startswith("x 1 ") else None
+    return _direction(table.unit) if own or column.startswith("x 1 ") else None
 
 
 def _direction(unit: str) -> Better | None:
@@ -221,15 +229,17 @@ def _differences(before: Results, after: Results) -> list[str]:
     pace = _pace(before, after)
     if abs(pace - 1) > _LEAST:
         how = "longer" if pace > 1 else "less long"
-        found.append(f"the same work took {percent(abs(pace - 1))} {how} in the second run")
+        found.append(f"the same work took {percent(abs(pace - 1))} {how} in B")
     found += _different_packages(before.machine, after.machine)
-    for name in ("rounds", "warm_up", "work", "worker_cores", "feeder_cores", "gc"):
+    for name in dict.fromkeys([*before.method, *after.method]):
         old, new = before.method.get(name), after.method.get(name)
         if old != new:
             found.append(f"{name.replace('_', ' ')}: {_told(old)} and {_told(new)}")
-    for which, each in (("first", before), ("second", after)):
-        if not each.complete:
-            found.append(f"the {which} run was interrupted")
+    found += (
+        f"{which} was interrupted"
+        for which, each in (("A", before), ("B", after))
+        if not each.complete
+    )
     return found
 
 

@@ -23,6 +23,8 @@ def comparison_lines(
     lines = wrapped(f"A: {before}", width) + wrapped(f"B: {after}", width)
     for difference in comparison.differences:
         lines += wrapped(f"differs: {difference}", width)
+    for doubt in comparison.doubts:
+        lines += wrapped(f"! {doubt}", width)
     if comparison.only_ratios:
         lines += wrapped("The machines differ: only ratios are compared.", width)
     for title, changes, colour in (

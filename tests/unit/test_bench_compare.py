@@ -131,6 +131,11 @@ def test_of_different_machines_only_ratios_are_compared(other):
     }
 
 
+def test_rounds_that_differ_too_much_are_told_of():
+    (doubt,) = compare(run(), run(seed=3, spread=0.3)).doubts
+    assert doubt.startswith("B, decode opend ticks: the rounds of fastfeed differ by ")
+
+
 def test_what_differs_is_told():
     other = run(
         version="0.7.0",
@@ -144,7 +149,7 @@ def test_what_differs_is_told():
         "msgspec 0.22.0 and 0.23",
         "picows none and 2.0",
         "rounds: 11 and 5",
-        "the second run was interrupted",
+        "B was interrupted",
     ]
 
 
@@ -201,7 +206,8 @@ def test_a_lost_row_counts_though_it_was_counted_once():
         ("p50 µs", "peer", "p99.9 µs", "lower"),
         ("ms/pull", "peer", "ms/pull", "lower"),
         ("ns/tick", "protobuf", "x fastfeed", "higher"),  # it is further behind
-        ("ticks/s", "picows", "x fastfeed", "lower"),
+        ("ticks/s", "picows", "x fastfeed", "higher"),  # a ratio of times all the same
+        ("packets/s", "fastfeed, thread", "x C, spinning", "higher"),
         ("ns/tick", "fastfeed, TCP", "x fastfeed", "lower"),
         ("ns/tick", "fastfeed", "x 1 symbol", "lower"),
         ("ns/tick", "protobuf", "x 1 symbol", "lower"),
