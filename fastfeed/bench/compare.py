@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fastfeed.bench.doubt import doubtful
+from fastfeed.bench.doubt import compared_with, doubtful
 from fastfeed.bench.numbers import percent
 from fastfeed.bench.results import Better, Figure, Noise, Results, Row, Table
 
@@ -143,7 +143,7 @@ def _changes(
 ) -> Iterator[Change]:
     for column, old in before.figures.items():
         new = after.figures.get(column)
-        ratio = column.startswith("x ")
+        ratio = compared_with(column) != ""
         if new is None or ratio != only_ratios or column == _DERIVED:
             continue
         if ratio and all(each == 1 for each in (*old.rounds, *new.rounds)):
@@ -186,9 +186,10 @@ def better_when(table: Table, row: Row, column: str, stated: Better | None = Non
     own = row.name.startswith("fastfeed")
     if column == "x fastfeed":  # times, also where the unit is a rate
         return "lower" if own else "higher"
-    if not column.startswith("x "):
+    other = compared_with(column)
+    if column != f"x {other}":  # no ratio, or one that says of what, as "CPU x alone"
         return _direction(column)
-    return _direction(table.unit) if own or column.startswith("x 1 ") else None
+    return _direction(table.unit) if own or other.startswith("1 ") else None
 
 
 def _direction(unit: str) -> Better | None:

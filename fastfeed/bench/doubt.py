@@ -7,7 +7,7 @@ from typing import NamedTuple
 from fastfeed.bench.numbers import percent, short
 from fastfeed.bench.results import Noise, Row, Table
 
-__all__ = ["NOISY", "Doubt", "caution", "doubtful", "restless"]
+__all__ = ["NOISY", "Doubt", "caution", "compared_with", "doubtful", "restless"]
 
 #: A distance of the quartiles, as a part of the median, from which on rounds differ too much.
 NOISY = 0.15
@@ -38,8 +38,7 @@ def doubtful(table: Table) -> Doubt:
         (row.name, row.x, column)
         for row in table.rows
         for column, figure in row.figures.items()
-        if column.startswith("x ")
-        and column != f"x {row.name}"
+        if compared_with(column) not in ("", row.name)
         and len(figure.rounds) >= _FEWEST
         and figure.low <= 1 <= figure.high
         and any(each != 1 for each in figure.rounds)  # the one that the others are divided by
@@ -54,6 +53,11 @@ def doubtful(table: Table) -> Doubt:
                 "smaller differences mean nothing"
             )
     return Doubt(alike, tuple(warnings))
+
+
+def compared_with(column: str) -> str:
+    """Return what a column of ratios divides by: ``"fastfeed"`` of ``"x fastfeed"``; empty for other columns."""
+    return f" {column}".partition(" x ")[2]
 
 
 def _own(table: Table) -> list[Row]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from fastfeed.bench.doubt import doubtful
+from fastfeed.bench.doubt import compared_with, doubtful
 from fastfeed.bench.numbers import count, percent, plus_minus, short
 from fastfeed.bench.results import Bar, Figure, Noise, Results, Table
 
@@ -125,7 +125,7 @@ def _cell(figure: Figure | None, spread: bool, alike: bool) -> Cell:
 def alike_words(table: Table) -> str:
     """Return what the mark of a cell means that cannot be told from 1; empty where none has it."""
     others = dict.fromkeys(
-        column.removeprefix("x ")
+        compared_with(column)
         for row in table.rows
         for column in row.figures
         if (row.name, row.x, column) in doubtful(table).alike

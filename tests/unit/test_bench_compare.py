@@ -213,6 +213,7 @@ def test_a_lost_row_counts_though_it_was_counted_once():
         ("ns/tick", "protobuf", "x 1 symbol", "lower"),
         ("p50 µs", "fastfeed", "x futex, C", "lower"),
         ("p50 µs", "NATS", "x futex, C", None),
+        ("ns/row", "10 idle", "CPU x alone", "lower"),
         ("p50 µs", "fastfeed", "lost", "lower"),
         ("rows", "fastfeed", "ring high-water rows", None),
     ],

@@ -4,7 +4,7 @@ import click
 import pytest
 from bench_results import bench_results
 
-from fastfeed.bench.doubt import caution, doubtful, restless
+from fastfeed.bench.doubt import caution, compared_with, doubtful, restless
 from fastfeed.bench.numbers import short
 from fastfeed.bench.results import Bar, Missing, Noise, Results, Row, Table, figure, ratio
 from fastfeed.bench.tables import markdown, noise_words, notes_of, sheets
@@ -39,6 +39,13 @@ def test_a_ratio_on_both_sides_of_one_is_marked():
 
 def test_the_one_that_others_are_divided_by_is_not_marked():
     assert doubtful(table({"fastfeed": OWN, "C loop": OWN})).alike == frozenset()
+
+
+def test_what_a_column_is_compared_with():
+    assert compared_with("x fastfeed") == "fastfeed"
+    assert compared_with("x C, spinning") == "C, spinning"
+    assert compared_with("CPU x alone") == "alone"
+    assert compared_with("max µs") == compared_with("CPU ns/row") == ""
 
 
 def test_two_rounds_are_too_few_to_doubt():
