@@ -9,8 +9,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from fastfeed.bench.doubt import doubtful
 from fastfeed.bench.numbers import count, percent, plus_minus, short
 from fastfeed.bench.results import Figure, Results, Row, Table
+from fastfeed.bench.tables import alike_words
 
 __all__ = ["write_report"]
 
@@ -146,6 +148,7 @@ def _family(
 def _table(table: Table) -> Iterable[str]:
     columns = list(dict.fromkeys(column for row in table.rows for column in row.figures))
     with_x = any(row.x is not None for row in table.rows)
+    alike = doubtful(table).alike
     spreads = {c for row in table.rows for c, figure in row.figures.items() if _spread(figure)}
     yield f'<div class="table"><h4>{escape(table.name)}</h4>'
     if table.about:
@@ -168,10 +171,12 @@ def _table(table: Table) -> Iterable[str]:
             if with_x and row is those[0]:
                 text = "" if x is None else _data(x, count(x))
                 yield f'<th scope="rowgroup" rowspan="{len(those)}" class="figure x">{text}</th>'
-            yield from _cells(row, columns, spreads, table.unit)
+            yield from _cells(row, columns, spreads, alike, table.unit)
             yield "</tr>"
         yield "</tbody>"
     yield "</table></div>"
+    if words := alike_words(table):
+        yield f'<p class="note">? {escape(words)}</p>'
     yield from (f'<p class="note">{escape(note)}</p>' for note in _notes(table.rows))
     yield "</div>"
 
@@ -188,13 +193,20 @@ def _notes(rows: Sequence[Row]) -> Iterable[str]:
     return (f"{', '.join(names)}: {note}" for note, names in noted.items())
 
 
-def _cells(row: Row, columns: Iterable[str], spreads: Container[str], unit: str) -> Iterable[str]:
+def _cells(
+    row: Row,
+    columns: Iterable[str],
+    spreads: Container[str],
+    alike: Container[tuple[str, float | None, str]],
+    unit: str,
+) -> Iterable[str]:
     yield f'<th scope="row">{escape(row.name)}</th>'
     for column in columns:
         figure = row.figures.get(column)
         text = "" if figure is None else _figure(figure)
         if column in spreads:
-            text += f"<small>{'' if figure is None else _spread(figure)}</small>"
+            doubt = " ?" * ((row.name, row.x, column) in alike)
+            text += f"<small>{'' if figure is None else _spread(figure)}{doubt}</small>"
         yield f'<td class="figure{" unit" * (column == unit)}">{text}</td>'
 
 

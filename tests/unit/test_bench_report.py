@@ -218,6 +218,21 @@ def test_notes_say_whose_they_are(tmp_path):
         assert line in words.splitlines()
 
 
+def test_ratios_that_cannot_be_told_from_1_are_marked(tmp_path):
+    rows = [
+        Row(name, {"ns/tick": each, "x fastfeed": each})
+        for name, each in (
+            ("fastfeed", figure([1.0] * 5)),
+            ("alike", figure([0.9, 0.95, 1.0, 1.05, 1.1])),
+            ("slower", figure([1.9, 2.0, 2.1])),
+        )
+    ]
+    text = page_of(lone(("decode x", "decode"), *rows), tmp_path).text
+    assert text.count(" ?</small>") == 1
+    assert "±5 % ?</small>" in text
+    assert "? cannot be told apart from fastfeed" in text
+
+
 def test_an_interrupted_run_says_so(tmp_path):
     page = page_of(bench_results(complete=False), tmp_path)
     assert "Incomplete" in page.words
