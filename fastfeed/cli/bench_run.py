@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from fastfeed.bench.process import ChildError
+from fastfeed.bench.report import write_report
 from fastfeed.bench.results import Results, Table
 from fastfeed.bench.turns import DisagreementError
 from fastfeed.cli.bench_tables import end_lines, head_lines, table_lines
@@ -42,9 +43,7 @@ class Progress:
     def __init__(self, steps: int) -> None:
         self._steps = steps
         self._bar: Any = None
-        self._expected = (
-            0  # where the bar is when the next case begins, however many steps its run has
-        )
+        self._expected = 0  # where the next case begins, however many steps it had
 
     def __enter__(self) -> Progress:
         if sys.stderr.isatty():
@@ -124,10 +123,6 @@ def conduct(
 def _write(results: Results, out: Path) -> None:
     results.write(out / _RESULTS)
     say(["", f"written: {out / _RESULTS}"])
-    try:
-        from fastfeed.bench.report import write_report
-    except ImportError:
-        return
     if write_report(results, out / _REPORT):
         say([f"written: {out / _REPORT}"])
     else:
