@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from fastfeed.bench.results import Table
+
 sys.path.insert(0, str(Path(__file__).parent))  # the benches' helpers, as the processes they start
 
 from aims import conclude
@@ -84,6 +86,13 @@ class Report:
         row = {column: figure(value) for column, value in figures.items()}
         found.rows = [each for each in found.rows if each.name != name]
         found.rows.append(Row(name, row))
+
+    def add_table(self, table: Table) -> None:
+        """Enter a table of the instrument."""
+        for row in table.rows:
+            name = row.name if row.x is None else f"{row.name}, {row.x:g} {table.x}"
+            figures = {column: figure.median for column, figure in row.figures.items()}
+            self.add(table.name, name, **figures)
 
     def get(self, table: str, name: str, column: str) -> float | None:
         """Return a figure's median, or None when it was not measured in this run."""

@@ -1,15 +1,14 @@
-"""OpenD's bytes for the benches: tick pushes as a real OpenD sends them, and the replies around them."""
+"""OpenD's bytes: pushes as a real OpenD sends them, and the replies around them."""
 
 from __future__ import annotations
 
 import random
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import sha1
-from typing import Any
+from typing import Any, NamedTuple
 
+from fastfeed.bench.samples import Sample, with_each
 from fastfeed.protocols.opend_messages import (
     INIT_CONNECT,
     KEEP_ALIVE,
@@ -25,15 +24,32 @@ from fastfeed.protocols.opend_messages import (
     message_class,
 )
 
+__all__ = [
+    "EPOCH_S",
+    "HEADER",
+    "KINDS",
+    "MARKET",
+    "PULLED",
+    "Kind",
+    "codes",
+    "on_wire",
+    "pack",
+    "pulled",
+    "push",
+    "replies",
+    "sample",
+    "sequence_at",
+]
+
 MARKET = 11  # US
 EPOCH_S = 1_700_060_400  # 2023-11-15 10:00:00 in New York
 HEADER = struct.Struct("<2sIBBII20s8s")
 PULLED = 1000  # rows of a pull, the most that OpenD gives
-#: From the beginning of a packet with one tick to the value of its sequence; of any, with these codes and times.
-SEQUENCE_AT = HEADER.size + 3 + 1 + 2 + 2 + 2 + 6 + 2 + 2 + 23 + 1
-MAX_CODE_BYTES = 8  # what the hand-written C decoder can
+BROKERS = 40  # a side
+DEPTH = 10
 
 _VOLUMES = (1, 5, 10, 50, 100, 100, 100, 100, 200, 300, 1000, 2500)
+_SEQUENCE_TAG = b"\x10"  # field 2 of a tick, a varint
 
 
 def pack(proto_id: int, serial: int, body: bytes) -> bytes:
@@ -143,11 +159,11 @@ def _bar(code: str, number: int, rng: random.Random) -> Any:
     response = _secured("QotUpdateKL.Response", code)
     response.s2c.rehabType = 1
     response.s2c.klType = 1
-    fill_bar(response.s2c.klList.add(), number // 60_000, rng)
+    _fill_bar(response.s2c.klList.add(), number // 60_000, rng)
     return response
 
 
-def fill_bar(bar: Any, minute: int, rng: random.Random) -> None:
+def _fill_bar(bar: Any, minute: int, rng: random.Random) -> None:
     """Give a KLine all its fields."""
     bar.timestamp, text = _clock((minute + 1) * 60_000)
     bar.time = text[:19]
@@ -169,7 +185,7 @@ def _book(code: str, number: int, rng: random.Random) -> Any:
     s2c = response.s2c
     middle = _price(rng)
     for side, step in ((s2c.orderBookAskList, 1), (s2c.orderBookBidList, -1)):
-        for i in range(10):
+        for i in range(DEPTH):
             level = side.add()
             level.price = round(middle + step * (i + 1) / 100, 2)
             level.volume = rng.randrange(1, 5000)
@@ -201,94 +217,77 @@ def _brokers(code: str, number: int, rng: random.Random) -> Any:
     """Queues of 40 brokers a side, four on a level."""
     response = _secured("QotUpdateBroker.Response", code)
     for side in (response.s2c.brokerAskList, response.s2c.brokerBidList):
-        for i in range(40):
+        for i in range(BROKERS):
             broker = side.add()
             broker.id = rng.randrange(200, 9800, 16)
-            broker.name = f"Broker {broker.id % 40} Securities"
+            broker.name = f"Broker {broker.id % BROKERS} Securities"
             broker.pos = 1 + i // 4
     return response
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A kind of push, which makes `rows` rows of a stream."""
+class Kind(NamedTuple):
+    """A kind of push besides ticks, which makes `rows` rows."""
 
     proto_id: int
     message: str
-    stream: str
     rows: int
     make: Callable[[str, int, random.Random], Any]
 
 
-#: The kinds besides ticks.
 KINDS = {
-    "quote": Kind(QOT_UPDATE_BASIC_QOT, "QotUpdateBasicQot.Response", "quotes", 3, _quote),
-    "bar": Kind(QOT_UPDATE_KL, "QotUpdateKL.Response", "bars", 1, _bar),
-    "book": Kind(QOT_UPDATE_ORDER_BOOK, "QotUpdateOrderBook.Response", "books", 1, _book),
-    "timeshare": Kind(QOT_UPDATE_RT, "QotUpdateRT.Response", "timeshare", 1, _point),
-    "brokers": Kind(QOT_UPDATE_BROKER, "QotUpdateBroker.Response", "brokers", 1, _brokers),
+    "quotes": Kind(QOT_UPDATE_BASIC_QOT, "QotUpdateBasicQot.Response", 3, _quote),
+    "bars": Kind(QOT_UPDATE_KL, "QotUpdateKL.Response", 1, _bar),
+    "books": Kind(QOT_UPDATE_ORDER_BOOK, "QotUpdateOrderBook.Response", 1, _book),
+    "timeshare": Kind(QOT_UPDATE_RT, "QotUpdateRT.Response", 1, _point),
+    "brokers": Kind(QOT_UPDATE_BROKER, "QotUpdateBroker.Response", 1, _brokers),
 }
 
 
-class Packets:
-    """Packets of a kind, one after the other; `bodies` are theirs."""
+def sample(kind: str, symbols: int, count: int, per_push: int = 1) -> Sample:
+    """Return pushes of a kind.
 
-    proto_id: int
-    bodies: list[bytes]
-
-    @cached_property
-    def stream(self) -> bytes:
-        """All packets, one after the other."""
-        return b"".join(pack(self.proto_id, i, body) for i, body in enumerate(self.bodies))
-
-    def pieces(self, size: int) -> list[memoryview]:
-        """The stream, cut as a socket would."""
-        view = memoryview(self.stream)
-        return [view[at : at + size] for at in range(0, len(view), size)]
-
-
-@dataclass
-class Sample(Packets):
-    """A stream of pushes: `packets` of them with `ticks` ticks each, of `symbols` symbols in random order."""
-
-    symbols: int
-    packets: int
-    ticks: int = 1
-    codes: list[str] = field(init=False)
-    bodies: list[bytes] = field(init=False)
-    proto_id = QOT_UPDATE_TICKER
-
-    def __post_init__(self) -> None:
-        rng = random.Random(self.symbols)
-        self.codes = codes(self.symbols)
-        # Every symbol once, then any: the number of symbols is really that number.
-        order = self.codes + rng.choices(self.codes, k=max(0, self.packets - self.symbols))
-        rng.shuffle(order)
-        self.bodies = [
-            push(code, self.ticks, i * self.ticks, rng)
-            for i, code in enumerate(order[: self.packets])
-        ]
-
-    @property
-    def rows(self) -> int:
-        """Ticks in all."""
-        return self.packets * self.ticks
+    Parameters
+    ----------
+    kind : str
+        ``"ticks"``, or one of `KINDS`.
+    symbols, count : int
+        How many symbols, and pushes, there are.
+    per_push : int
+        Ticks in each push.
+    """
+    rng = random.Random(f"{kind} {symbols}")
+    names = codes(symbols)
+    order = with_each(names, count, rng)
+    if kind == "ticks":
+        rows = per_push
+        bodies = [push(code, per_push, i * per_push, rng) for i, code in enumerate(order)]
+    elif per_push != 1:
+        raise ValueError(f"expected one per push of {kind}, got {per_push}")
+    else:
+        _, _, rows, make = KINDS[kind]
+        bodies = [make(code, i * 37, rng).SerializeToString() for i, code in enumerate(order)]
+    return Sample("opend", kind, [f"{name}.US" for name in names], rows, bodies)
 
 
-class Pushes(Packets):
-    """The same of another kind than ticks; what each body says is in `messages`, in fastfeed's classes."""
+def on_wire(body: bytes, serial: int, kind: str = "ticks") -> bytes:
+    """Return a push's packet."""
+    return pack(QOT_UPDATE_TICKER if kind == "ticks" else KINDS[kind].proto_id, serial, body)
 
-    def __init__(self, kind: Kind, symbols: int, packets: int) -> None:
-        rng = random.Random(kind.proto_id)
-        self.kind = kind
-        self.proto_id = kind.proto_id
-        self.codes = codes(symbols)
-        self.packets = packets
-        self.rows = packets * kind.rows
-        self.bodies = [
-            kind.make(rng.choice(self.codes), i * 37, rng).SerializeToString()
-            for i in range(packets)
-        ]
+
+def sequence_at(packet: bytes) -> int:
+    """Return where in a packet of ticks the first one's sequence is: a varint of 9 bytes, as of any time in ns.
+
+    ValueError: it is not. The packet's digest does not fit any more once it is another one.
+    """
+    response: Any = message_class("QotUpdateTicker.Response").FromString(packet[HEADER.size :])
+    value = response.s2c.tickerList[0].sequence
+    varint = bytes(value >> shift & 0x7F | 0x80 for shift in range(0, 63, 7))
+    varint = varint[:-1] + bytes((varint[-1] & 0x7F,))
+    # Nothing else is likely to begin with these ten bytes.
+    at = packet.find(_SEQUENCE_TAG + varint)
+    if at < 0:
+        raise ValueError(f"expected a sequence of {len(varint)} bytes, got {value}")
+    return at + len(_SEQUENCE_TAG)
 
 
 def pulled(code: str) -> tuple[bytes, bytes]:
@@ -304,7 +303,7 @@ def pulled(code: str) -> tuple[bytes, bytes]:
     bars.s2c.security.CopyFrom(ticks.s2c.security)
     bars.s2c.name = ticks.s2c.name
     for minute in range(PULLED):
-        fill_bar(bars.s2c.klList.add(), minute % 390, rng)
+        _fill_bar(bars.s2c.klList.add(), minute % 390, rng)
     return body, bars.SerializeToString()
 
 
