@@ -194,7 +194,7 @@ class _Server:
                         greeting.answer()
 
     def _readable(self, sock: socket.socket) -> None:
-        ready, _, _ = select.select([self._stdin, sock], [], [])
+        ready, _, _ = select.select([self._stdin, sock.fileno()], [], [])
         if self._stdin in ready:
             raise _NextError
 
