@@ -20,10 +20,10 @@ from fastfeed.bench.turns import Candidate, Effort
 __all__ = ["CANDIDATES", "RATES", "case", "cases"]
 
 #: Ticks a second, and for how many of them a round counts.
-RATES = {500: 500, 2000: 1600, 10_000: 5000}
+RATES = {500: 450, 2000: 1600, 10_000: 5000}
 _QUICK_RATES = (500, 2000)
 _QUICK = 0.5  # an effort with less work than that is one
-_WARM_UP_S = 0.25  # of each round, not counted
+_WARM_UP_S = 0.25  # of each whole round, not counted
 _MOST_ROUNDS = 5
 _LATE_US = 20.0  # a sender's median lateness that deserves a word
 _PERCENTILES = (50.0, 99.0, 99.9)
@@ -103,7 +103,7 @@ def _measure(
         feeding.agree()
         for rate in rates:
             able = [each.name for each in _able(feeding.turns.candidates.values(), rate)]
-            skipped = round(rate * _WARM_UP_S * min(1.0, 2 * effort.work))
+            skipped = round(rate * _WARM_UP_S * min(1.0, effort.work))
             count = min(BLOCK, skipped + max(1, round(RATES[rate] * effort.work)))
 
             def send(

@@ -17,9 +17,7 @@ from fastfeed.bench.turns import Candidate
 __all__ = ["CANDIDATES", "case", "cases"]
 
 _PUSHES = 8_000_000  # of fastfeed in a round
-_WAITED = (
-    0.1  # of the time: a sender that is faster than its receiver waits for it at least so long
-)
+_IDLE = 0.1  # of the time: a sender that is faster than its receiver has nothing to do for at least so long
 _CEILING = "reading only"
 
 #: With `Candidate.work` a round takes about half a second. futu-api checks digests, which fit once only: it gets less
@@ -153,10 +151,11 @@ def _measure(
 
 def _idle(rounds: Sequence[dict[str, Any]], sent: Sequence[dict[str, Any]]) -> float:
     """Return for which part of a receiver's time the sender waited for room, or had sent everything."""
-    return statistics.median(
+    parts: list[float] = [
         max(0.0, 1 - (there["seconds"] - there["waited"]) / here["seconds"])
         for here, there in zip(rounds, sent, strict=True)
-    )
+    ]
+    return statistics.median(parts)
 
 
 def _row(
