@@ -23,7 +23,7 @@ from fastfeed import __version__
 from fastfeed.bench import Plan, Results
 from fastfeed.bench.doubt import caution, restless
 from fastfeed.bench.machine import Watch, describe
-from fastfeed.bench.results import Missing, Row, Table, figure
+from fastfeed.bench.results import Missing, Row, figure
 from fastfeed.bench.run import method
 from fastfeed.cli.bench_tables import end_lines, head_lines, table_lines
 
@@ -86,13 +86,6 @@ class Report:
         row = {column: figure(value) for column, value in figures.items()}
         found.rows = [each for each in found.rows if each.name != name]
         found.rows.append(Row(name, row))
-
-    def add_table(self, table: Table) -> None:
-        """Enter a table of the instrument."""
-        for row in table.rows:
-            name = row.name if row.x is None else f"{row.name}, {row.x:g} {table.x}"
-            figures = {column: figure.median for column, figure in row.figures.items()}
-            self.add(table.name, name, **figures)
 
     def get(self, table: str, name: str, column: str) -> float | None:
         """Return a figure's median, or None when it was not measured in this run."""

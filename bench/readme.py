@@ -285,9 +285,7 @@ def growth(figures: Figures) -> str:
     writer = "shared, writer, 64 rows a publication"
     reading = figures.figure(writer, "10 reading 100 times a second", "CPU x alone")
     costs = "nothing measurable" if reading.low <= 1.02 else f"{percent(reading.median - 1)} more"
-    waking = (
-        figures.text("shared, a publication", f"{n} blocked", "p50 µs") for n in ("1", "10")
-    )
+    waking = (figures.text("shared, a publication", f"{n} blocked", "p50 µs") for n in ("1", "10"))
     one, ten = waking
     kept = figures.text("memory of Python", "1000000 ticks", "bytes kept")
     return _filled(
@@ -340,7 +338,10 @@ def written(
         return f"{begin}{after}{end}"
 
     text = _BLOCK.sub(block, text)
-    if lacking := [*figures.lacking, *(f"no block {name!r}" for name in blocks if name not in seen)]:
+    if lacking := [
+        *figures.lacking,
+        *(f"no block {name!r}" for name in blocks if name not in seen),
+    ]:
         raise LackingError("\n".join(lacking))
     return text, changed
 

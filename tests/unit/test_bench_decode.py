@@ -91,7 +91,10 @@ def test_only_the_peers_that_are_wanted():
     ("candidate", "message"),
     [
         ("OneBitOff", r"^OneBitOff and fastfeed do not agree on price of the same bytes$"),
-        ("LosesOne", r"^LosesOne and fastfeed do not agree on symbol, time_ns, gateway_ns, seq, price, "),
+        (
+            "LosesOne",
+            r"^LosesOne and fastfeed do not agree on symbol, time_ns, gateway_ns, seq, price, ",
+        ),
         ("ShowsNothing", r"^ShowsNothing and fastfeed have no columns in common$"),
     ],
 )
