@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -48,6 +49,8 @@ class Process:
             start_new_session=True,
             env={**os.environ, **(environment or {})},
         )
+        assert isinstance(self.child.stdout, io.RawIOBase)
+        self._lines = io.BufferedReader(self.child.stdout)
 
     def ask(self, **question: Any) -> dict[str, Any]:
         """Send a line of JSON and return the answer; ChildError where it is an error's."""
@@ -77,8 +80,7 @@ class Process:
 
     def line(self) -> str:
         """Return the next line that the child says, without its end."""
-        assert self.child.stdout is not None
-        text = self.child.stdout.readline().decode()
+        text = self._lines.readline().decode()
         if not text:
             raise self._gone()
         return text.rstrip("\n")
@@ -93,7 +95,6 @@ class Process:
     def end(self) -> None:
         """Let the child end, or end it."""
         assert self.child.stdin is not None
-        assert self.child.stdout is not None
         self.child.stdin.close()
         try:
             self.child.wait(1.0)
@@ -101,7 +102,7 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.child.pid, signal.SIGKILL)
             self.child.wait()
-        self.child.stdout.close()
+        self._lines.close()
         self._errors.close()
 
     def __enter__(self) -> Process:
