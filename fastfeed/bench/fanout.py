@@ -37,17 +37,12 @@ def _candidates(readers: int, cores: int) -> list[Candidate]:
     ]
 
 
-def _note(name: str, readers: int, cores: int) -> str:
-    notes = {
-        "fastfeed": "readers sleep until they are woken",
-        "fastfeed, spinning": "each reader takes a core; measured where there are enough",
-        "pyzmq": "PUB/SUB over ipc",
-        "multiprocessing.Pipe": "one for each reader",
-    }
-    note = notes[name]
-    if readers >= cores:
-        note += f"; {readers} readers share {max(cores - 1, 1)} of {cores} cores"
-    return note
+_NOTES = {
+    "fastfeed": "readers sleep until they are woken",
+    "fastfeed, spinning": "each reader takes a core; measured where there are enough",
+    "pyzmq": "PUB/SUB over ipc",
+    "multiprocessing.Pipe": "one for each reader",
+}
 
 
 def cases(plan: Plan, readers: Sequence[int] = READERS) -> Iterator[Case]:
@@ -67,7 +62,7 @@ def cases(plan: Plan, readers: Sequence[int] = READERS) -> Iterator[Case]:
         missing: list[Missing] = []
         warnings: list[str] = []
         for count, candidates in chosen.items():
-            found, absent, late = _measure(plan, count, candidates, cores, step)
+            found, absent, late = _measure(plan, count, candidates, step)
             rows += found
             missing += (each for each in absent if each not in missing)
             warnings += late
@@ -79,7 +74,7 @@ def cases(plan: Plan, readers: Sequence[int] = READERS) -> Iterator[Case]:
             x="readers",
             about=f"64-byte ticks at {RATE:,} a second from a writer in Python to readers in processes of "
             "their own: from when a row was to be sent until a reader has it; and what the writer's calls "
-            "take of a processor",
+            f"take of a processor; {_shares(cores)}",
             warnings=warnings,
         )
         return table, missing
@@ -87,8 +82,17 @@ def cases(plan: Plan, readers: Sequence[int] = READERS) -> Iterator[Case]:
     yield Case("fanout", sum(map(plan.steps, chosen.values())), run)
 
 
+def _shares(cores: int) -> str:
+    """Say who has which core."""
+    if cores == 1:
+        return "all share the one core"
+    return (
+        f"the writer has one of {cores} cores, and more than {cores - 1} readers share the others"
+    )
+
+
 def _measure(
-    plan: Plan, readers: int, candidates: list[Candidate], cores: int, step: Callable[[], None]
+    plan: Plan, readers: int, candidates: list[Candidate], step: Callable[[], None]
 ) -> tuple[list[Row], list[Missing], list[str]]:
     last, before = worker_cores()
     # The writer has one to itself, where there is more than one.
@@ -111,7 +115,7 @@ def _measure(
         cpu = [result["cpu_ns_per_row"] for result in results]
         figures["writer CPU ns/row"] = figure(cpu, "lower")
         together = [late for result in results for late in result["late_ns"]]
-        rows.append(Row(name, figures, readers, curve(together), _note(name, readers, cores)))
+        rows.append(Row(name, figures, readers, curve(together), _NOTES[name]))
         sent = figure([result["sent_late_us"] for result in results])
         if sent.median > figures["p50 µs"].median:
             warnings.append(

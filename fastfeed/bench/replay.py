@@ -22,11 +22,12 @@ import numpy.typing as npt
 
 from fastfeed.bench.gateway import Gateway
 from fastfeed.bench.percentiles import curve, percentiles
-from fastfeed.bench.process import Process
+from fastfeed.bench.process import ChildError, Process
 from fastfeed.bench.replay_packets import market_of, symbols_at, write_packets
 from fastfeed.bench.replay_receiver import COLUMNS
 from fastfeed.bench.results import Better, Row, Table, figure
 from fastfeed.bench.turns import Job, worker_cores
+from fastfeed.errors import ConfigError
 from fastfeed.hub import Receive
 from fastfeed.sim.tape import Tape
 
@@ -45,6 +46,7 @@ Integers = npt.NDArray[np.int64]
 
 _BURST_NS = 10_000_000  # the highest rate is that of so long a time
 _LOOK_MS = 200
+_LONGEST_S = 366 * 86400
 _FULL = 0.9  # of a core: the receiver is at its end
 #: Which direction of a column is an improvement.
 _BETTER: dict[str, Better] = {"lost": "lower", "CPU %": "lower", "ring high-water rows": "lower"}
@@ -54,19 +56,24 @@ _BETTER: dict[str, Better] = {"lost": "lower", "CPU %": "lower", "ring high-wate
 
 
 def busiest(times_ns: Integers, length_ns: int) -> tuple[int, int]:
-    """Return the first and the last but one index of the stretch with most of some times, the first where there are several.
+    """Return where the stretch with most of some times begins and ends; the first one where there are several.
 
     Parameters
     ----------
     times_ns : ndarray of int64
         Ascending; at least one.
     length_ns : int
-        How long it may last: a time so long after its first one is not in it.
+        How long it may last, at least 1: a time so long after its first one is not in it.
+
+    Returns
+    -------
+    (int, int)
+        The index of its first time, and that behind its last one.
     """
     ends = times_ns.searchsorted(times_ns + length_ns, "left")
     counts = ends - np.arange(len(times_ns))
     first = int(counts.argmax())
-    return first, first + int(max(counts[first], 1))
+    return first, int(ends[first])
 
 
 def schedule(times_ns: Integers, speed: float) -> Integers:
@@ -105,13 +112,21 @@ class Stretch(NamedTuple):
 
 
 def stretch_of(tape: Tape, speed: float, longest_s: float) -> Stretch:
-    """Return the busiest stretch of a tape that lasts at most so long at a speed; 0: all of it."""
+    """Return the busiest stretch of a tape that lasts at most so long at a speed; 0: all of it.
+
+    Raises
+    ------
+    ConfigError
+        It would last for more than a year.
+    """
     times = np.ascontiguousarray(tape.rows["time_ns"])
     length = longest_s * 1e9 * speed
     if 0 < length <= float(times[-1] - times[0]):
         first, end = busiest(times, max(int(length), 1))
         tape = Tape(tape.symbols, tape.rows[first:end], tape.places)
         times = times[first:end]
+    if float(times[-1] - times[0]) / 1e9 / speed > _LONGEST_S:
+        raise ConfigError(f"at {speed:g} times real time the tape would last for more than a year")
     return Stretch(tape, schedule(times, speed), speed)
 
 
@@ -217,8 +232,8 @@ class Replay:
 
     def play(
         self, stretch: Stretch, step: Callable[[float], object] = lambda seconds: None
-    ) -> Row:
-        """Replay a stretch.
+    ) -> None:
+        """Replay a stretch, and enter its row.
 
         Parameters
         ----------
@@ -236,12 +251,12 @@ class Replay:
         """
         receiver_cores, sender_cores = worker_cores() if self._receive == "loop" else ([], [])
         with ExitStack() as stack:
-            folder = Path(
-                stack.enter_context(tempfile.TemporaryDirectory(prefix="fastfeed-bench-"))
-            )
+            made = tempfile.TemporaryDirectory(prefix="fastfeed-bench-")
+            folder = Path(stack.enter_context(made))
             packets = write_packets(self._vendor, stretch.tape, folder)
             np.save(folder / "times.npy", stretch.times_ns)
-            gateway = stack.enter_context(Gateway(self._vendor, sender_cores))
+            gateway = Gateway(self._vendor, sender_cores)
+            stack.enter_context(gateway)
             worker = stack.enter_context(Process("fastfeed.bench.worker"))
             options = {
                 "vendor": self._vendor,
@@ -252,7 +267,7 @@ class Replay:
             job = Job("fastfeed.bench.replay_receiver:Receiver", options, receiver_cores, [])
             worker.send(msgspec.json.encode(job) + b"\n")
             worker.answer()
-            gateway.paced(packets.data, packets.ends, folder / "times.npy")
+            gateway.play(str(packets.data), str(packets.ends), str(folder / "times.npy"))
             path = folder / "received.npz"
             how = {"count": len(stretch.tape), "seconds": stretch.seconds, "path": str(path)}
             worker.tell(do="round", **{"with": how})
@@ -262,12 +277,98 @@ class Replay:
             except KeyboardInterrupt:
                 interrupted = True
                 os.kill(worker.child.pid, signal.SIGINT)
-            found = worker.answer()
-            sent = gateway.result()
+            try:
+                found = worker.answer()
+                sent = gateway.result()
+            except ChildError:
+                if interrupted:  # before there was anything
+                    raise KeyboardInterrupt from None
+                raise
             with np.load(path) as received:
-                row = self._row(stretch, packets.sides, found, sent, dict(received))
-        if row is not None:
-            self.table.rows.append(row)
-        if interrupted or row is None:
+                examined = lags(stretch, packets.sides, found["ids"], received, sent["start_ns"])
+        if examined.right:
+            self.table.rows.append(self._row(stretch, examined, found, sent))
+        if interrupted:
             raise KeyboardInterrupt
-        return row
+        self._judge(stretch, examined, found, sent)
+
+    def _row(
+        self, stretch: Stretch, examined: Examined, found: dict[str, Any], sent: dict[str, Any]
+    ) -> Row:
+        count = examined.right
+        lasted = max(int(stretch.times_ns[count - 1]) + int(examined.late_ns[-1]), 1)
+        expected = len(stretch.tape) if found["ended"] != "interrupted" else found["rows"]
+        behind = found["largest"] + found["lost"]
+        values = {
+            "rows": found["rows"],
+            "lost": max(expected - count, 0),
+            **percentiles(examined.late_ns),
+            "sender late p99 µs": sent["late_us"]["p99"],
+            "ring high-water rows": behind,
+            "ring high-water %": 100 * behind / found["capacity"],
+            "CPU %": 100 * found["cpu_ns"] / lasted,
+            "ticks/s": count * 1e9 / lasted,
+            "peak ticks/s": highest_rate(stretch.times_ns),
+        }
+        figures = {
+            name: figure(value, "lower" if name.endswith("µs") else _BETTER.get(name))
+            for name, value in values.items()
+        }
+        notes = [
+            f"{len(stretch.tape):,} trades in {stretch.seconds:.3g} s",
+            f"a ring of {found['capacity']:,} rows",
+        ]
+        if found["ended"] == "interrupted":
+            notes.append(f"interrupted after {found['rows']:,} of them")
+        name = "fastfeed" if self._receive == "loop" else "fastfeed, thread"
+        return Row(name, figures, stretch.speed, curve(examined.late_ns), "; ".join(notes))
+
+    def _judge(
+        self, stretch: Stretch, examined: Examined, found: dict[str, Any], sent: dict[str, Any]
+    ) -> None:
+        """Say what went wrong, and what the figures do not mean."""
+        at = f"at {stretch.speed:g} times real time"
+        expected, count = len(stretch.tape), found["rows"]
+        wrong = []
+        if count < expected:
+            wrong.append(f"{expected - count:,} of {expected:,} rows were lost")
+        if count > expected:
+            wrong.append(f"{count - expected:,} rows came that were not sent")
+        if examined.right < min(count, expected):
+            wrong.append(f"row {examined.right + 1:,} is not the one that was sent")
+        if found["lost"]:
+            wrong.append(
+                f"{found['lost']:,} rows were overwritten before the callback came to them"
+            )
+        if found["rejected"]:
+            wrong.append(f"the feed rejected {found['rejected']}")
+        if found["errors"]:
+            wrong.append(f"the callback failed {found['errors']} times")
+        if found["ended"] not in ("complete", "silence"):
+            wrong.append(found["ended"])
+        if wrong:
+            self.failures.append(f"{at}: {', '.join(wrong)}")
+            self.table.warnings.append(self.failures[-1])
+            return
+        row = self.table.rows[-1].figures
+        late, lag = sent["late_us"]["p99"], row["p99 µs"].median
+        if row["CPU %"].median >= 100 * _FULL:
+            self.table.warnings.append(
+                f"{at}: the receiver had no time left: more is not to be had"
+            )
+        elif late > lag / 2:
+            self.table.warnings.append(
+                f"{at}: the sender, not the feed: 1 % of its rows were {late:,.0f} µs late or later"
+            )
+
+
+def _wait(worker: Process, step: Callable[[float], object]) -> None:
+    """Wait until a worker has its answer."""
+    assert worker.child.stdout is not None
+    poll = select.poll()
+    poll.register(worker.child.stdout.fileno(), select.POLLIN)
+    before = time.monotonic()
+    while not poll.poll(_LOOK_MS):
+        now = time.monotonic()
+        step(now - before)
+        before = now

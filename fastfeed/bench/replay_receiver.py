@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 import fastfeed as ff
+from fastfeed._core.symbols import SymbolTable
 from fastfeed.feeds.events import Event
 
 __all__ = ["COLUMNS", "Received", "Receiver"]
@@ -35,6 +36,14 @@ def _connect(vendor: str, port: int, options: dict[str, Any]) -> Any:
     return ff.connect(
         f"alltick://{market}", token="benchmark", url=url, plan="professional", **options
     )
+
+
+def _id(table: SymbolTable, symbol: str) -> int:
+    """Return the id of a symbol, -1: it never came."""
+    try:
+        return table[symbol]
+    except KeyError:
+        return -1
 
 
 class Received:
@@ -91,7 +100,7 @@ class Received:
         """Write what came: ``moment`` and ``symbol`` of each row, and `COLUMNS`."""
         kept = min(self.count, self._most)
         moments = np.repeat(np.array(self._moments, np.int64), np.array(self._sizes, np.int64))
-        columns = {name: values[:kept] for name, values in self._columns.items()}
+        columns: dict[str, Any] = {name: values[:kept] for name, values in self._columns.items()}
         np.savez(path, moment=moments[:kept], symbol=self._symbols[:kept], **columns)
 
 
@@ -109,9 +118,7 @@ class Receiver:
         Of `fastfeed.connect`.
     """
 
-    def __init__(
-        self, vendor: str, port: int, symbols: list[str], options: dict[str, Any]
-    ) -> None:
+    def __init__(self, vendor: str, port: int, symbols: list[str], options: dict[str, Any]) -> None:
         self._vendor = vendor
         self._port = port
         self._symbols = symbols
@@ -179,9 +186,7 @@ class Receiver:
                     "rejected": stats["rejected"],
                     "ended": ended,
                     "errors": feed.ticks.callback_errors,
-                    "ids": [
-                        feed.symbols[s] if s in feed.symbols else -1 for s in self._symbols
-                    ],
+                    "ids": [_id(feed.symbols, symbol) for symbol in self._symbols],
                 }
         finally:
             with contextlib.suppress(ValueError):

@@ -332,9 +332,7 @@ class OpenDSimulator(Server[Client]):
         await asyncio.sleep(0)
 
 
-def tick_encoder(
-    securities: Mapping[str, tuple[int, str]], span_s: tuple[int, int]
-) -> TickEncoder:
+def tick_encoder(securities: Mapping[str, tuple[int, str]], span_s: tuple[int, int]) -> TickEncoder:
     """Return what encodes the ticks of securities, whose times are in a span of epoch seconds."""
     offsets = {
         region: calendar.utc_offsets(region, *span_s)
