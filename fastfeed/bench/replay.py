@@ -205,6 +205,8 @@ class Replay:
     vendor : {"opend", "alltick", "longport"}
     receive : {"loop", "thread"}
         How the feed receives.
+    patience_s : float
+        How long to wait for a row when the last one should have come: then it is lost.
 
     Attributes
     ----------
@@ -219,12 +221,15 @@ class Replay:
         The vendor could not send this tape.
     """
 
-    def __init__(self, tape: Tape, vendor: str, receive: Receive = "loop") -> None:
+    def __init__(
+        self, tape: Tape, vendor: str, receive: Receive = "loop", *, patience_s: float = 5.0
+    ) -> None:
         self.table = new_table(vendor)
         self.failures: list[str] = []
         self._tape = tape
         self._vendor = vendor
         self._receive: Receive = receive
+        self._patience_s = patience_s
         self._symbols = symbols_at(vendor, tape)
         self._options: dict[str, Any] = {"receive": receive}
         if vendor == "alltick":
@@ -263,6 +268,7 @@ class Replay:
                 "port": gateway.port,
                 "symbols": list(self._symbols),
                 "options": self._options,
+                "patience_s": self._patience_s,
             }
             job = Job("fastfeed.bench.replay_receiver:Receiver", options, receiver_cores, [])
             worker.send(msgspec.json.encode(job) + b"\n")
@@ -283,6 +289,8 @@ class Replay:
             except ChildError:
                 if interrupted:  # before there was anything
                     raise KeyboardInterrupt from None
+                if gateway.child.poll() is not None:
+                    gateway.result()  # raises what that died of, which is why
                 raise
             with np.load(path) as received:
                 examined = lags(stretch, packets.sides, found["ids"], received, sent["start_ns"])
@@ -314,14 +322,12 @@ class Replay:
             name: figure(value, "lower" if name.endswith("µs") else _BETTER.get(name))
             for name, value in values.items()
         }
-        notes = [
-            f"{len(stretch.tape):,} trades in {stretch.seconds:.3g} s",
-            f"a ring of {found['capacity']:,} rows",
-        ]
+        note = f"at {stretch.speed:g} times real time {len(stretch.tape):,} trades in {stretch.seconds:.3g} s"
         if found["ended"] == "interrupted":
-            notes.append(f"interrupted after {found['rows']:,} of them")
+            note += f", interrupted after {found['rows']:,} of them"
+        note += f"; a ring of {found['capacity']:,} rows"
         name = "fastfeed" if self._receive == "loop" else "fastfeed, thread"
-        return Row(name, figures, stretch.speed, curve(examined.late_ns), "; ".join(notes))
+        return Row(name, figures, stretch.speed, curve(examined.late_ns), note)
 
     def _judge(
         self, stretch: Stretch, examined: Examined, found: dict[str, Any], sent: dict[str, Any]

@@ -21,7 +21,6 @@ __all__ = ["COLUMNS", "Received", "Receiver"]
 #: What is kept of rows, beside their symbols.
 COLUMNS = {"price": "f8", "volume": "f8", "side": "i1"}
 _LOOK_S = 0.1  # between two looks at whether it is over
-_PATIENCE_S = 5.0  # without a row, when the last one should long have come
 _KEYS: dict[str, Any] = {"app_key": "KEY", "app_secret": "secret", "access_token": "TOKEN"}
 
 
@@ -116,13 +115,23 @@ class Receiver:
         Of the tape, in its order.
     options : dict
         Of `fastfeed.connect`.
+    patience_s : float
+        How long to wait for a row when the last one should have come.
     """
 
-    def __init__(self, vendor: str, port: int, symbols: list[str], options: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        vendor: str,
+        port: int,
+        symbols: list[str],
+        options: dict[str, Any],
+        patience_s: float,
+    ) -> None:
         self._vendor = vendor
         self._port = port
         self._symbols = symbols
         self._options = options
+        self._patience_s = patience_s
 
     def round(self, count: int, seconds: float, path: str) -> dict[str, Any]:
         """Receive so many rows.
@@ -164,14 +173,14 @@ class Receiver:
                 feed.ticks.on_batch(received.take)
                 await feed.subscribe(self._symbols, "ticks")
                 cpu, started = time.process_time_ns(), time.monotonic_ns()
-                until = started + int((seconds + _PATIENCE_S) * 1e9)
+                until = started + int((seconds + self._patience_s) * 1e9)
                 while not ended:
                     if received.complete:
                         end("complete")
                         break
                     await asyncio.sleep(_LOOK_S)
                     quiet_s = (time.time_ns() - received.last()) / 1e9
-                    if time.monotonic_ns() > until and quiet_s > _PATIENCE_S:
+                    if time.monotonic_ns() > until and quiet_s > self._patience_s:
                         end("silence")
                 cpu = time.process_time_ns() - cpu
                 if ended == "complete":
