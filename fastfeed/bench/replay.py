@@ -322,7 +322,7 @@ class Replay:
             name: figure(value, "lower" if name.endswith("µs") else _BETTER.get(name))
             for name, value in values.items()
         }
-        note = f"at {stretch.speed:g} times real time {len(stretch.tape):,} trades in {stretch.seconds:.3g} s"
+        note = f"at {stretch.speed:,g} times real time {len(stretch.tape):,} trades in {stretch.seconds:.3g} s"
         if found["ended"] == "interrupted":
             note += f", interrupted after {found['rows']:,} of them"
         note += f"; a ring of {found['capacity']:,} rows"
@@ -333,7 +333,7 @@ class Replay:
         self, stretch: Stretch, examined: Examined, found: dict[str, Any], sent: dict[str, Any]
     ) -> None:
         """Say what went wrong, and what the figures do not mean."""
-        at = f"at {stretch.speed:g} times real time"
+        at = f"at {stretch.speed:,g} times real time"
         expected, count = len(stretch.tape), found["rows"]
         wrong = []
         if count < expected:
