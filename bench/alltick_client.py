@@ -63,11 +63,10 @@ class Counter:
 
 async def fastfeed(port: int, pushes: int, options: dict[str, int]) -> Result:
     """Count rows in a callback, or take the time at its beginning."""
-    from alltick import Messages
-
     import fastfeed as ff
+    from fastfeed.bench.alltick_pushes import sample
 
-    names = Messages("trade", CODES, 0).codes
+    names = sample("ticks", CODES, 0).symbols
     async with ff.AllTick(
         token="benchmark",
         url=url_of(port, options),
@@ -99,9 +98,10 @@ async def fastfeed(port: int, pushes: int, options: dict[str, int]) -> Result:
 async def with_picows(port: int, pushes: int, options: dict[str, int]) -> Result:
     """Decode each frame's payload in place."""
     import picows
-    from alltick import msgspec_decode
 
-    decode = None if options.get("nothing") else msgspec_decode("trade")
+    from fastfeed.bench.decoders_alltick import tick_decoder
+
+    decode = None if options.get("nothing") else tick_decoder
     counter = Counter(pushes, bool(options.get("stamps")))
     first = True
 
@@ -131,10 +131,11 @@ async def with_picows(port: int, pushes: int, options: dict[str, int]) -> Result
 
 async def with_websockets(port: int, pushes: int, options: dict[str, int]) -> Result:
     """Receive messages one by one."""
-    from alltick import msgspec_decode
     from websockets.asyncio.client import connect
 
-    decode = msgspec_decode("trade")
+    from fastfeed.bench.decoders_alltick import tick_decoder
+
+    decode = tick_decoder
     async with connect(
         url_of(port, options),
         compression=None,
@@ -154,9 +155,10 @@ async def with_websockets(port: int, pushes: int, options: dict[str, int]) -> Re
 async def with_aiohttp(port: int, pushes: int, options: dict[str, int]) -> Result:
     """Receive messages one by one."""
     import aiohttp
-    from alltick import msgspec_decode
 
-    decode = msgspec_decode("trade")
+    from fastfeed.bench.decoders_alltick import tick_decoder
+
+    decode = tick_decoder
     tls: Any = unverified() if options.get("tls") else True
     async with aiohttp.ClientSession() as session:
         async with session.ws_connect(url_of(port, options), ssl=tls) as socket:

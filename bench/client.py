@@ -39,9 +39,8 @@ Result = dict[str, Any]
 
 async def fastfeed_count(port: int, packets: int, options: dict[str, int]) -> Result:
     """Count rows in a callback."""
-    from packets import codes
-
     import fastfeed as ff
+    from fastfeed.bench.opend_pushes import codes
 
     names = [f"{code}.US" for code in codes(CODES)]
     loop = asyncio.get_running_loop()
@@ -68,9 +67,8 @@ async def fastfeed_count(port: int, packets: int, options: dict[str, int]) -> Re
 
 async def fastfeed_stamps(port: int, packets: int, options: dict[str, int]) -> Result:
     """Take the time at the beginning of each callback."""
-    from packets import codes
-
     import fastfeed as ff
+    from fastfeed.bench.opend_pushes import codes
 
     names = [f"{code}.US" for code in codes(CODES)]
     loop = asyncio.get_running_loop()
@@ -102,9 +100,9 @@ def fastfeed_published(how: str) -> Callable[..., Any]:
 
     async def run(port: int, packets: int, options: dict[str, int]) -> Result:
         from compiled import watch
-        from packets import codes
 
         import fastfeed as ff
+        from fastfeed.bench.opend_pushes import codes
 
         names = [f"{code}.US" for code in codes(CODES)]
         async with ff.connect(f"opend://127.0.0.1:{port}", **receiving(how)) as feed:
@@ -134,9 +132,8 @@ def fastfeed_publishing(how: str) -> Callable[..., Any]:
     """Count rows in the ring, and look at it a thousand times a second."""
 
     async def run(port: int, packets: int, options: dict[str, int]) -> Result:
-        from packets import codes
-
         import fastfeed as ff
+        from fastfeed.bench.opend_pushes import codes
 
         window = options["window_bytes"]
         names = [f"{code}.US" for code in codes(CODES)]
@@ -158,9 +155,8 @@ def fastfeed_publishing(how: str) -> Callable[..., Any]:
 
 async def fastfeed_pulls(port: int, calls: int, options: dict[str, int]) -> Result:
     """Time pulls of ticks, one after the other."""
-    from packets import PULLED, codes
-
     import fastfeed as ff
+    from fastfeed.bench.opend_pushes import PULLED, codes
 
     name = f"{codes(1)[0]}.US"
     seconds: list[float] = []
@@ -179,9 +175,8 @@ async def fastfeed_pulls(port: int, calls: int, options: dict[str, int]) -> Resu
 
 async def fastfeed_stamps_and_pulls(port: int, packets: int, options: dict[str, int]) -> Result:
     """Take the time at the beginning of each callback, while bars are pulled so many times a second."""
-    from packets import PULLED, codes
-
     import fastfeed as ff
+    from fastfeed.bench.opend_pushes import PULLED, codes
 
     names = [f"{code}.US" for code in codes(CODES)]
     pulled = f"{codes(1)[0]}.US"
@@ -226,8 +221,7 @@ async def fastfeed_stamps_and_pulls(port: int, packets: int, options: dict[str, 
 
 def requests() -> tuple[bytes, bytes]:
     """Return the two requests of a minimal client."""
-    from packets import MARKET, codes, pack
-
+    from fastfeed.bench.opend_pushes import MARKET, codes, pack
     from fastfeed.protocols.opend_messages import INIT_CONNECT, QOT_SUB, message_class
 
     init = message_class("InitConnect.Request")()
@@ -301,9 +295,9 @@ class BareStamps(asyncio.BufferedProtocol):
     """Take the time at the beginning of each read, and read each packet's stamp."""
 
     def __init__(self, packets: int, done: asyncio.Future[None]) -> None:
-        from packets import SEQUENCE_AT
+        from fastfeed.bench.opend_pushes import on_wire, sample, sequence_at
 
-        self.stamp_at = SEQUENCE_AT
+        self.stamp_at = sequence_at(on_wire(sample("ticks", 1, 1).bodies[0], 0))
         self.room = memoryview(bytearray(1 << 18))
         self.packets = packets
         self.done = done
@@ -375,7 +369,8 @@ def c_drain(port: int, packets: int, options: dict[str, int]) -> Result:
 def c_decode(port: int, packets: int, options: dict[str, int]) -> Result:
     """Read and decode with the hand-written loop."""
     from compiled import Loop
-    from packets import codes
+
+    from fastfeed.bench.opend_pushes import codes
 
     decoder = Loop(codes(CODES))
     with shake_hands(port) as sock:
@@ -394,7 +389,8 @@ def c_published(how: Literal["spin", "epoll"]) -> Callable[..., Result]:
         from concurrent.futures import ThreadPoolExecutor
 
         from compiled import Publisher
-        from packets import codes
+
+        from fastfeed.bench.opend_pushes import codes
 
         decoder = Publisher(codes(CODES))
         with ThreadPoolExecutor() as pool, shake_hands(port) as sock:
@@ -411,7 +407,8 @@ def c_publishing(how: Literal["spin", "epoll"]) -> Callable[..., Result]:
 
     def run(port: int, packets: int, options: dict[str, int]) -> Result:
         from compiled import Publisher
-        from packets import codes
+
+        from fastfeed.bench.opend_pushes import codes
 
         decoder = Publisher(codes(CODES))
         with shake_hands(port) as sock:
@@ -430,7 +427,7 @@ def c_publishing(how: Literal["spin", "epoll"]) -> Callable[..., Result]:
 
 def futu_names() -> list[str]:
     """Return the codes in futu-api's form."""
-    from packets import codes
+    from fastfeed.bench.opend_pushes import codes
 
     return [f"US.{code}" for code in codes(CODES)]
 
@@ -480,7 +477,8 @@ def futu_raw_count(port: int, packets: int, options: dict[str, int]) -> Result:
 def futu_pulls(port: int, calls: int, options: dict[str, int]) -> Result:
     """Time pulls of ticks, one after the other."""
     import futu
-    from packets import PULLED, codes
+
+    from fastfeed.bench.opend_pushes import PULLED, codes
 
     name = f"US.{codes(1)[0]}"
     seconds: list[float] = []

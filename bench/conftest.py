@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from fastfeed.bench.results import Table
+
 sys.path.insert(0, str(Path(__file__).parent))  # the benches' helpers, as the processes they start
 
 _PACKAGES = (
@@ -326,6 +328,13 @@ class Report:
     def add(self, table: str, name: str, **figures: float) -> None:
         """Enter a row; the keyword is the column, with its unit."""
         self.tables.setdefault(table, {})[name] = figures
+
+    def add_table(self, table: Table) -> None:
+        """Enter a table of the instrument."""
+        for row in table.rows:
+            name = row.name if row.x is None else f"{row.name}, {row.x:g} {table.x}"
+            figures = {column: figure.median for column, figure in row.figures.items()}
+            self.add(table.name, name, **figures)
 
     def get(self, table: str, name: str, column: str) -> float | None:
         """Return a figure, or None when it was not measured in this run."""

@@ -19,9 +19,9 @@ _KEYS = ("KEY", "secret", "TOKEN")
 
 async def fastfeed(port: int, pushes: int, options: dict[str, int]) -> Result:
     """Count rows in a callback."""
-    from longport_pushes import Pushes
+    from fastfeed.bench.longport_pushes import sample
 
-    names = Pushes("trade", CODES, 0).codes
+    names = sample("ticks", CODES, 0).symbols
     async with _feed(port, tcp=bool(options.get("tcp"))) as feed:
         done = asyncio.get_running_loop().create_future()
         left = pushes
@@ -76,9 +76,9 @@ def sdk(package: str) -> Callable[[int, int, dict[str, int]], Result]:
     """Return a candidate that counts in the callback of an official SDK."""
 
     def count(port: int, pushes: int, options: dict[str, int]) -> Result:
-        from longport_pushes import Pushes
+        from fastfeed.bench.longport_pushes import sample
 
-        names = Pushes("trade", CODES, 0).codes
+        names = sample("ticks", CODES, 0).symbols
         context, sub_type = _context(package, port)
         done = threading.Event()
         left = pushes

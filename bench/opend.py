@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from compiled import built
-from packets import SEQUENCE_AT, replies
+
+from fastfeed.bench.opend_pushes import HEADER, replies, sequence_at
 
 HERE = Path(__file__).parent
 
@@ -116,7 +117,8 @@ def blasting(block: bytes, repeat: int) -> Iterator[Sender]:
     with tempfile.NamedTemporaryFile(prefix="fastfeed-bench-") as file:
         file.write(block)
         file.flush()
-        with _sender("blast", file.name, str(repeat), str(SEQUENCE_AT)) as sender:
+        first = block[: HEADER.size + HEADER.unpack_from(block)[5]]
+        with _sender("blast", file.name, str(repeat), str(sequence_at(first))) as sender:
             yield sender
 
 

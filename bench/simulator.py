@@ -13,8 +13,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from packets import EPOCH_S, PULLED, codes
-
+from fastfeed.bench.opend_pushes import EPOCH_S, PULLED, codes
 from fastfeed.sim import OpenDSimulator
 from fastfeed.sim.tape import TICK, Tape
 

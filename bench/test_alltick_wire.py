@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from alltick import Messages, frame
 from opend import HERE, Process, Sender, client
+
+from fastfeed.bench.alltick_pushes import on_wire, sample
 
 BLOCK = 20_000  # pushes that are repeated
 #: Name in the report, client, its options, repetitions.
@@ -83,8 +84,7 @@ def skip_without(kind: str) -> None:
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
 def test_wire(encrypted: bool, benchmark: Any, report: Any, request: Any) -> None:
     names = [name for name in CANDIDATES if not encrypted or name in ENCRYPTED]
-    sample = Messages("trade", 100, BLOCK)
-    block = b"".join(map(frame, sample.messages))
+    block = sample("ticks", 100, BLOCK).stream()
     rates: dict[str, list[float]] = {name: [] for name in names}
     with ExitStack() as stack:
         file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="fastfeed-bench-"))
@@ -129,13 +129,13 @@ def test_wire(encrypted: bool, benchmark: Any, report: Any, request: Any) -> Non
 def schedule(count: int) -> list[tuple[int, bytes]]:
     """Return frames and their times; each carries its own as the sequence."""
     rng = random.Random(RATE)
-    messages = Messages("trade", 100, count).messages
+    messages = sample("ticks", 100, count).bodies
     start = time.time_ns() + LEAD_NS + count * 30_000
     frames = []
     for i, message in enumerate(messages):
         at = start + i * 1_000_000_000 // RATE + rng.randrange(100_000)
         head, _, rest = message.partition(b'"seq":')
-        frames.append((at, frame(head + b'"seq":%d' % at + rest[rest.index(b",") :])))
+        frames.append((at, on_wire(head + b'"seq":%d' % at + rest[rest.index(b",") :], i)))
     return frames
 
 

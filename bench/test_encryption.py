@@ -6,17 +6,18 @@ digest, which cannot be left out, and parses. Both get the same bytes and must c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from random import Random
 from typing import Any, Literal
 
 import pytest
-from packets import Sample
-from peers import PIECE_BYTES, futu
 
 import fastfeed as ff
 from fastfeed._core.opend_cipher import OpendCipher
+from fastfeed.bench.decoders import pieces
+from fastfeed.bench.decoders_opend import futu
+from fastfeed.bench.opend_pushes import sample
 
 KEY, IV = b"0123456789abcdef", b"fedcba9876543210"
 CONNECTION = 7
@@ -41,16 +42,18 @@ LENGTHS = (112, 1600, 100_000)
 
 
 @cache
-def sample(packets: int) -> Sample:
-    """A sample of a size, made once."""
-    return Sample(SYMBOLS, packets)
-
-
-@cache
 def stream(packets: int, mode: Mode | None) -> bytes:
     """The bytes of a sample as they are on the wire."""
-    plain = sample(packets).stream
+    plain = sample("ticks", SYMBOLS, packets).stream()
     return OpendCipher(mode, KEY, IV).encrypt_packets(plain) if mode else plain
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let futu-api write its log somewhere else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 class Fastfeed:
@@ -60,8 +63,7 @@ class Fastfeed:
         self._decoder = ff.Decoder("opend", check_sha1=check_sha1)
         if mode:
             self._decoder._machine.set_cipher(OpendCipher(mode, KEY, IV))
-        view = memoryview(stream(packets, mode))
-        self._pieces = [view[at : at + PIECE_BYTES] for at in range(0, len(view), PIECE_BYTES)]
+        self._pieces = pieces(stream(packets, mode))
         self._count = packets
 
     def run(self) -> None:
@@ -112,6 +114,7 @@ class Futu:
         return [t.sequence for message in self._messages for t in message.s2c.tickerList]
 
 
+@pytest.mark.filterwarnings("ignore")  # futu-api's
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_packets(name: str, timed: Callable[..., float], report: Any) -> None:
     whose, packets, rounds, mode, check_sha1 = CANDIDATES[name]

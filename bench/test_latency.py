@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from compiled import NoCompiler
 from opend import Process, Sender, client, paced
-from packets import codes, pack, push
+
+from fastfeed.bench.opend_pushes import codes, on_wire, push
 
 ROUNDS = 6
 SECONDS = 2.5
@@ -39,7 +40,7 @@ def schedule(rate: int, count: int, jitter_ns: int = 1) -> list[tuple[int, bytes
     start = time.time_ns() + LEAD_NS + count * 30_000
     for i in range(count):
         at = start + i * 1_000_000_000 // rate + rng.randrange(jitter_ns)
-        packets.append((at, pack(3011, i, push(rng.choice(names), 1, i, rng, sequence=at))))
+        packets.append((at, on_wire(push(rng.choice(names), 1, i, rng, sequence=at), i)))
     return packets
 
 

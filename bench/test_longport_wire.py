@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from alltick import frame
-from longport_pushes import Pushes
 from opend import HERE, Process, Sender, client
 
-from fastfeed.protocols.longport_packets import pack_push
+from fastfeed.bench.longport_pushes import on_wire, sample, sequence_at
 
 BLOCK = 20_000  # pushes that are repeated
 #: Name in the report, client, its options, repetitions.
@@ -40,22 +38,19 @@ QUOTES: dict[str, tuple[str, tuple[str, ...]]] = {
     "longbridge, values read": ("longport-longbridge-quotes", ("read=1",)),
 }
 CALLS = 9  # in a round: no client waits for the limit of ten a second
-_SEQUENCE_TAG = 0x10
 
 
 @contextmanager
 def server(repeat: int) -> Iterator[Sender]:
     """Run longport_server.py."""
-    sample = Pushes("trade", 100, BLOCK)
+    bodies = sample("ticks", 100, BLOCK).bodies
     with tempfile.TemporaryDirectory(prefix="fastfeed-bench-") as folder:
         paths = []
-        for name, wrap in (("frames", lambda packet: frame(packet, 2)), ("packets", bytes)):
+        for name in ("frames", "packets"):
             pieces, places, end = [], [], 0
-            for body in sample.bodies:
-                piece = wrap(pack_push(sample.command, body))
-                at = len(piece) - len(body) + 2 + body[1]  # behind the symbol
-                assert piece[at] == _SEQUENCE_TAG
-                places.append(end + at + 1)
+            for i, body in enumerate(bodies):
+                piece = on_wire(body, i, framed=name == "frames")
+                places.append(end + sequence_at(piece))
                 pieces.append(piece)
                 end += len(piece)
             path = Path(folder, name)

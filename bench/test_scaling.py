@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from packets import Sample
-from peers import Fastfeed
+
+from fastfeed.bench.decoders_opend import Fastfeed
+from fastfeed.bench.opend_pushes import sample
+from fastfeed.bench.plan import Case, Plan
+from fastfeed.bench.scaling import cases
 
 PACKETS = 50_000
-SYMBOLS = (1, 10, 100, 1000, 10_000)
 MEMORY_TICKS = 1_000_000
 
 
-@pytest.mark.parametrize("symbols", SYMBOLS)
-def test_symbols(symbols: int, timed: Callable[..., float], report: Any) -> None:
-    candidate = Fastfeed(Sample(symbols, PACKETS))
-    candidate.run()
-    assert len(set(candidate.rows()[0])) == symbols
-    seconds = timed(candidate.run, rounds=40, group=f"symbols, {PACKETS} packets")
-    ns = seconds / PACKETS * 1e9
-    first = report.get("symbols", "1", "ns/tick") or ns
-    report.add("symbols", str(symbols), **{"ns/tick": ns, "x 1 symbol": ns / first})
+@pytest.mark.parametrize("case", [*cases(Plan())], ids=lambda case: case.name)
+def test_scaling(case: Case, benchmark: Any, report: Any) -> None:
+    benchmark.group = "scaling, whole tables"
+    table, missing = benchmark.pedantic(case.run, args=(lambda: None,), rounds=1)
+    report.add_table(table)
+    for each in missing:
+        report.note(f"{table.name}: no {each.name}: {each.why}")
 
 
 def test_memory(benchmark: Any, report: Any) -> None:
-    candidate = Fastfeed(Sample(100, PACKETS))
+    candidate = Fastfeed(sample("ticks", 100, PACKETS))
     candidate.run()
     rounds = MEMORY_TICKS // PACKETS
 

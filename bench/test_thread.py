@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from compiled import NoCompiler, Publisher
 from opend import blasting, client, paced
-from packets import Sample
 from test_latency import WARM_UP_S, one_round
 from test_wire import BLOCK, WINDOW_BYTES
+
+from fastfeed.bench.opend_pushes import sample
 
 ROUNDS = 6
 RATE = 2000
@@ -116,13 +117,13 @@ def test_gil(benchmark: Any, report: Any) -> None:
 
 
 def test_rate(benchmark: Any, report: Any) -> None:
-    sample = Sample(100, BLOCK)
-    packets = sample.packets * BLOCKS
+    packets = BLOCK * BLOCKS
+    stream = sample("ticks", 100, BLOCK).stream()
     outcomes: dict[str, list[dict[str, Any]]] = {name: [] for name in RATES}
 
     def all_rounds() -> None:
         with ExitStack() as stack:
-            sender = stack.enter_context(blasting(sample.stream, BLOCKS))
+            sender = stack.enter_context(blasting(stream, BLOCKS))
             window = f"window_bytes={WINDOW_BYTES}"
             receivers = {
                 name: stack.enter_context(client(kind, sender.port, packets, window))

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from compiled import NoCompiler
 from opend import blasting, client
-from packets import Sample
+
+from fastfeed.bench.opend_pushes import sample
 
 BLOCK = 20_000  # packets that are repeated
 WINDOW_BYTES = 1 << 18
@@ -36,10 +37,11 @@ def test_wire(name: str, benchmark: Any, report: Any) -> None:
     kind, blocks, rounds = CANDIDATES[name]
     if kind.startswith("futu") and find_spec("futu") is None:
         pytest.skip("no futu-api")
-    sample = Sample(100, BLOCK if blocks else PART)
+    block = BLOCK if blocks else PART
+    stream = sample("ticks", 100, block).stream()
     blocks = blocks or 1
-    packets = sample.packets * blocks
-    total = len(sample.stream) * blocks
+    packets = block * blocks
+    total = len(stream) * blocks
     options = []
     if kind.startswith("fastfeed"):
         options = [f"window_bytes={WINDOW_BYTES}"]
@@ -48,7 +50,7 @@ def test_wire(name: str, benchmark: Any, report: Any) -> None:
     outcomes: list[dict[str, Any]] = []
     try:
         with (
-            blasting(sample.stream, blocks) as sender,
+            blasting(stream, blocks) as sender,
             client(kind, sender.port, packets, *options) as receiver,
         ):
 

@@ -1,8 +1,8 @@
 /* AllTick's pushes, decoded by hand; loop.h says what that means. Here it believes that the
  * text between the values is as documented, word for word, that codes are known and have at
  * most 8 bytes, that decimals have at most 8 digits on either side of the point, that integers
- * have 9 to 15 digits, that times are in ms and prices positive. Memory behind the last
- * message is readable. */
+ * have 9 to 15 or 17 to 19 digits, that times are in ms and prices positive. Memory behind the
+ * last message is readable. */
 
 #include "digits.h"
 
@@ -14,8 +14,15 @@ static inline const uint8_t *integer(const uint8_t *p, int64_t *v) {
     p += *p == '"';
     uint64_t more = text(p + 8);
     unsigned bits = digit_bits(more);
-    *v = (int64_t)(join(text(p), 64) * units[bits / 8] + join(more, bits));
+    uint64_t value = join(text(p), 64) * units[bits / 8] + join(more, bits);
     p += 8 + bits / 8;
+    if (bits == 64) {
+        more = text(p);
+        bits = digit_bits(more);
+        value = value * units[bits / 8] + join(more, bits);
+        p += bits / 8;
+    }
+    *v = (int64_t)value;
     return p + (*p == '"');
 }
 

@@ -37,7 +37,7 @@ Form = Literal["varint", "digits"]
 _LEAD_NS = (
     50_000_000  # from a subscription to the first packet of a schedule, besides what stamping takes
 )
-_STAMP_NS = 20_000  # for each packet
+_STAMP_NS = 10_000  # for each packet
 _JITTER = 10  # a packet's time is off the clock by less than this part of an interval
 
 
@@ -197,7 +197,7 @@ class _Server:
                         greeting.answer()
 
     def _readable(self, sock: socket.socket) -> None:
-        ready, _, _ = select.select([self._stdin, sock], [], [])
+        ready, _, _ = select.select([self._stdin, sock.fileno()], [], [])
         if self._stdin in ready:
             raise _NextError
 

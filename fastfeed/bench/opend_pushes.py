@@ -275,16 +275,19 @@ def on_wire(body: bytes, serial: int, kind: str = "ticks") -> bytes:
 
 
 def sequence_at(packet: bytes) -> int:
-    """Return where in a packet of ticks the first one's sequence is: a varint of 9 bytes, as of any time in ns; ValueError.
+    """Return where in a packet of ticks the first one's sequence is: a varint of 9 bytes, as of any time in ns.
 
-    The packet's digest does not fit any more once it is another one.
+    ValueError: it is not. The packet's digest does not fit any more once it is another one.
     """
     response: Any = message_class("QotUpdateTicker.Response").FromString(packet[HEADER.size :])
     value = response.s2c.tickerList[0].sequence
     varint = bytes(value >> shift & 0x7F | 0x80 for shift in range(0, 63, 7))
     varint = varint[:-1] + bytes((varint[-1] & 0x7F,))
     # Nothing else is likely to begin with these ten bytes.
-    return packet.index(_SEQUENCE_TAG + varint) + len(_SEQUENCE_TAG)
+    at = packet.find(_SEQUENCE_TAG + varint)
+    if at < 0:
+        raise ValueError(f"expected a sequence of {len(varint)} bytes, got {value}")
+    return at + len(_SEQUENCE_TAG)
 
 
 def pulled(code: str) -> tuple[bytes, bytes]:

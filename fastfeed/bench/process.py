@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from typing import Any
+from typing import Any, Self, cast
 
 __all__ = ["ChildError", "Process"]
 
@@ -49,8 +49,7 @@ class Process:
             start_new_session=True,
             env={**os.environ, **(environment or {})},
         )
-        assert isinstance(self.child.stdout, io.RawIOBase)
-        self._lines = io.BufferedReader(self.child.stdout)
+        self._lines = io.BufferedReader(cast(io.RawIOBase, self.child.stdout))
 
     def ask(self, **question: Any) -> dict[str, Any]:
         """Send a line of JSON and return the answer; ChildError where it is an error's."""
@@ -85,6 +84,14 @@ class Process:
             raise self._gone()
         return text.rstrip("\n")
 
+    def gone(self, timeout: float) -> ChildError | None:
+        """Return an error with its last words if the child ends within so many seconds."""
+        try:
+            self.child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+        return self._gone()
+
     def _gone(self) -> ChildError:
         status = self.child.wait()
         self._errors.seek(0, os.SEEK_END)
@@ -105,7 +112,7 @@ class Process:
         self._lines.close()
         self._errors.close()
 
-    def __enter__(self) -> Process:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

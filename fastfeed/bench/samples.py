@@ -50,6 +50,13 @@ class Sample(msgspec.Struct):
         """How many rows there are in all."""
         return self.rows_each * len(self.bodies)
 
+    def stream(self, **options: Any) -> bytes:
+        """Return all pushes as they are on the wire, one behind the other; `options` are those of `on_wire`."""
+        on_wire = pushes_of(self.vendor).on_wire
+        return b"".join(
+            on_wire(body, i, self.kind, **options) for i, body in enumerate(self.bodies)
+        )
+
     def write(self, path: str | PathLike[str]) -> None:
         """Write the file; OSError."""
         Path(path).write_bytes(msgspec.msgpack.encode(self))

@@ -1,0 +1,129 @@
+"""Who decodes LongPort's pushes: protobuf with decimal texts to rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import fastfeed as ff
+from fastfeed.bench.decoders import Decoder, Record, Records, parser, pieces, row_digests
+from fastfeed.bench.longport_pushes import KINDS, on_wire
+from fastfeed.bench.samples import Sample
+from fastfeed.protocols.longport_messages import message_class
+
+__all__ = ["Calls", "Fastfeed", "Protobuf", "ProtobufFloats"]
+
+
+class Fastfeed(Decoder):
+    """`fastfeed.Decoder` on pieces of a stream of packets, as of TCP; every run is a new connection."""
+
+    def __init__(self, sample: Sample) -> None:
+        super().__init__(sample)
+        self._decoder = ff.Decoder("longport", transport="tcp")
+        self._pieces = pieces(sample.stream(framed=False))
+
+    def run(self) -> None:
+        """Decode the pieces."""
+        self._decoder.reset()
+        feed = self._decoder.feed
+        rows = 0
+        for piece in self._pieces:
+            rows += feed(piece)
+        if rows != self.sample.rows:
+            raise AssertionError(f"expected {self.sample.rows} rows, got {self._decoder.stats()}")
+
+    def digests(self) -> dict[str, str]:
+        """Return those of all columns."""
+        rows = self._decoder.stream(self.sample.kind).latest(self.sample.rows)
+        return row_digests(rows, [self._decoder.symbols[i] for i in rows["symbol"]])
+
+
+class Calls(Fastfeed):
+    """The same over WebSocket, where it gets a message with a call."""
+
+    def __init__(self, sample: Sample) -> None:
+        super().__init__(sample)
+        self._decoder = ff.Decoder("longport")
+        self._pieces = [
+            memoryview(on_wire(body, 0, sample.kind, framed=False)) for body in sample.bodies
+        ]
+
+
+class Protobuf(Records):
+    """protobuf's parser (upb) on the bodies; nothing is read from the messages."""
+
+    def __init__(self, sample: Sample) -> None:
+        super().__init__(sample)
+        self._parse = parser(message_class(KINDS[sample.kind].message))
+
+    def run(self) -> None:
+        """Parse the bodies, and let go of each message."""
+        parse = self._parse
+        for body in self.sample.bodies:
+            parse(body)
+
+    def records(self) -> Iterable[Record]:
+        """Parse once more, and read what there is."""
+        for body in self.sample.bodies:
+            message: Any = self._parse(body)
+            record = {"symbol": message.symbol, "seq": message.sequence}
+            if self.sample.kind == "ticks":
+                for trade in message.trade:
+                    yield record | {
+                        "time_ns": trade.timestamp * 10**9,
+                        "price": float(trade.price),
+                        "volume": trade.volume,
+                    }
+                continue
+            if self.sample.kind == "quotes":
+                record |= {
+                    "time_ns": message.timestamp * 10**9,
+                    "last": float(message.last_done),
+                    "volume": message.volume,
+                }
+                names = ("open", "high", "low", "turnover")
+                record |= {name: float(getattr(message, name)) for name in names}
+            else:
+                for side, levels in (("bid", message.bid), ("ask", message.ask)):
+                    record |= {
+                        f"{side}s": len(levels),
+                        f"{side}_price": [float(level.price) for level in levels],
+                        f"{side}_volume": [level.volume for level in levels],
+                        f"{side}_orders": [level.order_num for level in levels],
+                    }
+            yield record
+
+
+class ProtobufFloats(Protobuf):
+    """protobuf's parser, and `float` of the decimals."""
+
+    def run(self) -> None:
+        """Parse the bodies, and read the decimals."""
+        parse, read = self._parse, _READ[self.sample.kind]
+        for body in self.sample.bodies:
+            read(parse(body))
+
+
+def _quote(message: Any) -> tuple[float, ...]:
+    return (
+        float(message.last_done),
+        float(message.open),
+        float(message.high),
+        float(message.low),
+        float(message.turnover),
+        float(message.current_turnover),
+    )
+
+
+def _trades(message: Any) -> list[float]:
+    return [float(trade.price) for trade in message.trade]
+
+
+def _book(message: Any) -> tuple[list[float], list[float]]:
+    return (
+        [float(level.price) for level in message.ask],
+        [float(level.price) for level in message.bid],
+    )
+
+
+_READ = {"ticks": _trades, "quotes": _quote, "books": _book}
