@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from children import Process
 from compiled import NoCompiler, compiler
-from opend import Process
 from shared_peers import HUB, PYTHON_HUB, nats_server
 
 HERE = Path(__file__).parent

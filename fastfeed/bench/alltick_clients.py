@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 from typing import Any
 
 import msgspec
@@ -72,6 +73,8 @@ class Reading(ReadingOnly):
 class _Decoding(Client):
     """What the clients with msgspec share."""
 
+    ssl_context: ssl.SSLContext | None = None
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.url = f"ws://127.0.0.1:{self.port}{PATH}"
@@ -113,7 +116,7 @@ class Picows(_Decoding):
             def on_ws_disconnected(self, transport: Any) -> None:
                 done.fail(None)
 
-        transport, _ = await picows.ws_connect(Listener, self.url)
+        transport, _ = await picows.ws_connect(Listener, self.url, ssl_context=self.ssl_context)
         try:
             await done.future
         finally:

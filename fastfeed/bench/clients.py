@@ -230,6 +230,9 @@ class FeedClient(Client):
     def feed(self) -> Any:
         """Return the feed."""
 
+    async def beside(self, feed: Any, sink: Sink, done: Done) -> None:
+        """Do something while pushes come; here nothing."""
+
     def rows(self, count: int) -> tuple[list[str], Any]:
         kept = Rows(count)
         symbols = self._receive(kept)
@@ -259,6 +262,7 @@ class FeedClient(Client):
             await asyncio.wait((subscribing, done.future), return_when=asyncio.FIRST_COMPLETED)
             if not done.future.done():
                 await subscribing
+                await self.beside(feed, sink, done)
             await done.future
             stats = feed.stats()
         if stats["ticks"] != sink.total or stats["rejected"]:

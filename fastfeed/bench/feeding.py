@@ -107,16 +107,20 @@ class Feeding:
 
 
 @contextmanager
-def fed(vendor: str, candidates: Sequence[Candidate]) -> Iterator[Feeding]:
+def fed(
+    vendor: str,
+    candidates: Sequence[Candidate],
+    gateway: Callable[[str, Sequence[int]], Gateway] = Gateway,
+) -> Iterator[Feeding]:
     """Run a gateway with ticks of a vendor, and a worker for each candidate whose package is there."""
     worker, sender = worker_cores()
     with tempfile.TemporaryDirectory(prefix="fastfeed-bench-") as folder:
         path = str(Path(folder, "sample"))
         pushes_of(vendor).sample("ticks", SYMBOLS, BLOCK).write(path)
-        with Gateway(vendor, sender) as gateway:
-            common = {"port": gateway.port, "sample": path}
+        with gateway(vendor, sender) as running:
+            common = {"port": running.port, "sample": path}
             with take_turns(candidates, common, worker) as (turns, missing):
-                yield Feeding(gateway, turns, missing, path)
+                yield Feeding(running, turns, missing, path)
 
 
 def note_of(candidate: Candidate, found: Sequence[dict[str, Any]], *more: str) -> str:

@@ -29,7 +29,7 @@ from fastfeed.bench.greetings import GREETINGS, GoneError, Greeting, Peer
 from fastfeed.bench.process import Process
 from fastfeed.bench.samples import Sample, pushes_of
 
-__all__ = ["Gateway", "Packets", "packets_of", "schedule", "stamp"]
+__all__ = ["Gateway", "Packets", "Server", "main", "packets_of", "schedule", "stamp"]
 
 Array = np.ndarray[Any, Any]
 Form = Literal["varint", "digits"]
@@ -38,7 +38,6 @@ _LEAD_NS = (
     50_000_000  # from a subscription to the first packet of a schedule, besides what stamping takes
 )
 _STAMP_NS = 10_000  # for each packet
-_JITTER = 10  # a packet's time is off the clock by less than this part of an interval
 
 
 class Gateway(Process):
@@ -49,6 +48,10 @@ class Gateway(Process):
     vendor : str
     cores : sequence of int
         The one to which it is pinned; empty: none.
+    module : str
+        What is run instead of this one.
+    environment : dict, optional
+        As of `Process`.
 
     Attributes
     ----------
@@ -56,8 +59,15 @@ class Gateway(Process):
         Where it listens on 127.0.0.1.
     """
 
-    def __init__(self, vendor: str, cores: Sequence[int] = ()) -> None:
-        super().__init__("fastfeed.bench.gateway", vendor, *map(str, cores))
+    def __init__(
+        self,
+        vendor: str,
+        cores: Sequence[int] = (),
+        *,
+        module: str = "fastfeed.bench.gateway",
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(module, vendor, *map(str, cores), environment=environment)
         try:
             self.port: int = self.answer()["port"]
         except BaseException:
@@ -80,13 +90,13 @@ class Gateway(Process):
         """
         self.tell(do="blast", sample=sample, pushes=pushes, repeat=repeat)
 
-    def paced(self, sample: str, rate: float, count: int) -> None:
+    def paced(self, sample: str, rate: float, count: int, jitter: float = 0.1) -> None:
         """Send so many pushes at a fixed rate, whether they are read or not, to the next client.
 
-        The time at which each should be sent is its sequence. `result` then has ``start_ns``, to which `schedule`
-        is to be added, and ``late_us``: percentiles of how late the kernel was given the packets.
+        The time at which each should be sent, by `schedule`, is its sequence. `result` then has ``start_ns``, to which
+        the schedule is to be added, and ``late_us``: percentiles of how late the kernel was given the packets.
         """
-        self.tell(do="paced", sample=sample, rate=rate, count=count)
+        self.tell(do="paced", sample=sample, rate=rate, count=count, jitter=jitter)
 
     def play(self, data: str, ends: str, times: str) -> None:
         """Send packets as they are, each at its time, to the next client.
@@ -113,10 +123,10 @@ class Gateway(Process):
         return self.answer()
 
 
-def schedule(rate: float, count: int) -> Array:
-    """Return the times of so many packets in ns: at a fixed rate, each a little off by chance."""
+def schedule(rate: float, count: int, jitter: float = 0.1) -> Array:
+    """Return the times of so many packets in ns: at a rate, each later by chance by up to a part of an interval."""
     interval = 1e9 / rate
-    off = np.random.default_rng(count).uniform(0, interval / _JITTER, count)
+    off = np.random.default_rng(count).uniform(0, interval * jitter, count)
     return (np.arange(count) * interval + off).astype("i8")
 
 
@@ -171,7 +181,18 @@ class _NextError(Exception):
     """There is something on stdin."""
 
 
-class _Server:
+class Server:
+    """What listens: one client after the other.
+
+    Parameters
+    ----------
+    vendor : str
+    stdin : int
+        The descriptor from which tasks come.
+    say : callable
+        Takes an answer.
+    """
+
     def __init__(self, vendor: str, stdin: int, say: Callable[[dict[str, Any]], None]) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=16)
         self._vendor = vendor
@@ -183,20 +204,29 @@ class _Server:
         done = False
         while True:
             self._readable(self.listener)
-            sock, _ = self.listener.accept()
-            with sock:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            accepted, _ = self.listener.accept()
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with contextlib.suppress(GoneError, OSError), self.accept(accepted) as sock:
                 greeting = GREETINGS[self._vendor](Peer(sock, self._readable))
-                with contextlib.suppress(GoneError, ConnectionError):
-                    greeting.begin()
-                    while not greeting.answer() or done or task["do"] == "reply":
-                        pass
-                    done = True
-                    self._say(self._send(task, sock, greeting))
-                    while True:
-                        greeting.answer()
+                greeting.begin()
+                while not greeting.answer() or done or task["do"] == "reply":
+                    pass
+                done = True
+                self._say(self._send(task, sock, greeting))
+                while True:
+                    greeting.answer()
+
+    def accept(self, sock: socket.socket) -> socket.socket:
+        """Return a connection as what speaks with its client; OSError."""
+        return sock
+
+    def pending(self, sock: socket.socket) -> bool:
+        """Whether there is something to read that the system does not know of."""
+        return False
 
     def _readable(self, sock: socket.socket) -> None:
+        if self.pending(sock):
+            return
         ready, _, _ = select.select([self._stdin, sock.fileno()], [], [])
         if self._stdin in ready:
             raise _NextError
@@ -221,16 +251,21 @@ class _Server:
         packets = packets_of(sample, framed)
         block = bytearray(packets.data[: packets.ends[pushes - 1]])
         places = packets.places[:pushes]
-        sent, seconds, waited = load.blast(
-            sock.fileno(),
-            block,
-            places,
-            packets.form,
-            repeat,
-            _step(block, places, packets.form),
-            stop_fd=self._stdin,
-        )
+        step = _step(block, places, packets.form)
+        sent, seconds, waited = self.blast(sock, block, places, packets.form, repeat, step)
         return {"bytes": sent, "seconds": seconds, "waited": waited}
+
+    def blast(
+        self,
+        sock: socket.socket,
+        block: bytearray,
+        places: Array,
+        form: Form,
+        repeat: int,
+        step: int,
+    ) -> tuple[int, float, float]:
+        """Send as `load.blast` does."""
+        return load.blast(sock.fileno(), block, places, form, repeat, step, stop_fd=self._stdin)
 
     def _paced(
         self,
@@ -239,11 +274,12 @@ class _Server:
         sample: str,
         rate: float,
         count: int,
+        jitter: float,
         do: str,
     ) -> dict[str, Any]:
         packets = packets_of(sample, greeting.framed)
         start = time.time_ns() + _LEAD_NS + count * _STAMP_NS
-        times = start + schedule(rate, count)
+        times = start + schedule(rate, count, jitter)
         data = stamp(packets, count, times, self._vendor)
         return self._follow(sock, greeting, data, packets.ends[:count], times, start)
 
@@ -323,7 +359,7 @@ def _step(block: bytearray, places: Array, form: Form) -> int:
     return int(values.max() - values.min()) + 1
 
 
-def main(vendor: str, *cores: str) -> None:
+def main(vendor: str, *cores: str, make: type[Server] = Server) -> None:
     """Serve until stdin ends."""
     if cores:
         os.sched_setaffinity(0, map(int, cores))
@@ -333,7 +369,7 @@ def main(vendor: str, *cores: str) -> None:
     def say(answer: dict[str, Any]) -> None:
         print(json.dumps(answer), flush=True)
 
-    server = _Server(vendor, tasks.fileno(), say)
+    server = make(vendor, tasks.fileno(), say)
     say({"port": server.listener.getsockname()[1]})
     while line := tasks.readline():
         with contextlib.suppress(_NextError):

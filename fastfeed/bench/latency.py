@@ -64,10 +64,12 @@ CANDIDATES: dict[str, tuple[Candidate, ...]] = {
 _MOST = {"futu-api": 500}
 
 
-def cases(plan: Plan) -> Iterator[Case]:
-    """Return a table for each vendor."""
+def cases(
+    plan: Plan, also: Callable[[str], Sequence[Candidate]] = lambda vendor: ()
+) -> Iterator[Case]:
+    """Return a table for each vendor; `also` gives more candidates."""
     for vendor in plan.vendors:
-        yield case(plan, vendor, CANDIDATES[vendor])
+        yield case(plan, vendor, [*CANDIDATES[vendor], *also(vendor)])
 
 
 def case(plan: Plan, vendor: str, candidates: Iterable[Candidate]) -> Case:

@@ -27,7 +27,7 @@ from fastfeed.protocols.longport_messages import Command, message_class
 from fastfeed.protocols.longport_packets import WEBSOCKET_QUERY, pack_request
 from fastfeed.protocols.websocket import Opcode
 
-__all__ = ["SDK", "Fastfeed", "Reading"]
+__all__ = ["SDK", "Fastfeed", "Reading", "quote_context"]
 
 _KEYS = ("KEY", "secret", "TOKEN")
 _PUSH_HEAD = 5
@@ -76,6 +76,19 @@ class Reading(ReadingOnly):
         return sock
 
 
+def quote_context(package: str, port: int) -> tuple[Any, Any]:
+    """Return an SDK's connection to a gateway, and the module with its names."""
+    openapi: Any = importlib.import_module(f"{package}.openapi")
+    make = getattr(openapi.Config, "from_apikey", openapi.Config)
+    config = make(
+        *_KEYS,
+        http_url=f"http://127.0.0.1:{port}",
+        quote_ws_url=f"ws://127.0.0.1:{port}/v2",
+        enable_print_quote_packages=False,
+    )
+    return openapi.QuoteContext(config), openapi
+
+
 class SDK(Client):
     """The vendor's own package: pushes in its callback. It does not show sequences, but keeps their order."""
 
@@ -83,7 +96,8 @@ class SDK(Client):
 
     def __init__(self, *, package: str = "longport", **options: Any) -> None:
         super().__init__(**options)
-        self._openapi: Any = importlib.import_module(f"{package}.openapi")
+        importlib.import_module(package)  # what is missing is so from the beginning
+        self._package = package
 
     def round(self, count: int = 0) -> dict[str, Any]:
         """As every client; of a schedule, tell when pushes came."""
@@ -99,15 +113,7 @@ class SDK(Client):
         return symbol, float(trade.price), trade.volume, 0
 
     def receive(self, sink: Sink) -> None:
-        openapi = self._openapi
-        make = getattr(openapi.Config, "from_apikey", openapi.Config)
-        config = make(
-            *_KEYS,
-            http_url=f"http://127.0.0.1:{self.port}",
-            quote_ws_url=f"ws://127.0.0.1:{self.port}/v2",
-            enable_print_quote_packages=False,
-        )
-        context = openapi.QuoteContext(config)
+        context, openapi = quote_context(self._package, self.port)
         done = threading.Event()
         if isinstance(sink, Stamps):
             arrived = sink.late

@@ -82,20 +82,41 @@ CANDIDATES: dict[str, tuple[Candidate, ...]] = {
 }
 
 
-def cases(plan: Plan) -> Iterator[Case]:
-    """Return a table for each vendor."""
+def cases(
+    plan: Plan, also: Callable[[str], Sequence[Candidate]] = lambda vendor: ()
+) -> Iterator[Case]:
+    """Return a table for each vendor; `also` gives more candidates."""
     for vendor in plan.vendors:
-        yield case(plan, vendor, CANDIDATES[vendor])
+        yield case(plan, vendor, [*CANDIDATES[vendor], *also(vendor)])
 
 
-def case(plan: Plan, vendor: str, candidates: Iterable[Candidate]) -> Case:
-    """Return the table of some candidates, of which the first is what the others are compared with."""
+def case(
+    plan: Plan,
+    vendor: str,
+    candidates: Iterable[Candidate],
+    *,
+    more: str = "",
+    gateway: Callable[[str, Sequence[int]], Gateway] = Gateway,
+) -> Case:
+    """Return the table of some candidates, of which the first is what the others are compared with.
+
+    Parameters
+    ----------
+    plan : Plan
+    vendor : str
+    candidates : iterable of Candidate
+    more : str
+        What is added to the table's name.
+    gateway : callable
+        Makes the one that sends.
+    """
     chosen = [_sized(each, plan.effort.work) for each in plan.chosen(candidates)]
+    name = f"wire {vendor}{more}"
 
     def run(step: Callable[[], None]) -> tuple[Table, list[Missing]]:
-        return _measure(plan, vendor, chosen, step)
+        return _measure(plan, vendor, chosen, step, name, gateway)
 
-    return Case(f"wire {vendor}", plan.steps(chosen), run)
+    return Case(name, plan.steps(chosen), run)
 
 
 def _sized(candidate: Candidate, work: float) -> Candidate:
@@ -111,9 +132,14 @@ def _blast(gateway: Gateway, candidate: Candidate, path: str) -> None:
 
 
 def _measure(
-    plan: Plan, vendor: str, chosen: Sequence[Candidate], step: Callable[[], None]
+    plan: Plan,
+    vendor: str,
+    chosen: Sequence[Candidate],
+    step: Callable[[], None],
+    table_name: str,
+    make: Callable[[str, Sequence[int]], Gateway],
 ) -> tuple[Table, list[Missing]]:
-    with fed(vendor, chosen) as feeding:
+    with fed(vendor, chosen, make) as feeding:
         feeding.agree()
         found, sent = feeding.rounds(
             plan.effort, lambda gateway, each: _blast(gateway, each, feeding.path), step
@@ -137,7 +163,7 @@ def _measure(
             first = first or seconds
             rows.append(_row(candidate, rounds, sent[name], seconds, first, note))
     table = Table(
-        name=f"wire {vendor}",
+        name=table_name,
         family="wire",
         vendor=vendor,
         unit="ticks/s",

@@ -226,22 +226,25 @@ static int send_due(ff_paced *paced, int fd, int stop_fd, int64_t now) {
 }
 
 static int run_paced(ff_paced *paced, int fd, int stop_fd) {
-    int64_t now = ff_clock_ns(CLOCK_REALTIME), until = now + FF_LOAD_AGAIN_NS;
+    int64_t now = ff_clock_ns(CLOCK_REALTIME), until = now + FF_LOAD_AGAIN_NS, looked = 0;
     while (paced->next < paced->count) {
         int64_t due = paced->times[paced->next], left = due - FF_LOAD_SPIN_NS - now;
-        if (left > FF_LOAD_AGAIN_NS)
-            left = FF_LOAD_AGAIN_NS;
-        short found;
-        int rc = wait_for(fd, POLLIN, stop_fd, left > 0 ? left : 0, &found);
-        if (rc != FF_LOAD_DONE)
-            return rc;
-        if (found != 0)
-            return FF_LOAD_ASKED;
-        now = ff_clock_ns(CLOCK_REALTIME);
+        /* The peer has to wait for what is due, but not for ever. */
+        if (left > 0 || now - looked > FF_LOAD_LOOK_NS) {
+            if (left > FF_LOAD_AGAIN_NS)
+                left = FF_LOAD_AGAIN_NS;
+            short found;
+            int rc = wait_for(fd, POLLIN, stop_fd, left > 0 ? left : 0, &found);
+            if (rc != FF_LOAD_DONE)
+                return rc;
+            if (found != 0)
+                return FF_LOAD_ASKED;
+            looked = now = ff_clock_ns(CLOCK_REALTIME);
+        }
         if (due - now <= FF_LOAD_SPIN_NS) {
             while (now < due)
                 now = ff_clock_ns(CLOCK_REALTIME);
-            rc = send_due(paced, fd, stop_fd, now);
+            int rc = send_due(paced, fd, stop_fd, now);
             if (rc != FF_LOAD_DONE)
                 return rc;
             now = ff_clock_ns(CLOCK_REALTIME);

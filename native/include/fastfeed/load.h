@@ -16,9 +16,10 @@ enum {
     FF_LOAD_TOGETHER = 1 << 16,   /* bytes of due packets that go with one send */
     FF_LOAD_SPIN_NS = 150000,     /* before a packet's time sleeping is not exact enough */
     FF_LOAD_AGAIN_NS = 100000000, /* a call does not last longer than that */
-    FF_LOAD_PAUSE_NS = 1000,      /* a longer one between two looks at the clock counts */
-    FF_LOAD_VARINT = 9,           /* bytes of a sequence as a varint, of 57 to 63 bits */
-    FF_LOAD_DIGITS = 19,          /* bytes of a sequence in decimal, zeros in front */
+    FF_LOAD_LOOK_NS = 10000000, /* so often the peer is looked at, however late packets are */
+    FF_LOAD_PAUSE_NS = 1000,    /* a longer one between two looks at the clock counts */
+    FF_LOAD_VARINT = 9,         /* bytes of a sequence as a varint, of 57 to 63 bits */
+    FF_LOAD_DIGITS = 19,        /* bytes of a sequence in decimal, zeros in front */
 };
 
 /* What a call returns besides -errno. */
