@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from fastfeed.cli.bench_replay import replay
 from fastfeed.cli.options import kinds_of
 
 __all__ = ["bench"]
@@ -86,6 +87,7 @@ _family("wire", ("wire",), "Throughput over loopback, to a callback.")
 _family("latency", ("latency",), "From the wire to a callback, at fixed rates.")
 _family("scaling", ("scaling",), "What a tick costs with 1 to 10,000 symbols.")
 _family("fanout", ("fanout",), "From one process to many.")
+bench.add_command(replay)
 _family("all", ("decode", "wire", "latency", "scaling", "fanout"), "All of these.")
 
 
