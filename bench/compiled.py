@@ -90,7 +90,6 @@ def _library() -> Any:
         ("loop_head", u64, (pointer,)),
         ("loop_decode", i64, (pointer, ctypes.c_char_p, size, i64)),
         ("pushes_decode", i64, (pointer, ctypes.c_char_p, size, ctypes.c_uint32, i64)),
-        ("loop_drain", i64, (ctypes.c_int, size, u64)),
         ("loop_receive", i64, (pointer, ctypes.c_int, size, u64)),
     ):
         function = getattr(library, name)
@@ -171,8 +170,3 @@ def _watch(board: int, rows: int, capacity: int, count: int, interval_ns: int) -
         raise TimeoutError(f"{seen} of {count} rows came")
     times: list[int] = late.tolist()
     return times
-
-
-def drain(fd: int, window: int, n: int) -> int:
-    """Read n bytes from a blocking socket; returns the number of reads."""
-    return int(_library().loop_drain(fd, window, n))

@@ -1,141 +1,138 @@
 """Pulls: what a request for 1000 ticks takes, and what a pull does to the ticks that are pushed meanwhile.
 
-The server of the first bench is once the simulator, from which both clients get the same, and once a program in C whose
+The server of the first bench is once the simulator, from which both clients get the same, and once a gateway whose
 reply is ready made, so that the time is the client's own. The second bench has only the latter.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
-from importlib.util import find_spec
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
-from compiled import NoCompiler
-from opend import Process, Sender, answering, client, paced, simulator
-from test_latency import WARM_UP_S, schedule
+from receivers import HERE, ours
+
+from fastfeed.bench.feeding import fed
+from fastfeed.bench.gateway import Gateway
+from fastfeed.bench.process import Process
+from fastfeed.bench.turns import Effort, take_turns, worker_cores
 
 ROUNDS = 5
-CALLS = {"fastfeed": 100, "futu-api": 15}  # in a round
-SERVERS: dict[str, Callable[[], AbstractContextManager[Sender]]] = {
-    "simulator": simulator,
-    "ready-made": answering,
-}
-CLIENTS = {"fastfeed": "fastfeed-pulls", "futu-api": "futu-pulls"}
+CANDIDATES = [
+    ours("fastfeed", "Pulls", options={"calls": 100}),
+    ours("futu-api", "FutuPulls", options={"calls": 15}, peer="futu-api", threads=True),
+]
 
 RATE = 500  # ticks a second
-JITTER_NS = 1_800_000  # of a tick's time: ticks and pulls are not in step
+JITTER = 0.9  # of a tick's time, as a part of an interval: ticks and pulls are not in step
 PULLS_PER_SECOND = 100
 SECONDS = 1.5
+WARM_UP_S = 0.25  # of each round, not counted
 LATENCY_ROUNDS = 5  # pairs of rounds with and without pulls
+
+
+@contextmanager
+def simulator() -> Iterator[int]:
+    """Run a simulated OpenD; yields its port."""
+    with Process("simulator", environment={"PYTHONPATH": str(HERE)}) as process:
+        yield int(process.line())
+
+
+@contextmanager
+def ready_made() -> Iterator[int]:
+    """Run a gateway that only replies; yields its port."""
+    with Gateway("opend", worker_cores()[1]) as gateway:
+        gateway.reply()
+        yield gateway.port
+
+
+SERVERS: dict[str, Callable[[], AbstractContextManager[int]]] = {
+    "simulator": simulator,
+    "ready-made": ready_made,
+}
 
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_pull(server: str, benchmark: Any, report: Any) -> None:
-    names = dict(CLIENTS)
-    if find_spec("futu") is None:
-        names.pop("futu-api")
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    sums = set()
-
-    def all_rounds() -> None:
-        with ExitStack() as stack:
-            port = stack.enter_context(SERVERS[server]()).port
-            receivers = {
-                name: stack.enter_context(client(kind, port, CALLS[name]))
-                for name, kind in names.items()
-            }
-            for i in range(ROUNDS):
-                for name in list(names) if i % 2 else reversed(names):
-                    receivers[name].send(b"\n")
-                    outcome = receivers[name].result()
-                    seconds[name].append(statistics.median(outcome["seconds"]))
-                    sums.add(round(outcome["checksum"], 2))
+    def all_rounds() -> dict[str, list[dict[str, Any]]]:
+        with (
+            SERVERS[server]() as port,
+            take_turns(CANDIDATES, {"port": port}, worker_cores()[0]) as (turns, missing),
+        ):
+            for each in missing:
+                report.note(f"pull: no {each.name}: {each.why}")
+            return turns.rounds(Effort(ROUNDS, 0), lambda: None)
 
     benchmark.group = "pulls, the whole run"
-    try:
-        benchmark.pedantic(all_rounds, rounds=1)
-    except NoCompiler as error:
-        pytest.skip(str(error))
+    found = benchmark.pedantic(all_rounds, rounds=1)
+    sums = {round(each["checksum"], 2) for rounds in found.values() for each in rounds}
     assert len(sums) == 1, "the clients did not get the same ticks"
-    ours = statistics.median(seconds["fastfeed"])
+    seconds = {
+        name: [statistics.median(each["seconds"]) for each in rounds]
+        for name, rounds in found.items()
+    }
+    ours_s = statistics.median(seconds["fastfeed"])
     for name, times in seconds.items():
         row = {
             "ms/pull": statistics.median(times) * 1e3,
             "best": min(times) * 1e3,
-            "x fastfeed": statistics.median(times) / ours,
+            "x fastfeed": statistics.median(times) / ours_s,
         }
         benchmark.extra_info[name] = row
         report.add(f"pull, {server}", name, **row)
 
 
-def one_round(receiver: Process, sender: Sender, count: int) -> tuple[np.ndarray, dict[str, Any]]:
-    """Return the latencies of a round in microseconds without its beginning, and what else was told."""
-    receiver.send(b"\n")
-    sender.schedule(schedule(RATE, count, JITTER_NS))
-    outcome = receiver.result()
-    late = np.array(outcome["late_ns"]) / 1e3
-    assert len(late) == count
-    return late[int(RATE * WARM_UP_S) :], outcome
-
-
 def test_latency_with_pulls(benchmark: Any, report: Any) -> None:
     count = int(RATE * (SECONDS + WARM_UP_S))
+    skipped = int(RATE * WARM_UP_S)
     names = {"without": 0, "with": PULLS_PER_SECOND, "without, again": 0}
-    rounds: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    meanwhile: list[float] = []
-    pulls = 0
+    candidates = [
+        ours(name, "StampsAndPulls", options={"pulls_per_second": rate})
+        for name, rate in names.items()
+    ]
 
-    def all_rounds() -> None:
-        nonlocal pulls
-        with ExitStack() as stack:
-            sender = stack.enter_context(paced())
-            receivers = {
-                rate: stack.enter_context(
-                    client(
-                        "fastfeed-stamps-and-pulls",
-                        sender.port,
-                        count,
-                        f"pulls_per_second={rate}",
-                    )
-                )
-                for rate in set(names.values())
-            }
-            for i in range(LATENCY_ROUNDS):
-                for name in list(names) if i % 2 else reversed(names):
-                    late, outcome = one_round(receivers[names[name]], sender, count)
-                    rounds[name].append(late)
-                    if names[name]:
-                        during = np.array(outcome["meanwhile"])[int(RATE * WARM_UP_S) :]
-                        meanwhile.extend(late[during].tolist())
-                        pulls += outcome["pulls"]
+    def all_rounds() -> dict[str, list[dict[str, Any]]]:
+        with fed("opend", candidates) as feeding:
+            found, _ = feeding.rounds(
+                Effort(LATENCY_ROUNDS, 0),
+                lambda gateway, _: gateway.paced(feeding.path, RATE, count, JITTER),
+                lambda: None,
+                count=count,
+            )
+            return found
 
     benchmark.group = "latency with pulls, the whole run"
-    try:
-        benchmark.pedantic(all_rounds, rounds=1)
-    except NoCompiler as error:
-        pytest.skip(str(error))
-    for name, parts in rounds.items():
+    found = benchmark.pedantic(all_rounds, rounds=1)
+    late = {
+        name: [np.array(each["late_ns"])[skipped:] / 1e3 for each in rounds]
+        for name, rounds in found.items()
+    }
+    for name, parts in late.items():
         row = {
             f"p{p:g} µs": statistics.median(float(np.percentile(part, p)) for part in parts)
             for p in (50, 99)
         }
         row["x without"] = statistics.median(
             float(np.median(part) / np.median(other))
-            for part, other in zip(parts, rounds["without"], strict=True)
+            for part, other in zip(parts, late["without"], strict=True)
         )
         row["max µs"] = float(max(part.max() for part in parts))
         benchmark.extra_info[name] = row
         report.add("latency and pulls", name, **row)
-    if meanwhile:
+    during = [np.array(each["meanwhile"])[skipped:] for each in found["with"]]
+    meanwhile = np.concatenate(
+        [part[chosen] for part, chosen in zip(late["with"], during, strict=True)]
+    )
+    if len(meanwhile):
         report.add(
             "latency and pulls",
             "of these, while one is under way",
-            **{"p50 µs": float(np.median(meanwhile)), "max µs": max(meanwhile)},
+            **{"p50 µs": float(np.median(meanwhile)), "max µs": float(meanwhile.max())},
         )
+    pulls = sum(each["pulls"] for each in found["with"])
     per_second = pulls / LATENCY_ROUNDS / (SECONDS + WARM_UP_S)
     report.note(
         f"Latency and pulls: {RATE} ticks and {per_second:.0f} pulls of 1000 bars a second; "

@@ -1,77 +1,90 @@
-"""Single-tick packets a second over loopback TCP, from a separate sender to a row count in a callback.
-
-The sender is C and its bytes are ready; that it is not what limits anybody is shown by a reader in C that looks at
-nothing. Each candidate is a process of its own, on the machine's own choice of cores.
-"""
+"""Ticks a second over loopback: the instrument's tables, with what needs a compiler; AllTick's also over TLS."""
 
 from __future__ import annotations
 
-import statistics
-from importlib.util import find_spec
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
-from compiled import NoCompiler
-from opend import blasting, client
+from compiled import NoCompiler, compiler, folder
+from receivers import HERE, ours
 
-from fastfeed.bench.opend_pushes import sample
+from fastfeed.bench.gateway import Gateway
+from fastfeed.bench.plan import FULL, Case, Plan
+from fastfeed.bench.turns import Candidate
+from fastfeed.bench.wire import case, cases
 
-BLOCK = 20_000  # packets that are repeated
-WINDOW_BYTES = 1 << 18
-ROUNDS = 5
-#: Name in the report, client, blocks, rounds.
-CANDIDATES = {
-    "fastfeed, uvloop": ("fastfeed-uvloop", 1000, 9),
-    "fastfeed, asyncio": ("fastfeed-asyncio", 1000, 5),
-    "C, decoding": ("c-decode", 1000, 5),
-    "C, looking at nothing": ("c-drain", 1000, 5),
-    "bare uvloop, framing": ("bare-uvloop", 200, 5),
-    "futu-api, protobuf only": ("futu-raw", 1, 5),
-    "futu-api": ("futu", 0, 5),  # 0: a part of a block
-}
-PART = 4_000
+ENCRYPTED = (
+    ours("fastfeed", "EncryptedFastfeed", work=0.1),
+    ours("picows, msgspec", "EncryptedPicows", peer="picows", work=0.05),
+)
 
 
-@pytest.mark.parametrize("name", CANDIDATES)
-def test_wire(name: str, benchmark: Any, report: Any) -> None:
-    kind, blocks, rounds = CANDIDATES[name]
-    if kind.startswith("futu") and find_spec("futu") is None:
-        pytest.skip("no futu-api")
-    block = BLOCK if blocks else PART
-    stream = sample("ticks", 100, block).stream()
-    blocks = blocks or 1
-    packets = block * blocks
-    total = len(stream) * blocks
-    options = []
-    if kind.startswith("fastfeed"):
-        options = [f"window_bytes={WINDOW_BYTES}"]
-    elif kind.startswith("c-"):
-        options = [f"window_bytes={WINDOW_BYTES}", f"total_bytes={total}"]
-    outcomes: list[dict[str, Any]] = []
+def also(vendor: str) -> Sequence[Candidate]:
+    """Return candidates that the instrument does not have."""
+    if vendor == "longport":
+        return [
+            Candidate(
+                "longbridge",
+                "fastfeed.bench.longport_clients:SDK",
+                {"package": "longbridge"},
+                peer="longbridge",
+                work=0.005,
+                threads=True,
+            )
+        ]
     try:
-        with (
-            blasting(stream, blocks) as sender,
-            client(kind, sender.port, packets, *options) as receiver,
-        ):
+        compiler()
+    except NoCompiler:
+        return []
+    return [ours("C, decoding", "Decoding")] if vendor == "opend" else []
 
-            def one() -> None:
-                receiver.send(b"\n")
-                outcomes.append(receiver.result())
 
-            benchmark.group = "wire, whole rounds with connect and subscribe"
-            benchmark.pedantic(one, rounds=rounds, warmup_rounds=1)
-    except NoCompiler as error:
-        pytest.skip(str(error))
-    rates = [packets / outcome["seconds"] for outcome in outcomes[-rounds:]]
-    reads = outcomes[-1].get("reads")
-    row = {
-        "packets/s": statistics.median(rates),
-        "best": max(rates),
-        "MB/s": statistics.median(rates) * total / packets / 1e6,
-        "CPU ns/packet": min(o["cpu_seconds"] for o in outcomes[-rounds:]) / packets * 1e9,
-        "GC runs": statistics.median(o["collections"] for o in outcomes[-rounds:]),
-    }
-    if reads:
-        row["KB/read"] = total / reads / 1e3
-    benchmark.extra_info.update(row)
-    report.add("wire", name, **row)
+def measure(measured: Case, benchmark: Any, report: Any) -> None:
+    """Run a case, and report its table."""
+    folder()  # where workers find what another one built
+    benchmark.group = "wire, whole tables"
+    table, missing = benchmark.pedantic(measured.run, args=(lambda: None,), rounds=1)
+    report.add_table(table)
+    for each in missing:
+        report.note(f"{table.name}: no {each.name}: {each.why}")
+
+
+@pytest.mark.parametrize("measured", [*cases(Plan(), also)], ids=lambda each: each.name)
+def test_wire(measured: Case, benchmark: Any, report: Any) -> None:
+    measure(measured, benchmark, report)
+
+
+@pytest.fixture
+def certificate() -> Iterator[str]:
+    """The path of a certificate with its key."""
+    with tempfile.TemporaryDirectory(prefix="fastfeed-bench-") as made_in:
+        key, made, both = (Path(made_in, f"{name}.pem") for name in ("key", "made", "both"))
+        try:
+            subprocess.run(
+                [
+                    *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"),
+                    *("ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost"),
+                    *("-days", "2", "-keyout", str(key), "-out", str(made)),
+                ],
+                check=True,
+                capture_output=True,
+            )
+        except FileNotFoundError:
+            pytest.skip("no openssl")
+        both.write_bytes(key.read_bytes() + made.read_bytes())
+        yield str(both)
+
+
+def test_encrypted(certificate: str, benchmark: Any, report: Any) -> None:
+    def gateway(vendor: str, cores: Sequence[int]) -> Gateway:
+        environment = {"PYTHONPATH": str(HERE), "FASTFEED_BENCH_CERTIFICATE": certificate}
+        return Gateway(vendor, cores, module="encrypted_gateway", environment=environment)
+
+    plan = Plan(("wire",), ("alltick",), FULL)
+    measure(
+        case(plan, "alltick", ENCRYPTED, more=", encrypted", gateway=gateway), benchmark, report
+    )

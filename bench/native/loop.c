@@ -101,21 +101,6 @@ static ssize_t receive(int fd, void *at, size_t room) {
     return n;
 }
 
-/* Read n bytes of a blocking socket and look at none. Returns the number of reads, or -1. */
-int64_t loop_drain(int fd, size_t window, uint64_t n) {
-    uint8_t *room = malloc(window);
-    int64_t reads = 0;
-    while (room != NULL && n > 0) {
-        ssize_t got = receive(fd, room, window);
-        if (got <= 0)
-            break;
-        n -= (uint64_t)got < n ? (uint64_t)got : n;
-        reads++;
-    }
-    free(room);
-    return n == 0 ? reads : -1;
-}
-
 /* Read n bytes of a blocking socket and decode them. Returns the number of reads, or -1. */
 int64_t loop_receive(loop *l, int fd, size_t window, uint64_t n) {
     uint8_t *room = malloc(window);

@@ -618,3 +618,52 @@ cdef extern from "fastfeed/longport.h" nogil:
     int ff_longport_take(ff_longport *m, ff_frame *packet)
     int ff_longport_seed(ff_longport *m, ff_quote *rows, size_t n)
     void ff_longport_message(ff_longport *m, const uint8_t *data, size_t length)
+
+
+cdef extern from "fastfeed/load.h" nogil:
+    enum:
+        FF_LOAD_DIGITS
+        FF_LOAD_VARINT
+
+    enum:
+        FF_LOAD_AGAIN
+        FF_LOAD_STOPPED
+
+    ctypedef enum ff_load_form:
+        FF_LOAD_AS_VARINT
+        FF_LOAD_AS_DIGITS
+
+    ctypedef struct ff_blast:
+        uint64_t bytes
+        int64_t began_ns
+        int64_t ended_ns
+        int64_t waited_ns
+
+    int ff_blast_init(ff_blast *blast, uint8_t *block, size_t length, const uint64_t *places, size_t count,
+                      ff_load_form form, uint64_t step, uint64_t repeat)
+    int ff_blast_run(ff_blast *blast, int fd, int stop_fd)
+
+    ctypedef struct ff_paced:
+        const uint8_t *data
+        const uint64_t *ends
+        const int64_t *times
+        size_t count
+        int64_t *late
+        size_t next
+
+    int ff_paced_run(ff_paced *paced, int fd, int stop_fd)
+
+    ctypedef struct ff_drain:
+        uint8_t *window
+        size_t size
+        uint64_t left
+        uint64_t reads
+
+    int ff_drain_run(ff_drain *drain, int fd)
+
+    ctypedef struct ff_jitter:
+        int64_t left_ns
+        int64_t stolen_ns
+        int64_t longest_ns
+
+    int ff_jitter_run(ff_jitter *jitter)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from typing import Any
+from typing import Any, Self, cast
 
 __all__ = ["ChildError", "Process"]
 
@@ -48,6 +49,7 @@ class Process:
             start_new_session=True,
             env={**os.environ, **(environment or {})},
         )
+        self._lines = io.BufferedReader(cast(io.RawIOBase, self.child.stdout))
 
     def ask(self, **question: Any) -> dict[str, Any]:
         """Send a line of JSON and return the answer; ChildError where it is an error's."""
@@ -77,11 +79,18 @@ class Process:
 
     def line(self) -> str:
         """Return the next line that the child says, without its end."""
-        assert self.child.stdout is not None
-        text = self.child.stdout.readline().decode()
+        text = self._lines.readline().decode()
         if not text:
             raise self._gone()
         return text.rstrip("\n")
+
+    def gone(self, timeout: float) -> ChildError | None:
+        """Return an error with its last words if the child ends within so many seconds."""
+        try:
+            self.child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+        return self._gone()
 
     def _gone(self) -> ChildError:
         status = self.child.wait()
@@ -93,18 +102,19 @@ class Process:
     def end(self) -> None:
         """Let the child end, or end it."""
         assert self.child.stdin is not None
-        assert self.child.stdout is not None
         self.child.stdin.close()
         try:
-            self.child.wait(1.0)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.child.pid, signal.SIGKILL)
-            self.child.wait()
-        self.child.stdout.close()
-        self._errors.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.child.wait(1.0)
+        finally:  # an interrupt may come while it is waited for
+            if self.child.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self.child.pid, signal.SIGKILL)
+                self.child.wait()
+            self._lines.close()
+            self._errors.close()
 
-    def __enter__(self) -> Process:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

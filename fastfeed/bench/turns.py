@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -126,8 +127,17 @@ class Turns:
         self.candidates = {name: candidate for name, (candidate, _) in workers.items()}
         self._workers = {name: process for name, (_, process) in workers.items()}
 
-    def agree(self, **options: Any) -> dict[str, dict[str, str]]:
+    def agree(
+        self, meanwhile: Callable[[str], Any] | None = None, **options: Any
+    ) -> dict[str, dict[str, str]]:
         """Let each candidate tell the digests of its rows' columns, and compare those it has with the first one's.
+
+        Parameters
+        ----------
+        meanwhile : callable, optional
+            Called with a candidate's name while it does that.
+        **options
+            Of the candidates' `check`.
 
         Raises
         ------
@@ -136,7 +146,10 @@ class Turns:
         """
         found: dict[str, dict[str, str]] = {}
         for name in self.candidates:
-            found[name] = self._workers[name].ask(do="check", **{"with": options})
+            self._workers[name].tell(do="check", **{"with": options})
+            if meanwhile is not None:
+                meanwhile(name)
+            found[name] = self._workers[name].answer()
         first, *others = found
         for name in others:
             shared = [column for column in found[name] if column in found[first]]
@@ -153,6 +166,7 @@ class Turns:
         effort: Effort,
         done: Callable[[], object],
         meanwhile: Callable[[str], Any] | None = None,
+        only: Sequence[str] | None = None,
         **options: Any,
     ) -> dict[str, list[dict[str, Any]]]:
         """Return what each candidate measured in each round.
@@ -164,11 +178,13 @@ class Turns:
             Called after each round of each candidate.
         meanwhile : callable, optional
             Called with a candidate's name while it has its round, as to tell a sender what to send.
+        only : sequence of str, optional
+            The candidates that take part.
         **options
             Of the candidates' `round`.
         """
-        found: dict[str, list[dict[str, Any]]] = {name: [] for name in self.candidates}
-        names = list(self.candidates)
+        names = [name for name in self.candidates if only is None or name in only]
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
         for number in range(effort.warm_up + effort.rounds):
             for name in names if number % 2 else reversed(names):
                 worker = self._workers[name]
@@ -210,7 +226,13 @@ def take_turns(
             if (why := candidate.missing()) is not None:
                 missing.append(why)
                 continue
-            process = stack.enter_context(Process("fastfeed.bench.worker"))
+            # Packages write their logs there, also those that are killed.
+            home = stack.enter_context(
+                TemporaryDirectory(prefix="fastfeed-bench-home-", ignore_cleanup_errors=True)
+            )
+            process = stack.enter_context(
+                Process("fastfeed.bench.worker", environment={"HOME": home})
+            )
             job = Job(
                 candidate.factory,
                 {**common, **candidate.options},

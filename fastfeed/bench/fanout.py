@@ -1,0 +1,125 @@
+"""One process to many: rows of a writer's, at a fixed rate, to readers in processes of their own.
+
+The writer follows a schedule and is not held up by what is late: each row has in it when it was to be sent, and a
+reader's latency is counted from there until it has the row in its hands. It is written in Python for all, and what is
+timed of it is its call alone: rows are made before.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from fastfeed.bench.percentiles import curve, percentiles
+from fastfeed.bench.plan import Case, Plan
+from fastfeed.bench.results import Missing, Row, Table, figure, ratio
+from fastfeed.bench.turns import Candidate, take_turns, worker_cores
+
+__all__ = ["READERS", "cases"]
+
+READERS = (1, 2, 4, 8)
+RATE = 2000  # rows a second
+_ROWS = 700  # of a round; for each reader
+_FEWEST_ROWS = 200
+_ENDS = "fastfeed.bench.fanout_ends"
+
+
+def _candidates(readers: int, cores: int) -> list[Candidate]:
+    found = [Candidate("fastfeed", f"{_ENDS}:HubWriter", {"wait": "block"})]
+    if readers < cores:
+        found.append(Candidate("fastfeed, spinning", f"{_ENDS}:HubWriter", {"wait": "spin"}))
+    return [
+        *found,
+        Candidate("pyzmq", f"{_ENDS}:ZeroMQWriter", peer="pyzmq"),
+        Candidate("multiprocessing.Pipe", f"{_ENDS}:PipeWriter", peer="multiprocessing"),
+    ]
+
+
+_NOTES = {
+    "fastfeed": "readers sleep until they are woken",
+    "fastfeed, spinning": "each reader takes a core; measured where there are enough",
+    "pyzmq": "PUB/SUB over ipc",
+    "multiprocessing.Pipe": "one for each reader",
+}
+
+
+def cases(plan: Plan, readers: Sequence[int] = READERS) -> Iterator[Case]:
+    """Return the one case.
+
+    Parameters
+    ----------
+    plan : Plan
+    readers : sequence of int
+        How many there are.
+    """
+    cores = len(os.sched_getaffinity(0))
+    chosen = {count: plan.chosen(_candidates(count, cores)) for count in readers}
+
+    def run(step: Callable[[], None]) -> tuple[Table, list[Missing]]:
+        rows: list[Row] = []
+        missing: list[Missing] = []
+        warnings: list[str] = []
+        for count, candidates in chosen.items():
+            found, absent, late = _measure(plan, count, candidates, step)
+            rows += found
+            missing += (each for each in absent if each not in missing)
+            warnings += late
+        table = Table(
+            "fanout",
+            "fanout",
+            rows,
+            unit="p50 µs",
+            x="readers",
+            about=f"64-byte ticks at {RATE:,} a second from a writer in Python to readers in processes of "
+            "their own: from when a row was to be sent until a reader has it; and what the writer's calls "
+            f"take of a processor; {_shares(cores)}",
+            warnings=warnings,
+        )
+        return table, missing
+
+    yield Case("fanout", sum(map(plan.steps, chosen.values())), run)
+
+
+def _shares(cores: int) -> str:
+    """Say who has which core."""
+    if cores == 1:
+        return "all share the one core"
+    return (
+        f"the writer has one of {cores} cores, and more than {cores - 1} readers share the others"
+    )
+
+
+def _measure(
+    plan: Plan, readers: int, candidates: list[Candidate], step: Callable[[], None]
+) -> tuple[list[Row], list[Missing], list[str]]:
+    last, before = worker_cores()
+    # The writer has one to itself, where there is more than one.
+    others = sorted(os.sched_getaffinity(0) - set(before)) if last else []
+    count = max(int(_ROWS * plan.effort.work), _FEWEST_ROWS)
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="fastfeed-bench-", dir=memory) as folder:
+        common = {"folder": folder, "readers": readers, "cores": others}
+        with take_turns(candidates, common, before) as (turns, missing):
+            turns.agree(count=_FEWEST_ROWS, rate=RATE)
+            rounds = turns.rounds(plan.effort, step, count=count, rate=RATE)
+    rows = []
+    warnings = []
+    medians: dict[str, list[float]] = {}
+    for name, results in rounds.items():
+        parts = [percentiles(result["late_ns"]) for result in results]
+        medians[name] = [part["p50 µs"] for part in parts]
+        figures = {c: figure([p[c] for p in parts], "lower") for c in ("p50 µs", "p99 µs")}
+        figures["x fastfeed"] = ratio(medians[name], medians["fastfeed"])
+        cpu = [result["cpu_ns_per_row"] for result in results]
+        figures["writer CPU ns/row"] = figure(cpu, "lower")
+        together = [late for result in results for late in result["late_ns"]]
+        rows.append(Row(name, figures, readers, curve(together), _NOTES[name]))
+        sent = figure([result["sent_late_us"] for result in results])
+        if sent.median > figures["p50 µs"].median:
+            warnings.append(
+                f"{name}, {readers} readers: the writer itself sent 1 % of its rows {sent.median:.0f} µs late "
+                "or later"
+            )
+    return rows, missing, warnings

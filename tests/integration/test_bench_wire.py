@@ -1,0 +1,223 @@
+"""Throughput and latency: every installed candidate's row, on a tiny plan, and what happens when the gateway dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastfeed.bench import latency, wire
+from fastfeed.bench.gateway import Gateway
+from fastfeed.bench.opend_pushes import pack
+from fastfeed.bench.plan import VENDORS, Plan
+from fastfeed.bench.process import ChildError
+from fastfeed.bench.results import Table
+from fastfeed.bench.samples import pushes_of
+from fastfeed.bench.turns import Candidate, Effort
+
+TINY = Effort(rounds=1, warm_up=0, work=0.02)
+DEADLINE_S = 10.0
+HELPERS = [str(Path(__file__).parents[1] / "helpers")]
+
+
+def measured(family: Any, vendor: str) -> Table:
+    """Return the table of a vendor; the steps have to be as many as were told."""
+    (case,) = family.cases(Plan((family.__name__.rpartition(".")[2],), (vendor,), TINY))
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+
+    table, missing = case.run(step)
+    assert table.name == case.name
+    assert steps == case.steps
+    assert len(missing) == sum(each.missing() is not None for each in family.CANDIDATES[vendor])
+    return table
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_wire(vendor: str) -> None:
+    table = measured(wire, vendor)
+    there = [each.name for each in wire.CANDIDATES[vendor] if each.missing() is None]
+    assert [row.name for row in table.rows] == there
+    for row in table.rows:
+        assert set(row.figures) == {"ticks/s", "MB/s", "CPU ns/tick", "x fastfeed"}
+        assert all(0 < each.median < float("inf") for each in row.figures.values())
+        assert all(len(each.rounds) == 1 for each in row.figures.values())
+    assert table.rows[0].figures["x fastfeed"].median == 1
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_latency(vendor: str) -> None:
+    table = measured(latency, vendor)
+    there = [each.name for each in latency.CANDIDATES[vendor] if each.missing() is None]
+    expected = {(name, rate) for name in there for rate in (500, 2000)} - {("futu-api", 2000)}
+    assert {(row.name, row.x) for row in table.rows} == expected
+    for row in table.rows:
+        ordered = [row.figures[f"{each} µs"].median for each in ("p50", "p99", "p99.9", "max")]
+        assert ordered == sorted(ordered)
+        assert ordered[0] > 0
+        assert row.curve == sorted(row.curve)
+        assert row.figures["x fastfeed"].median > 0
+
+
+def test_more_rates_with_more_effort() -> None:
+    (case,) = latency.cases(Plan(("latency",), ("alltick",), Effort(11, 1, 1.0), peers=()))
+    assert case.steps == 3 * 5
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> str:
+    """The path of some ticks of OpenD."""
+    path = str(tmp_path / "sample")
+    pushes_of("opend").sample("ticks", 10, 1000).write(path)
+    return path
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    with Gateway("opend") as started:
+        yield started
+
+
+def connected(gateway: Gateway) -> socket.socket:
+    """Return a client that has subscribed."""
+    sock = socket.create_connection(("127.0.0.1", gateway.port), timeout=DEADLINE_S)
+    request(sock, 3001)
+    return sock
+
+
+def request(sock: socket.socket, number: int) -> bytes:
+    """Ask, and return the reply's body."""
+    sock.sendall(pack(number, 7, b""))
+    header = sock.recv(44, socket.MSG_WAITALL)
+    _, proto_id, _, _, serial, length, _, _ = struct.unpack("<2sIBBII20s8s", header)
+    assert (proto_id, serial) == (number, 7)
+    return sock.recv(length, socket.MSG_WAITALL) if length else b""
+
+
+def test_requests_between_packets(gateway: Gateway, tmp_path: Path) -> None:
+    """A heartbeat is answered while a schedule is followed, and the packets come as they are."""
+    data = np.arange(200, dtype="u1")
+    data.tofile(tmp_path / "data")
+    np.save(tmp_path / "ends.npy", np.array([100, 200], "u8"))
+    np.save(tmp_path / "times.npy", np.array([0, 3_600_000_000_000], "i8"))
+    gateway.play(*(str(tmp_path / name) for name in ("data", "ends.npy", "times.npy")))
+    with connected(gateway) as sock:
+        assert sock.recv(100, socket.MSG_WAITALL) == data[:100].tobytes()
+        assert request(sock, 1004)
+    with pytest.raises(ChildError, match="hung up"):
+        gateway.result()
+
+
+def test_replies(gateway: Gateway) -> None:
+    """Nothing but replies, to one client after the other, until there is something else to do."""
+    gateway.reply()
+    for _ in range(2):
+        with connected(gateway) as sock:
+            assert request(sock, 1001)
+            assert request(sock, 3010)
+
+
+def test_a_client_that_is_left(gateway: Gateway, sample: str) -> None:
+    """A new task ends the connection of the one before."""
+    gateway.blast(sample, 10)
+    with connected(gateway) as sock:
+        assert gateway.result()["bytes"] > 0
+        gateway.blast(sample, 20)
+        while sock.recv(1 << 16):
+            pass
+    with connected(gateway):
+        assert gateway.result()["bytes"] > 0
+
+
+def test_end_while_it_waits(sample: str) -> None:
+    """Neither a client that does not read nor none at all keeps a gateway."""
+    for subscribing in (True, False):
+        gateway = Gateway("opend")
+        gateway.blast(sample, 1000, 100_000)
+        sock = connected(gateway) if subscribing else None
+        started = time.monotonic()
+        gateway.end()
+        assert gateway.child.returncode == 0
+        assert time.monotonic() - started < DEADLINE_S
+        if sock is not None:
+            sock.close()
+
+
+def killing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kill the gateway as soon as it has been told to blast for a round."""
+    blast = Gateway.blast
+
+    def fatal(gateway: Gateway, sample: str, pushes: int, repeat: int = 1) -> None:
+        blast(gateway, sample, pushes, repeat)
+        if repeat > 1:
+            os.kill(gateway.child.pid, signal.SIGKILL)
+
+    monkeypatch.setattr(Gateway, "blast", fatal)
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_gateway_that_dies(vendor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    killing(monkeypatch)
+    plan = Plan(("wire",), (vendor,), Effort(1, 0, 1.0), peers=())
+    (case,) = wire.cases(plan)
+    with pytest.raises(ChildError, match=r"bench\.gateway .*status -9"):
+        case.run(lambda: None)
+
+
+def test_slow_sender(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender that is always busy is warned about, and where it is the ceiling itself it is a note."""
+    result = Gateway.result
+
+    def busy(gateway: Gateway) -> dict[str, Any]:
+        return {**result(gateway), "seconds": 1000.0, "waited": 0.0}
+
+    monkeypatch.setattr(Gateway, "result", busy)
+    (case,) = wire.cases(Plan(("wire",), ("longport",), TINY, peers=()))
+    table, _ = case.run(lambda: None)
+    assert [warning.partition(":")[0] for warning in table.warnings] == [
+        "fastfeed",
+        "fastfeed, TCP",
+    ]
+    assert "sender" in table.rows[2].note
+
+
+def test_wrong_rows() -> None:
+    """A candidate that makes other rows is not measured."""
+    wrong = Candidate("wrong", "wrong_clients:Wrong", path=HELPERS)
+    case = wire.case(
+        Plan(("wire",), ("opend",), TINY), "opend", [wire.CANDIDATES["opend"][0], wrong]
+    )
+    with pytest.raises(Exception, match="wrong and fastfeed do not agree on price"):
+        case.run(lambda: None)
+
+
+def test_nothing_is_left(sample: str) -> None:
+    """A case that is interrupted ends its children."""
+    started: list[int] = []
+
+    def step() -> None:
+        started.extend(_children())
+        raise KeyboardInterrupt
+
+    (case,) = wire.cases(Plan(("wire",), ("opend",), TINY, peers=()))
+    with pytest.raises(KeyboardInterrupt):
+        case.run(step)
+    assert len(started) >= 3
+    assert not set(started) & set(_children())
+
+
+def _children() -> list[int]:
+    path = f"/proc/self/task/{threading.get_native_id()}/children"
+    return [int(number) for number in Path(path).read_text().split()]
