@@ -51,6 +51,15 @@ def test_readers_spin_where_there_are_cores():
     assert "fastfeed, spinning" not in names
 
 
+def test_a_writer_that_is_late_is_told_once():
+    late = [fanout._Late(120.0, "fastfeed", 1), fanout._Late(3456.7, "pyzmq", 4)]
+    assert fanout._warning(late).endswith(
+        "in 2 of the measurements: it sent 1 % of its rows late itself, "
+        "by 3,457 µs or more at worst (pyzmq with 4 readers)"
+    )
+    assert fanout._warning(late[:1]).endswith("(fastfeed with 1 reader)")
+
+
 def test_a_reader_that_spins(tmp_path, monkeypatch):
     monkeypatch.setenv("FASTFEED_SHM", str(tmp_path))  # and put back what it was
     writer = fanout_ends.HubWriter(str(tmp_path), 1, [], wait="spin")
