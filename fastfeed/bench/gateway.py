@@ -197,16 +197,16 @@ class Server:
         self._say = say
 
     def serve(self, task: dict[str, Any]) -> None:
-        """Do a task; _NextError when the next one is there."""
-        done = False
-        while True:
+        """Do a task; _NextError when the next one is there before it is done."""
+        done = False  # then nobody else is let in: who comes now is for the next task
+        while not done:
             self._readable(self.listener)
             accepted, _ = self.listener.accept()
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with contextlib.suppress(GoneError, OSError), self.accept(accepted) as sock:
                 greeting = GREETINGS[self._vendor](Peer(sock, self._readable))
                 greeting.begin()
-                while not greeting.answer() or done or task["do"] == "reply":
+                while not greeting.answer() or task["do"] == "reply":
                     pass
                 done = True
                 self._say(self._send(task, sock, greeting))
