@@ -194,6 +194,20 @@ def test_slow_sender(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "sender" in table.rows[2].note
 
 
+def test_late_sender(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender that does not keep to its schedule is warned about."""
+    result = Gateway.result
+
+    def late(gateway: Gateway) -> dict[str, Any]:
+        return {**result(gateway), "late_us": {"p50": 0.0, "p99": 1e9}}
+
+    monkeypatch.setattr(Gateway, "result", late)
+    (case,) = latency.cases(Plan(("latency",), ("opend",), TINY, peers=()))
+    table, _ = case.run(lambda: None)
+    assert [warning.partition(":")[0] for warning in table.warnings] == ["500/s", "2,000/s"]
+    assert all("99th percentile" in warning for warning in table.warnings)
+
+
 def test_wrong_rows() -> None:
     """A candidate that makes other rows is not measured."""
     wrong = Candidate("wrong", "wrong_clients:Wrong", path=HELPERS)
