@@ -16,7 +16,7 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from hashlib import sha1
 from typing import Any, Literal, NamedTuple
@@ -237,19 +237,27 @@ class Server:
             return self._play(sock, greeting, **task)
         except GoneError as error:
             return {"error": f"a task was not done: {error}"}
+        except (OSError, ValueError) as error:
+            return {"error": f"a task cannot be done: {error}"}
+
+    @contextlib.contextmanager
+    def _sending(self) -> Iterator[None]:
+        try:
+            yield
         except InterruptedError:
             raise _NextError from None
         except OSError as error:
-            return {"error": f"a task was not done: the client has gone: {error.strerror}"}
+            raise GoneError(f"the client has gone: {error.strerror}") from None
 
     def _blast(
         self, sock: socket.socket, framed: bool, sample: str, pushes: int, repeat: int, do: str
     ) -> dict[str, Any]:
-        packets = packets_of(sample, framed)
+        packets = _enough(packets_of(sample, framed), pushes)
         block = bytearray(packets.data[: packets.ends[pushes - 1]])
         places = packets.places[:pushes]
         step = _step(block, places, packets.form)
-        sent, seconds, waited = self.blast(sock, block, places, packets.form, repeat, step)
+        with self._sending():
+            sent, seconds, waited = self.blast(sock, block, places, packets.form, repeat, step)
         return {"bytes": sent, "seconds": seconds, "waited": waited}
 
     def blast(
@@ -274,7 +282,7 @@ class Server:
         jitter: float,
         do: str,
     ) -> dict[str, Any]:
-        packets = packets_of(sample, greeting.framed)
+        packets = _enough(packets_of(sample, greeting.framed), count)
         start = time.time_ns() + _LEAD_NS + count * _STAMP_NS
         times = start + schedule(rate, count, jitter)
         data = stamp(packets, count, times, self._vendor)
@@ -310,7 +318,8 @@ class Server:
         began = time.perf_counter()
         at = 0
         while True:
-            at = load.paced(sock.fileno(), data, ends, times, at, late, stop_fd=self._stdin)
+            with self._sending():
+                at = load.paced(sock.fileno(), data, ends, times, at, late, stop_fd=self._stdin)
             if at == len(times):
                 break
             greeting.answer()
@@ -324,6 +333,13 @@ class Server:
                 for name, part in names.items()
             },
         }
+
+
+def _enough(packets: Packets, count: int) -> Packets:
+    """Return the same, if there are so many; ValueError."""
+    if not 0 < count <= len(packets.ends):
+        raise ValueError(f"expected 1 to {len(packets.ends)} pushes of the sample, got {count}")
+    return packets
 
 
 def _step(block: bytearray, places: Array, form: Form) -> int:

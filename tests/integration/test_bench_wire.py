@@ -142,6 +142,30 @@ def test_a_client_that_is_left(gateway: Gateway, sample: str) -> None:
         assert gateway.result()["bytes"] > 0
 
 
+def test_tasks_that_cannot_be_done(gateway: Gateway, sample: str, tmp_path: Path) -> None:
+    """What is wrong is said, and the next task is done."""
+    np.save(tmp_path / "ends.npy", np.array([1000], "u8"))
+    np.save(tmp_path / "times.npy", np.array([0], "i8"))
+    (tmp_path / "short").write_bytes(b"12")
+    for task, message in (
+        (lambda: gateway.blast(sample, 1001), "1 to 1000"),
+        (lambda: gateway.paced(sample, 1000.0, 0), "1 to 1000"),
+        (lambda: gateway.blast(str(tmp_path / "none"), 1), "No such file"),
+        (
+            lambda: gateway.play(
+                *(str(tmp_path / name) for name in ("short", "ends.npy", "times.npy"))
+            ),
+            "ends of packets in the data",
+        ),
+    ):
+        task()
+        with connected(gateway), pytest.raises(ChildError, match=message):
+            gateway.result()
+    gateway.blast(sample, 1000)
+    with connected(gateway):
+        assert gateway.result()["bytes"] > 0
+
+
 def test_end_while_it_waits(sample: str) -> None:
     """Neither a client that does not read nor none at all keeps a gateway."""
     for subscribing in (True, False):
