@@ -48,6 +48,7 @@ class Decoding(opend_clients.Reading):
         total = int(packets.ends[count - 1]) * sink.total // count
         self.loop = Loop(codes_of(self.sample.symbols))
         with self.greet() as sock:
+            sock.settimeout(None)  # the loop knows blocking sockets only
             sink.begin(lambda: None)
             reads = self.loop.receive(sock.fileno(), WINDOW_BYTES, total)
             sink.less(sink.total)

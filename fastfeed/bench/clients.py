@@ -272,11 +272,9 @@ class FeedClient(Client):
 class ReadingOnly(Client):
     """Reads in C, and looks at nothing: what no receiver can be faster than."""
 
-    columns = COLUMNS
-
     @abstractmethod
     def greet(self) -> socket.socket:
-        """Return a blocking socket on which the pushes come next; OSError."""
+        """Return a socket on which the pushes come next; OSError."""
 
     @property
     def framed(self) -> bool:
@@ -330,7 +328,7 @@ def read_frame(sock: socket.socket) -> bytes:
 
 
 def upgrade(port: int, path: str) -> socket.socket:
-    """Return a blocking socket after WebSocket's handshake."""
+    """Return a socket after WebSocket's handshake."""
     sock = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S)
     sock.sendall(
         f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

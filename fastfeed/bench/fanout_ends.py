@@ -52,7 +52,7 @@ _SYMBOLS = ("700.HK", "AAPL.US", "BTCUSDT")
 _LEAD_NS = 50_000_000  # from when readers are told to read
 _SPIN_NS = 150_000  # a sleep ends later than it should, but not by as much
 _WARM_UP = 0.1  # of a round's rows, which do not count
-_PATIENCE_MS = 10_000  # for a message that does not come
+_PATIENCE_MS = 5000  # for a message that does not come
 _COLUMNS = tuple(
     name for name in ff.dtype("ticks").names or () if name not in ("symbol", "recv_ns")
 )

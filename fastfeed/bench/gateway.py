@@ -16,7 +16,7 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from hashlib import sha1
 from typing import Any, Literal, NamedTuple
@@ -200,16 +200,16 @@ class Server:
         self._say = say
 
     def serve(self, task: dict[str, Any]) -> None:
-        """Do a task; _NextError when the next one is there."""
-        done = False
-        while True:
+        """Do a task; _NextError when the next one is there before it is done."""
+        done = False  # then nobody else is let in: who comes now is for the next task
+        while not done:
             self._readable(self.listener)
             accepted, _ = self.listener.accept()
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with contextlib.suppress(GoneError, OSError), self.accept(accepted) as sock:
                 greeting = GREETINGS[self._vendor](Peer(sock, self._readable))
                 greeting.begin()
-                while not greeting.answer() or done or task["do"] == "reply":
+                while not greeting.answer() or task["do"] == "reply":
                     pass
                 done = True
                 self._say(self._send(task, sock, greeting))
@@ -240,19 +240,27 @@ class Server:
             return self._play(sock, greeting, **task)
         except GoneError as error:
             return {"error": f"a task was not done: {error}"}
+        except (OSError, ValueError) as error:
+            return {"error": f"a task cannot be done: {error}"}
+
+    @contextlib.contextmanager
+    def _sending(self) -> Iterator[None]:
+        try:
+            yield
         except InterruptedError:
             raise _NextError from None
         except OSError as error:
-            return {"error": f"a task was not done: the client has gone: {error.strerror}"}
+            raise GoneError(f"the client has gone: {error.strerror}") from None
 
     def _blast(
         self, sock: socket.socket, framed: bool, sample: str, pushes: int, repeat: int, do: str
     ) -> dict[str, Any]:
-        packets = packets_of(sample, framed)
+        packets = _enough(packets_of(sample, framed), pushes)
         block = bytearray(packets.data[: packets.ends[pushes - 1]])
         places = packets.places[:pushes]
         step = _step(block, places, packets.form)
-        sent, seconds, waited = self.blast(sock, block, places, packets.form, repeat, step)
+        with self._sending():
+            sent, seconds, waited = self.blast(sock, block, places, packets.form, repeat, step)
         return {"bytes": sent, "seconds": seconds, "waited": waited}
 
     def blast(
@@ -277,7 +285,7 @@ class Server:
         jitter: float,
         do: str,
     ) -> dict[str, Any]:
-        packets = packets_of(sample, greeting.framed)
+        packets = _enough(packets_of(sample, greeting.framed), count)
         start = time.time_ns() + _LEAD_NS + count * _STAMP_NS
         times = start + schedule(rate, count, jitter)
         data = stamp(packets, count, times, self._vendor)
@@ -322,12 +330,11 @@ class Server:
         at, gone = 0, ""
         while at < len(times):
             try:
-                at = load.paced(sock.fileno(), data, ends, times, at, late, stop_fd=self._stdin)
+                with self._sending():
+                    at = load.paced(sock.fileno(), data, ends, times, at, late, stop_fd=self._stdin)
                 if at < len(times):
                     greeting.answer()
-            except InterruptedError:
-                raise
-            except OSError as error:
+            except ConnectionError as error:
                 if not partly:
                     raise
                 gone = error.strerror or str(error)
@@ -344,6 +351,13 @@ class Server:
             },
             **({"gone": gone} if gone else {}),
         }
+
+
+def _enough(packets: Packets, count: int) -> Packets:
+    """Return the same, if there are so many; ValueError."""
+    if not 0 < count <= len(packets.ends):
+        raise ValueError(f"expected 1 to {len(packets.ends)} pushes of the sample, got {count}")
+    return packets
 
 
 def _step(block: bytearray, places: Array, form: Form) -> int:

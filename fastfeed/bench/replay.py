@@ -126,7 +126,7 @@ def stretch_of(tape: Tape, speed: float, longest_s: float) -> Stretch:
         tape = Tape(tape.symbols, tape.rows[first:end], tape.places)
         times = times[first:end]
     if float(times[-1] - times[0]) / 1e9 / speed > _LONGEST_S:
-        raise ConfigError(f"at {speed:g} times real time the tape would last for more than a year")
+        raise ConfigError(f"at {speed:,g} times real time the tape would last for more than a year")
     return Stretch(tape, schedule(times, speed), speed)
 
 
@@ -249,6 +249,8 @@ class Replay:
 
         Raises
         ------
+        ConfigError
+            There is no room for the packets, some 200 bytes a row, in the folder of temporary files.
         ChildError
             The gateway or the receiver failed.
         KeyboardInterrupt
@@ -258,8 +260,13 @@ class Replay:
         with ExitStack() as stack:
             made = tempfile.TemporaryDirectory(prefix="fastfeed-bench-")
             folder = Path(stack.enter_context(made))
-            packets = write_packets(self._vendor, stretch.tape, folder)
-            np.save(folder / "times.npy", stretch.times_ns)
+            try:
+                packets = write_packets(self._vendor, stretch.tape, folder)
+                np.save(folder / "times.npy", stretch.times_ns)
+            except OSError as error:
+                raise ConfigError(
+                    f"cannot write the packets to be sent to {folder}: {error.strerror}"
+                ) from error
             gateway = Gateway(self._vendor, sender_cores)
             stack.enter_context(gateway)
             worker = stack.enter_context(Process("fastfeed.bench.worker"))

@@ -149,7 +149,7 @@ class Turns:
             self._workers[name].tell(do="check", **{"with": options})
             if meanwhile is not None:
                 meanwhile(name)
-            found[name] = self._workers[name].answer()
+            found[name] = self._answer(name)
         first, *others = found
         for name in others:
             shared = [column for column in found[name] if column in found[first]]
@@ -160,6 +160,12 @@ class Turns:
                     f"{name} and {first} do not agree on {', '.join(wrong)} of the same bytes"
                 )
         return found
+
+    def _answer(self, name: str) -> dict[str, Any]:
+        try:
+            return self._workers[name].answer()
+        except ChildError as error:
+            raise ChildError(f"{name}: {error}") from None
 
     def rounds(
         self,
@@ -191,7 +197,7 @@ class Turns:
                 worker.tell(do="round", **{"with": options})
                 if meanwhile is not None:
                     meanwhile(name)
-                result = worker.answer()
+                result = self._answer(name)
                 if number >= effort.warm_up:
                     found[name].append(result)
                 done()

@@ -133,7 +133,7 @@ def replay(
         try:
             with watched(results):
                 for stretch, most in zip(stretches, steps, strict=True):
-                    progress.began(f"replay {vendor}, {stretch.speed:g} times", most)
+                    progress.began(f"replay {vendor}, {stretch.speed:,g} times", most)
                     played.play(stretch, _whole_seconds(progress, most))
         finally:
             if played.table.rows:

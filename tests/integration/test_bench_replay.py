@@ -9,6 +9,7 @@ import pytest
 from fastfeed.bench import replay
 from fastfeed.bench.process import ChildError
 from fastfeed.bench.replay import Replay, stretch_of
+from fastfeed.errors import ConfigError
 from fastfeed.sim.tape import TICK, Tape
 
 T0 = 1_381_152_600_000_000_000
@@ -169,6 +170,24 @@ def test_an_interrupt_at_the_beginning_leaves_nothing(monkeypatch):
         played.play(stretch_of(tape, 1, 0))
     assert len(played.table.rows) <= 1
     assert children() == []
+
+
+def test_packets_that_there_is_no_room_for_are_one_clear_error(monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(replay, "write_packets", full)
+    tape = tape_of(10, 1.0)
+    with pytest.raises(ConfigError, match=r"cannot write the packets .*: No space left on device"):
+        Replay(tape, "opend").play(stretch_of(tape, 1, 0))
+
+
+def test_one_trade():
+    tape = Tape(("BTCUSDT",), tape_of(1, 1.0).rows, (2,))
+    played = Replay(tape, "alltick")
+    played.play(stretch_of(tape, 1, 30))
+    assert played.failures == []
+    assert played.table.rows[0].figures["rows"].median == 1
 
 
 def test_a_gateway_that_dies_is_one_clear_error(monkeypatch):

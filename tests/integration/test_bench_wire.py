@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from fastfeed.bench import latency, wire
+from fastfeed.bench.clients import exactly
 from fastfeed.bench.gateway import Gateway
 from fastfeed.bench.opend_pushes import pack
 from fastfeed.bench.plan import VENDORS, Plan
@@ -100,10 +101,10 @@ def connected(gateway: Gateway) -> socket.socket:
 def request(sock: socket.socket, number: int) -> bytes:
     """Ask, and return the reply's body."""
     sock.sendall(pack(number, 7, b""))
-    header = sock.recv(44, socket.MSG_WAITALL)
+    header = exactly(sock, 44)
     _, proto_id, _, _, serial, length, _, _ = struct.unpack("<2sIBBII20s8s", header)
     assert (proto_id, serial) == (number, 7)
-    return sock.recv(length, socket.MSG_WAITALL) if length else b""
+    return exactly(sock, length) if length else b""
 
 
 def test_requests_between_packets(gateway: Gateway, tmp_path: Path) -> None:
@@ -114,10 +115,14 @@ def test_requests_between_packets(gateway: Gateway, tmp_path: Path) -> None:
     np.save(tmp_path / "times.npy", np.array([0, 3_600_000_000_000], "i8"))
     gateway.play(*(str(tmp_path / name) for name in ("data", "ends.npy", "times.npy")))
     with connected(gateway) as sock:
-        assert sock.recv(100, socket.MSG_WAITALL) == data[:100].tobytes()
+        assert exactly(sock, 100) == data[:100].tobytes()
         assert request(sock, 1004)
-    with pytest.raises(ChildError, match="hung up"):
-        gateway.result()
+    # What was sent until it hung up.
+    result = gateway.result()
+    assert result["count"] == 1
+    assert result["late_us"]["max"] >= 0
+    assert result["start_ns"] > 0
+    assert "hung up" in result["gone"]
 
 
 def test_replies(gateway: Gateway) -> None:
@@ -137,6 +142,30 @@ def test_a_client_that_is_left(gateway: Gateway, sample: str) -> None:
         gateway.blast(sample, 20)
         while sock.recv(1 << 16):
             pass
+    with connected(gateway):
+        assert gateway.result()["bytes"] > 0
+
+
+def test_tasks_that_cannot_be_done(gateway: Gateway, sample: str, tmp_path: Path) -> None:
+    """What is wrong is said, and the next task is done."""
+    np.save(tmp_path / "ends.npy", np.array([1000], "u8"))
+    np.save(tmp_path / "times.npy", np.array([0], "i8"))
+    (tmp_path / "short").write_bytes(b"12")
+    for task, message in (
+        (lambda: gateway.blast(sample, 1001), "1 to 1000"),
+        (lambda: gateway.paced(sample, 1000.0, 0), "1 to 1000"),
+        (lambda: gateway.blast(str(tmp_path / "none"), 1), "No such file"),
+        (
+            lambda: gateway.play(
+                *(str(tmp_path / name) for name in ("short", "ends.npy", "times.npy"))
+            ),
+            "ends of packets in the data",
+        ),
+    ):
+        task()
+        with connected(gateway), pytest.raises(ChildError, match=message):
+            gateway.result()
+    gateway.blast(sample, 1000)
     with connected(gateway):
         assert gateway.result()["bytes"] > 0
 
@@ -193,6 +222,20 @@ def test_slow_sender(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "sender" in table.rows[2].note
 
 
+def test_late_sender(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender that does not keep to its schedule is warned about."""
+    result = Gateway.result
+
+    def late(gateway: Gateway) -> dict[str, Any]:
+        return {**result(gateway), "late_us": {"p50": 0.0, "p99": 1e9}}
+
+    monkeypatch.setattr(Gateway, "result", late)
+    (case,) = latency.cases(Plan(("latency",), ("opend",), TINY, peers=()))
+    table, _ = case.run(lambda: None)
+    assert [warning.partition(":")[0] for warning in table.warnings] == ["500/s", "2,000/s"]
+    assert all("99th percentile" in warning for warning in table.warnings)
+
+
 def test_wrong_rows() -> None:
     """A candidate that makes other rows is not measured."""
     wrong = Candidate("wrong", "wrong_clients:Wrong", path=HELPERS)
@@ -221,3 +264,19 @@ def test_nothing_is_left(sample: str) -> None:
 def _children() -> list[int]:
     path = f"/proc/self/task/{threading.get_native_id()}/children"
     return [int(number) for number in Path(path).read_text().split()]
+
+
+def test_a_client_that_comes_before_its_task(gateway: Gateway, sample: str) -> None:
+    """Who connects when a task is done waits for the next one."""
+    gateway.blast(sample, 10)
+    with connected(gateway):
+        first = gateway.result()["bytes"]
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=DEADLINE_S) as early:
+        early.sendall(pack(3001, 7, b""))
+        early.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            early.recv(1)
+        early.settimeout(DEADLINE_S)
+        gateway.blast(sample, 10)
+        assert len(exactly(early, first)) == first
+        assert gateway.result()["bytes"] == first
