@@ -18,7 +18,7 @@ SEQUENCE_DIGITS = 19  # of a time in ns
 
 _NUMBERS = {"ticks": 22998, "books": 22999}
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_SEQUENCE = re.compile(rb'"seq":(\d{%d})[,}]' % SEQUENCE_DIGITS)
+_SEQUENCE = re.compile(rb'"seq":(\d+)')
 
 
 def _letters(number: int, count: int) -> str:
@@ -90,21 +90,26 @@ def sample(kind: str, symbols: int, count: int, per_push: int = 1) -> Sample:
     bodies = []
     for i, (code, *places) in enumerate(with_each(markets, count, rng)):
         ms = RECV_NS // 10**6 - 20_000 + i % 20_000
-        head = {"code": code, "seq": ms * 10**6 + rng.randrange(10**6), "tick_time": ms}
+        head = {"code": code, "seq": ms + rng.randrange(500), "tick_time": ms}
         data = head | fill(rng, (places[0], places[1], places[2]))
         push = {"cmd_id": _NUMBERS[kind], "data": data}
         bodies.append(json.dumps(push, separators=(",", ":")).encode())
     return Sample("alltick", kind, [code for code, *_ in markets], 1, bodies)
 
 
-def on_wire(body: bytes, serial: int, kind: str = "ticks") -> bytes:
-    """Return a push's frame, as a server sends it; there is no serial number in it."""
+def on_wire(body: bytes, serial: int, kind: str = "ticks", *, stampable: bool = False) -> bytes:
+    """Return a push's frame, as a server sends it; there is no serial number in it.
+
+    AllTick's sequences are times in ms. Where it is `stampable`, there is room for ns.
+    """
+    if stampable:
+        body = _SEQUENCE.sub(lambda found: found[0].ljust(SEQUENCE_DIGITS + 6, b"0"), body)
     return frame_head(FIN | Opcode.TEXT, len(body)) + body
 
 
 def sequence_at(packet: bytes) -> int:
     """Return where in a frame the sequence is: 19 decimal digits, as of any time in ns; ValueError."""
     found = _SEQUENCE.search(packet)
-    if found is None:
+    if found is None or len(found[1]) != SEQUENCE_DIGITS:
         raise ValueError(f"expected a sequence of {SEQUENCE_DIGITS} digits, got {packet!r}")
     return found.start(1)

@@ -144,7 +144,7 @@ def packets_of(path: str, framed: bool) -> Packets:
     """Return the packets of a sample's file."""
     sample = Sample.read(path)
     vendor = pushes_of(sample.vendor)
-    more = {"framed": framed} if sample.vendor == "longport" else {}
+    more = {"longport": {"framed": framed}, "alltick": {"stampable": True}}.get(sample.vendor, {})
     pieces = [vendor.on_wire(body, i, sample.kind, **more) for i, body in enumerate(sample.bodies)]
     ends = np.cumsum([len(piece) for piece in pieces], dtype="u8")
     starts = np.concatenate((np.zeros(1, "u8"), ends[:-1]))

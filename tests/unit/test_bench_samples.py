@@ -148,10 +148,10 @@ def test_the_sequence_of_longport_is_patched_in_place(kind, framed):
 @pytest.mark.parametrize("kind", ["ticks", "books"])
 def test_the_sequence_of_alltick_is_patched_in_place(kind):
     for body in alltick_pushes.sample(kind, 4, 20).bodies:
-        frame = bytearray(alltick_pushes.on_wire(body, 0))
+        frame = bytearray(alltick_pushes.on_wire(body, 0, stampable=True))
         at = alltick_pushes.sequence_at(bytes(frame))
         frame[at : at + 19] = b"%d" % SEQUENCE
-        assert parsed("alltick", kind, frame[-len(body) :]) == {
+        assert parsed("alltick", kind, frame[-len(body) - 6 :]) == {
             **parsed("alltick", kind, body),
             "seq": SEQUENCE,
         }
