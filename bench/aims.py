@@ -23,10 +23,16 @@ class Aim(NamedTuple):
 
 
 def _decoders(
-    what: str, table: str, unit: str, times: float, peer: str | None = None, least: float = 0
+    what: str,
+    table: str,
+    unit: str,
+    times: float,
+    peer: str | None = None,
+    least: float = 0,
+    name: str = "fastfeed",
 ) -> tuple[Aim, ...]:
     """Return aims for fastfeed beside the C loop, and for a peer beside fastfeed."""
-    aim = Aim(f"{what}, times the C loop", table, unit, "fastfeed", "at most", times, "C loop")
+    aim = Aim(f"{what}, times the C loop", table, unit, name, "at most", times, "C loop")
     if peer is None:
         return (aim,)
     return aim, Aim(f"{what}, {peer} / fastfeed", table, unit, peer, "at least", least, "fastfeed")
@@ -71,9 +77,9 @@ AIMS = (
         300,
     ),
     *_decoders("an AllTick book", "decode alltick books", "ns/push", 1.8),
-    *_decoders("a LongPort quote", "decode longport quotes", "ns/push", 2),
-    *_decoders("a LongPort trade", "decode longport ticks", "ns/tick", 2),
-    *_decoders("a LongPort book", "decode longport books", "ns/push", 2),
+    *_decoders("a LongPort quote", "decode longport quotes", "ns/push", 2, name="fastfeed, bodies"),
+    *_decoders("a LongPort trade", "decode longport ticks", "ns/tick", 2, name="fastfeed, bodies"),
+    *_decoders("a LongPort book", "decode longport books", "ns/push", 2, name="fastfeed, bodies"),
     Aim("OpenD's ticks a second over TCP", "wire opend", "ticks/s", "fastfeed", "at least", 10e6),
     Aim("LongPort's trades a second", "wire longport", "ticks/s", "fastfeed", "at least", 7e6),
     Aim(

@@ -12,6 +12,8 @@ import numpy as np
 from compiled import LOOP_FLAGS, Loop, built
 
 import fastfeed as ff
+from fastfeed._core.longport_decoder import LongportDecoder
+from fastfeed._core.symbols import SymbolTable
 from fastfeed.bench.alltick_pushes import DEPTH
 from fastfeed.bench.decode import decoding
 from fastfeed.bench.decoders import Decoder, Rows, row_digests
@@ -27,9 +29,12 @@ ROW_COUNT = 1 << ROW_BITS
 
 
 def in_c(vendor: str, kind: str) -> Sequence[Candidate]:
-    """Return the C loop of a vendor's kind of push."""
-    where = f"loops:{vendor.title()}Loop"
-    return [decoding("C loop", where, None, 1, path=[str(Path(__file__).parent)])]
+    """Return the C loop of a vendor's kind of push; for LongPort also our decoder on the same bodies."""
+    path = [str(Path(__file__).parent)]
+    found = [decoding("C loop", f"loops:{vendor.title()}Loop", None, 1, path)]
+    if vendor == "longport":
+        found.append(decoding("fastfeed, bodies", "loops:LongportBodies", None, 1, path))
+    return found
 
 
 class OpendLoop(Decoder):
@@ -189,3 +194,26 @@ class LongportLoop(Decoder):
                 rows[name] = plain[name]
             columns += ["time_ns", *names]
         return digests(rows, [symbol.decode() for symbol in plain["symbol"]], columns)
+
+
+class LongportBodies(Decoder):
+    """Our decoder on bodies that are cut already: without packets, rings, and the table behind latest()."""
+
+    def __init__(self, sample: Sample) -> None:
+        super().__init__(sample)
+        self._command = LONGPORT_KINDS[sample.kind].command
+        self._data, self._ends = _together(sample)
+        self._symbols = SymbolTable()
+        self._decoder = LongportDecoder(self._symbols, depth=DEPTH)
+        self._rows = np.zeros(ROW_COUNT, ff.dtype(sample.kind))
+        self._count = 0
+
+    def run(self) -> None:
+        self._decoder.reset()  # or all that comes again would be old
+        self._count = self._decoder.push_all(
+            self._command, self._data, self._ends, RECV_NS, self._rows
+        )
+
+    def digests(self) -> dict[str, str]:
+        rows = self._rows[: self._count]
+        return row_digests(rows, [self._symbols[i] for i in rows["symbol"]])
