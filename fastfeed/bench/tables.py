@@ -24,6 +24,8 @@ __all__ = [
     "sheets",
 ]
 
+_MOST_COLUMNS = 10
+
 
 class Cell(NamedTuple):
     """A figure as text.
@@ -68,12 +70,15 @@ def sheets(table: Table) -> list[Sheet]:
     """Return a table's figures as one sheet.
 
     Where rows go over several of something, those become the columns, with a sheet for each of the table's columns,
-    if there are more of them than of columns.
+    if there are more of them than of columns. Where there are too many columns to stand side by side, and one
+    candidate only, the sheet has a row for each of them.
     """
     columns = tuple(dict.fromkeys(column for row in table.rows for column in row.figures))
     across = list(dict.fromkeys(row.x for row in table.rows if row.x is not None))
     if len(across) >= len(columns) and all(row.x is not None for row in table.rows):
         return [_pivoted(table, column, across) for column in columns]
+    if len(columns) > _MOST_COLUMNS and len({row.name for row in table.rows}) == 1 and across:
+        return [_upright(table, columns)]
     alike = doubtful(table).alike
     spread = {column for column in columns if _has_spread(table, column)}
     rows: list[tuple[tuple[str, ...], list[Cell]]] = []
@@ -106,6 +111,21 @@ def _pivoted(table: Table, column: str, across: Iterable[float]) -> Sheet:
         rows.append(((name,), cells))
     heading = f"{column}, by {table.x}" if table.x else column
     return Sheet((heading,), tuple(map(count, across)), rows, names)
+
+
+def _upright(table: Table, columns: tuple[str, ...]) -> Sheet:
+    alike = doubtful(table).alike
+    rows: list[tuple[tuple[str, ...], list[Cell]]] = []
+    for column in columns:
+        spread = _has_spread(table, column)
+        cells = [
+            _cell(row.figures.get(column), spread, (row.name, row.x, column) in alike)
+            for row in table.rows
+        ]
+        rows.append(((column,), cells))
+    heading = f"{table.rows[0].name}, by {table.x}" if table.x else table.rows[0].name
+    across = tuple("" if row.x is None else count(row.x) for row in table.rows)
+    return Sheet((heading,), across, rows, [""] * len(rows))
 
 
 def _has_spread(table: Table, column: str) -> bool:

@@ -119,6 +119,23 @@ def test_few_of_something_stay_rows():
     assert all(cell.spread for _, cells in sheet.rows for cell in cells[:2])
 
 
+def test_one_candidate_with_too_many_figures_has_them_below_each_other():
+    columns = [f"column {i}" for i in range(11)]
+    rows = [
+        Row("fastfeed", {c: figure(i + x) for i, c in enumerate(columns)}, x) for x in (1, 1000)
+    ]
+    replay = Table("replay opend", "replay", rows, "opend", x="times real time")
+    (sheet,) = sheets(replay)
+    assert sheet.heads == ("fastfeed, by times real time",)
+    assert sheet.columns == ("1", "1,000")
+    assert [heads for heads, _ in sheet.rows] == [(column,) for column in columns]
+    assert [cell.text for cell in sheet.rows[3][1]] == ["4", "1,003"]
+    assert max(map(len, plain(table_lines(replay, 60)))) <= 60
+    rows[1].name = "another one"
+    (sheet,) = sheets(replay)
+    assert len(sheet.columns) == 11
+
+
 def test_notes_of_several_candidates_stand_together():
     rows = [Row(n, {}, note=note) for n, note in (("a", "x"), ("b", ""), ("c", "x"), ("a", "x"))]
     assert notes_of(Table("t", "", rows)) == ["a, c: x"]
