@@ -38,15 +38,14 @@ import numpy as np
 from compiled import HEADERS, built
 
 import fastfeed as ff
+from fastfeed.bench.fanout_ends import ROW_BYTES, STAMP_AND_NUMBER, late_of_hub, late_of_messages
 from fastfeed.schema import STREAMS
 from fastfeed.shared import user_folder
 
 ROWS = 1 << 14  # of fastfeed's ring; that of the plain one is the same
-ROW_BYTES = 64
 LEAD_NS = 20_000_000
 HUB, PYTHON_HUB = "bench", "bench-python"
 SUBJECT = "ticks"
-_STAMP_AND_NUMBER = struct.Struct("<q16xq32x")
 _FUTEX_WAIT = 0
 _LOOKING, _FUTEX, _EVENTFD = range(3)
 
@@ -192,7 +191,7 @@ class PythonWriter:
 
     def write(self, count: int, interval_ns: int) -> Any:
         begin = time.monotonic_ns() + LEAD_NS
-        wait_until, pack = native().shared_wait_until, _STAMP_AND_NUMBER.pack
+        wait_until, pack = native().shared_wait_until, STAMP_AND_NUMBER.pack
         send, clock = self.send, time.monotonic_ns
         for i in range(count):
             wait_until(begin + i * interval_ns)
@@ -227,7 +226,7 @@ class IceoryxWriter(PythonWriter):
         self.publisher = iceoryx_service().publisher_builder().create()
 
     def send(self, row: bytes) -> object:
-        stamp, number = _STAMP_AND_NUMBER.unpack(row)
+        stamp, number = STAMP_AND_NUMBER.unpack(row)
         sample = self.publisher.loan_uninit()
         return sample.write_payload(IceoryxRow(stamp, number)).send()
 
@@ -259,7 +258,7 @@ class NatsWriter:
         begin = time.monotonic_ns() + LEAD_NS
         for i in range(count):
             native().shared_wait_until(begin + i * interval_ns)
-            row = _STAMP_AND_NUMBER.pack(time.monotonic_ns(), i)
+            row = STAMP_AND_NUMBER.pack(time.monotonic_ns(), i)
             await client.publish(SUBJECT, row)
             await client.flush()
         await client.close()
@@ -345,16 +344,8 @@ class HubReader:
 
     def read(self, count: int, say: Say) -> Any:
         reader = self.stream.reader(wait=self.wait)
-        late: Late = []
-        numbers: list[int] = []
-        clock = time.monotonic_ns
         say()
-        while len(late) < count:
-            rows = next(reader)
-            now = clock()
-            late.extend(now - sent for sent in rows["recv_ns"].tolist())
-            numbers.extend(rows["seq"].tolist())
-        return checked(late, numbers)
+        return checked(*late_of_hub(reader, count))
 
 
 class BlockedHubReader(HubReader):
@@ -396,7 +387,7 @@ class MappedReader:
         late: Late = []
         numbers: list[int] = []
         mapped, first, clock = self.mapped, self.first, time.monotonic_ns
-        unpack = _STAMP_AND_NUMBER.unpack_from
+        unpack = STAMP_AND_NUMBER.unpack_from
         wait = self.waiting()
         position = self.written[0]
         say()
@@ -423,7 +414,7 @@ class MemoryviewPoller(MappedReader):
         late: Late = []
         numbers: list[int] = []
         mapped, first, clock = self.mapped, self.first, time.monotonic_ns
-        unpack = _STAMP_AND_NUMBER.unpack_from
+        unpack = STAMP_AND_NUMBER.unpack_from
         written = self.written
         position = written[0]
         say()
@@ -445,7 +436,7 @@ class StructPoller(MappedReader):
         late: Late = []
         numbers: list[int] = []
         mapped, first, clock = self.mapped, self.first, time.monotonic_ns
-        unpack = _STAMP_AND_NUMBER.unpack_from
+        unpack = STAMP_AND_NUMBER.unpack_from
         written = struct.Struct("<Q").unpack_from
         position = self.written[0]
         say()
@@ -521,17 +512,8 @@ class MessageReader:
     receive: Callable[[], Any]
 
     def read(self, count: int, say: Say) -> Any:
-        late: Late = []
-        numbers: list[int] = []
-        receive, clock, unpack = self.receive, time.monotonic_ns, _STAMP_AND_NUMBER.unpack_from
         say()
-        for _ in range(count):
-            row = receive()
-            now = clock()
-            sent, number = unpack(row)
-            late.append(now - sent)
-            numbers.append(number)
-        return checked(late, numbers)
+        return checked(*late_of_messages(self.receive, count))
 
 
 class PipeReader(MessageReader):
@@ -582,7 +564,7 @@ class NatsReader:
         late: Late = []
         numbers: list[int] = []
         done = asyncio.get_running_loop().create_future()
-        clock, unpack = time.monotonic_ns, _STAMP_AND_NUMBER.unpack_from
+        clock, unpack = time.monotonic_ns, STAMP_AND_NUMBER.unpack_from
 
         async def on_message(message: Any) -> None:
             now = clock()

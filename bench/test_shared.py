@@ -184,29 +184,26 @@ def latencies(
     return rounds
 
 
-def median_ratio(parts: list[np.ndarray], others: list[np.ndarray]) -> float:
-    """Return the median of the ratios of rounds' medians."""
-    return statistics.median(
+def ratios_of(parts: list[np.ndarray], others: list[np.ndarray]) -> list[float]:
+    """Return the ratios of rounds' medians."""
+    return [
         float(np.median(part) / np.median(other)) for part, other in zip(parts, others, strict=True)
-    )
+    ]
 
 
-def percentiles(parts: list[np.ndarray]) -> dict[str, float]:
-    """Return medians of rounds' percentiles."""
-    return {
-        f"p{p} µs": statistics.median(float(np.percentile(part, p)) for part in parts)
-        for p in (50, 99)
-    }
+def percentiles(parts: list[np.ndarray]) -> dict[str, list[float]]:
+    """Return rounds' percentiles."""
+    return {f"p{p} µs": [float(np.percentile(part, p)) for part in parts] for p in (50, 99)}
 
 
 def test_spinning(benchmark: Any, report: Any) -> None:
     rounds = latencies(SPINNING, benchmark, report)
-    fastest = min(POLLERS, key=lambda name: percentiles(rounds[name])["p50 µs"])
+    fastest = min(POLLERS, key=lambda name: statistics.median(percentiles(rounds[name])["p50 µs"]))
     report.note(f"the fastest plain poller in Python: {fastest}")
     for name, parts in rounds.items():
         row = percentiles(parts)
-        row["x fastest mmap"] = median_ratio(parts, rounds[fastest])
-        row["x mmap, NumPy"] = median_ratio(parts, rounds["mmap, NumPy"])
+        row["x fastest mmap"] = ratios_of(parts, rounds[fastest])
+        row["x mmap, NumPy"] = ratios_of(parts, rounds["mmap, NumPy"])
         benchmark.extra_info[name] = row
         report.add("shared, spinning", name, **row)
 
@@ -215,8 +212,8 @@ def test_blocked(benchmark: Any, report: Any) -> None:
     rounds = latencies(BLOCKED, benchmark, report)
     for name, parts in rounds.items():
         row = percentiles(parts)
-        row["x futex, Python"] = median_ratio(parts, rounds["futex, Python"])
-        row["x futex, C"] = median_ratio(parts, rounds["futex, C"])
+        row["x futex, Python"] = ratios_of(parts, rounds["futex, Python"])
+        row["x futex, C"] = ratios_of(parts, rounds["futex, C"])
         benchmark.extra_info[name] = row
         report.add("shared, blocked", name, **row)
 
@@ -241,12 +238,10 @@ def test_writer(table: str, benchmark: Any, report: Any) -> None:
     for name, parts in figures.items():
         ratios = np.array(parts) / np.array(figures["alone"])  # of the time, and of the processor's
         row = {
-            "ns/row": statistics.median(each[0] for each in parts),
-            "CPU ns/row": statistics.median(each[1] for each in parts),
-            "x alone": float(np.median(ratios[:, 0])),
-            "CPU x alone": float(np.median(ratios[:, 1])),
-            "lower quartile": float(np.percentile(ratios[:, 1], 25)),
-            "upper quartile": float(np.percentile(ratios[:, 1], 75)),
+            "CPU ns/row": [each[1] for each in parts],
+            "ns/row": [each[0] for each in parts],
+            "x alone": ratios[:, 0].tolist(),
+            "CPU x alone": ratios[:, 1].tolist(),
         }
         benchmark.extra_info[name] = row
         report.add(table, name, **row)
@@ -288,10 +283,10 @@ def test_in_step(batch: int, benchmark: Any, report: Any) -> None:
     benchmark.pedantic(all_rounds, rounds=1)
     for name, parts in figures.items():
         row = {
-            "ns/row": statistics.median(parts[1:]),
-            "x plain ring": statistics.median(
+            "ns/row": parts[1:],
+            "x plain ring": [
                 part / plain
                 for part, plain in zip(parts[1:], figures["plain ring"][1:], strict=True)
-            ),
+            ],
         }
         report.add(f"shared, in step, {batch} a publication", name, **row)

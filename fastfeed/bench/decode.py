@@ -54,6 +54,19 @@ _KINDS = (
     _Kind("longport", "books", 8_000, 160_000),
 )
 
+#: What candidates do less than others, or otherwise.
+_NOTES = {
+    "fastfeed, any shape": "keys in another order than documented",
+    "fastfeed, Decoder.feed": "one call for each message",
+    "protobuf": "only parses: nothing is read from the messages",
+    "protobuf, float": "reads the decimals, makes no rows",
+    "futu-api": "its messages, and what its handlers make of them; no framing",
+    "msgspec": "makes no rows, decimals stay texts",
+    "orjson": "makes no rows, decimals stay texts",
+    "json": "makes no rows, decimals stay texts",
+    "C loop": "believes that all is as documented, and counts nothing",
+}
+
 
 def decoding(
     name: str, where: str, peer: str | None, work: float, path: Sequence[str] = ()
@@ -143,6 +156,7 @@ def _table(about: _Kind, sample: Sample, found: Mapping[str, Sequence[Mapping[st
                 "MB/s": figure([size / value * 1e3 for value in values], "higher"),
                 "x fastfeed": ratio(values, first),
             },
+            note=_NOTES.get(name, ""),
         )
         for name, values in ns.items()
     ]

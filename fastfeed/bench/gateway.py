@@ -99,7 +99,10 @@ class Gateway(Process):
         self.tell(do="paced", sample=sample, rate=rate, count=count, jitter=jitter)
 
     def play(self, data: str, ends: str, times: str) -> None:
-        """Send packets as they are, each at its time, to the next client; `result` is as that of `paced`.
+        """Send packets as they are, each at its time, to the next client.
+
+        `result` is as that of `paced`. Where the client hangs up before the end, it is that of what was sent: ``count``
+        packets, and ``gone`` says why no more.
 
         Parameters
         ----------
@@ -305,7 +308,13 @@ class Server:
         after = np.load(times).astype("i8", copy=False)
         start = time.time_ns() + _LEAD_NS
         return self._follow(
-            sock, greeting, packets, np.load(ends).astype("u8", copy=False), start + after, start
+            sock,
+            greeting,
+            packets,
+            np.load(ends).astype("u8", copy=False),
+            start + after,
+            start,
+            partly=True,
         )
 
     def _follow(
@@ -316,25 +325,34 @@ class Server:
         ends: Array,
         times: Array,
         start: int,
+        *,
+        partly: bool = False,
     ) -> dict[str, Any]:
-        late = np.zeros(len(times), "i8")
+        late = np.full(len(times), -1, "i8")
         began = time.perf_counter()
-        at = 0
-        while True:
-            with self._sending():
-                at = load.paced(sock.fileno(), data, ends, times, at, late, stop_fd=self._stdin)
-            if at == len(times):
+        at, gone = 0, ""
+        while at < len(times):
+            try:
+                with self._sending():
+                    at = load.paced(sock.fileno(), data, ends, times, at, late, stop_fd=self._stdin)
+                if at < len(times):
+                    greeting.answer()
+            except ConnectionError as error:
+                if not partly:
+                    raise
+                gone = error.strerror or str(error)
+                late = late[late >= 0]
                 break
-            greeting.answer()
         names = {"p50": 50, "p99": 99, "p99.9": 99.9, "max": 100}
         return {
             "start_ns": start,
             "seconds": time.perf_counter() - began,
-            "count": len(times),
+            "count": len(late),
             "late_us": {
                 name: float(np.percentile(late, part)) / 1e3 if len(late) else 0.0
                 for name, part in names.items()
             },
+            **({"gone": gone} if gone else {}),
         }
 
 

@@ -104,13 +104,15 @@ class Process:
         assert self.child.stdin is not None
         self.child.stdin.close()
         try:
-            self.child.wait(1.0)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.child.pid, signal.SIGKILL)
-            self.child.wait()
-        self._lines.close()
-        self._errors.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.child.wait(1.0)
+        finally:  # an interrupt may come while it is waited for
+            if self.child.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self.child.pid, signal.SIGKILL)
+                self.child.wait()
+            self._lines.close()
+            self._errors.close()
 
     def __enter__(self) -> Self:
         return self

@@ -6,6 +6,7 @@ none is renamed, removed or given another meaning. ``bench/README.md`` describes
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from os import PathLike
@@ -135,7 +136,7 @@ class Bar(msgspec.Struct):
     met: bool
 
 
-class Noise(msgspec.Struct):
+class Noise(msgspec.Struct, omit_defaults=True):
     """How quiet the machine was.
 
     Attributes
@@ -146,11 +147,14 @@ class Noise(msgspec.Struct):
         Its longest pause.
     drift : float
         How much the time of a fixed piece of work varied over the run: (largest - smallest) / median.
+    work_us : float
+        That time, the median: what says how fast this machine was beside another one, or on another day.
     """
 
     stolen: float
     longest_us: float
     drift: float
+    work_us: float = 0.0
 
 
 class Results(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -171,7 +175,7 @@ class Results(msgspec.Struct, kw_only=True, omit_defaults=True):
     machine : dict
         ``cpu``, ``cores``, ``kernel``, ``python``, ``load_before``, ``packages`` (versions), and what else is known.
     method : dict
-        How was measured: ``rounds``, ``pinned``, ``gc``, ...
+        How was measured: ``rounds``, ``warm_up``, ``work``, ``worker_cores``, ``feeder_cores``, ``gc``.
     noise : Noise, optional
     tables : list of Table
     missing : list of Missing
@@ -197,7 +201,7 @@ class Results(msgspec.Struct, kw_only=True, omit_defaults=True):
         return next((table for table in self.tables if table.name == name), None)
 
     def write(self, path: str | PathLike[str]) -> None:
-        """Write the file; OSError."""
+        """Write the file, in which null stands for what is no finite number; OSError."""
         # `schema` has its default, and has to be there all the same.
         known = {"schema": self.schema, **msgspec.to_builtins(self)}
         text = msgspec.json.format(msgspec.json.encode(known), indent=1)
@@ -215,9 +219,25 @@ class Results(msgspec.Struct, kw_only=True, omit_defaults=True):
             found = known.get("schema") if isinstance(known, dict) else None
             if found != SCHEMA:
                 raise ConfigError(f"{path}: expected results of schema {SCHEMA!r}, got {found!r}")
+            _restore(known.get("tables"))
             return msgspec.convert(known, cls)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise ConfigError(f"{path}: expected results of a bench: {error}") from None
+
+
+def _restore(known: Any) -> None:
+    """Put NaN where a figure's number is null."""
+    if isinstance(known, dict):
+        for name, value in known.items():
+            if value is None and name in ("median", "low", "high"):
+                known[name] = math.nan
+            elif name == "rounds" and isinstance(value, list):
+                known[name] = [math.nan if each is None else each for each in value]
+            else:
+                _restore(value)
+    elif isinstance(known, list):
+        for each in known:
+            _restore(each)
 
 
 def figure(rounds: Sequence[float] | float, better: Better | None = None) -> Figure:

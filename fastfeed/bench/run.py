@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from typing import Any
 
 from fastfeed import __version__
 from fastfeed.bench import machine
+from fastfeed.bench.doubt import caution
 from fastfeed.bench.plan import Case, Plan
-from fastfeed.bench.results import Results
+from fastfeed.bench.results import Results, Table
+from fastfeed.bench.turns import worker_cores
 
-__all__ = ["cases", "new_results", "run"]
+__all__ = ["cases", "method", "new_results", "run"]
 
 
 def cases(plan: Plan) -> Iterator[Case]:
@@ -26,6 +30,7 @@ def run(
     *,
     began: Callable[[Case], object] = lambda case: None,
     step: Callable[[], None] = lambda: None,
+    ready: Callable[[Table], object] = lambda table: None,
     into: Results | None = None,
 ) -> Results:
     """Measure everything, and return the results.
@@ -39,6 +44,8 @@ def run(
         Called with each case before it is measured.
     step : callable, optional
         Called after each step of a case.
+    ready : callable, optional
+        Called with each table as soon as it is among the results.
     into : Results, optional
         Where tables go as they are ready: after a KeyboardInterrupt it has those that were. By default new ones.
 
@@ -49,12 +56,17 @@ def run(
     """
     results = new_results(command) if into is None else into
     results.complete = False
-    with machine.watched(results):
-        for case in cases(plan):
+    results.method = method(plan)
+    with machine.watched(results) as look:
+        for number, case in enumerate(cases(plan)):
+            if number:
+                look()
             began(case)
             table, missing = case.run(step)
+            caution(table)
             results.tables.append(table)
             results.missing += (each for each in missing if each not in results.missing)
+            ready(table)
     results.complete = True
     return results
 
@@ -63,3 +75,16 @@ def new_results(command: str) -> Results:
     """Return results with nothing measured."""
     date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return Results(version=__version__, date=date, command=command, machine=machine.describe())
+
+
+def method(plan: Plan) -> dict[str, Any]:
+    """Return how a plan is measured."""
+    worker, feeder = worker_cores()
+    return {
+        "rounds": plan.effort.rounds,
+        "warm_up": plan.effort.warm_up,
+        "work": plan.effort.work,
+        "worker_cores": worker,
+        "feeder_cores": feeder,
+        "gc": f"on in all workers, thresholds {', '.join(map(str, gc.get_threshold()))}; collected before each round",
+    }

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -231,7 +232,13 @@ def take_turns(
             if (why := candidate.missing()) is not None:
                 missing.append(why)
                 continue
-            process = stack.enter_context(Process("fastfeed.bench.worker"))
+            # Packages write their logs there, also those that are killed.
+            home = stack.enter_context(
+                TemporaryDirectory(prefix="fastfeed-bench-home-", ignore_cleanup_errors=True)
+            )
+            process = stack.enter_context(
+                Process("fastfeed.bench.worker", environment={"HOME": home})
+            )
             job = Job(
                 candidate.factory,
                 {**common, **candidate.options},

@@ -9,15 +9,12 @@ measured in one round.
 
 from __future__ import annotations
 
-import atexit
 import gc
 import importlib
 import json
 import os
 import resource
-import shutil
 import sys
-import tempfile
 import time
 import traceback
 from typing import Any
@@ -34,8 +31,6 @@ def main() -> None:
     # Packages write where they like, futu-api from several threads: the answers go another way.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os.environ["HOME"] = home = tempfile.mkdtemp(prefix="fastfeed-bench-home-")  # and their logs
-    atexit.register(shutil.rmtree, home, ignore_errors=True)
     job = msgspec.json.decode(sys.stdin.readline(), type=Job)
     if job.cores:
         os.sched_setaffinity(0, job.cores)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -11,9 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from fastfeed.cli.group import complain
+from fastfeed.cli.bench_replay import replay
 from fastfeed.cli.options import kinds_of
-from fastfeed.errors import ConfigError
 
 __all__ = ["bench"]
 
@@ -89,6 +87,7 @@ _family("wire", ("wire",), "Throughput over loopback, to a callback.")
 _family("latency", ("latency",), "From the wire to a callback, at fixed rates.")
 _family("scaling", ("scaling",), "What a tick costs with 1 to 10,000 symbols.")
 _family("fanout", ("fanout",), "From one process to many.")
+bench.add_command(replay)
 _family("all", ("decode", "wire", "latency", "scaling", "fanout"), "All of these.")
 
 
@@ -101,42 +100,58 @@ def _measure(
     out: Path | None,
 ) -> None:
     from fastfeed.bench.plan import FULL, QUICK, VENDORS, Case, Plan
-    from fastfeed.bench.run import cases, new_results, run
+    from fastfeed.bench.run import cases, method, new_results, run
+    from fastfeed.cli.bench_run import Progress, conduct, writable
 
     plan = Plan(
         families,
-        VENDORS if vendors is None else kinds_of(vendors),
+        VENDORS if vendors is None else _names(vendors),
         QUICK if quick else FULL,
-        None if peers is None else () if peers == "none" else kinds_of(peers),
+        None if peers is None else () if peers == "none" else _names(peers),
     )
     if out is not None:
-        _writable(out)
+        writable(out)
     results = new_results(shlex.join(["fastfeed", *sys.argv[1:]]))
-    steps = sum(case.steps for case in cases(plan))
-    interrupted = False
-    with click.progressbar(length=steps, file=sys.stderr, show_pos=False) as bar:
+    results.method = method(plan)
 
+    def work(progress: Progress) -> None:
         def began(case: Case) -> None:
-            bar.label = case.name
-            bar.render_progress()
+            progress.began(case.name, case.steps)
 
-        try:
-            run(plan, results.command, began=began, step=lambda: bar.update(1), into=results)
-        except KeyboardInterrupt:
-            interrupted = True
-    for table in results.tables:
-        click.echo(f"{table.name}: {table.rows}")
-    if out is not None:
-        results.write(out / "results.json")
-    if interrupted:
-        complain(f"interrupted: {len(results.tables)} tables were ready")
-        click.get_current_context().exit(130)
+        run(
+            plan,
+            results.command,
+            began=began,
+            step=progress.step,
+            ready=progress.show,
+            into=results,
+        )
+
+    conduct(results, out, sum(case.steps for case in cases(plan)), work)
 
 
-def _writable(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot write to {out}: {error.strerror}") from error
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise ConfigError(f"cannot write to {out}: permission denied")
+def _names(text: str) -> tuple[str, ...]:
+    """Return names that are written with commas between them; at least one, if only an empty one."""
+    return kinds_of(text) or ("",)
+
+
+@bench.command(short_help="What changed between two runs, beyond noise.")
+@click.argument("before", metavar="A.json", type=click.Path(path_type=Path))
+@click.argument("after", metavar="B.json", type=click.Path(path_type=Path))
+@click.option("--fail", is_flag=True, help="Exit with 1 if a figure of fastfeed's got worse.")
+def compare(before: Path, after: Path, fail: bool) -> None:
+    """Show what changed between two runs, beyond noise.
+
+    A figure has changed where the quartiles of its rounds in A and in B do not overlap, and by more than the rounds
+    and the machine varied in either. Of runs on different machines only ratios are compared. Files of `make bench`
+    can be given as well.
+    """
+    from fastfeed.bench.compare import compare as compared
+    from fastfeed.bench.results import Results
+    from fastfeed.cli.bench_compare import comparison_lines
+    from fastfeed.cli.grid import say, terminal_width
+
+    comparison = compared(Results.read(before), Results.read(after))
+    say(comparison_lines(comparison, str(before), str(after), terminal_width()))
+    if fail and comparison.failed:
+        click.get_current_context().exit(1)

@@ -29,7 +29,7 @@ from fastfeed.sim.tape import Tape
 if TYPE_CHECKING:
     from aiohttp import web
 
-__all__ = ["AllTickSimulator"]
+__all__ = ["AllTickSimulator", "codes_of"]
 
 _DELAY_MS = 12  # how long the vendor takes to number a trade
 
@@ -126,7 +126,7 @@ class AllTickSimulator(WebServer[Client]):
         source: Source
         if tape is None:
             texts = alltick_codes.names(symbols, market) if isinstance(symbols, int) else symbols
-            self.codes = _codes(texts, market)
+            self.codes = codes_of(texts, market)
             names = [found.symbol for found in self.codes]
             source = GeneratorSource(TickGenerator(names, rate, seed=seed), clock_ns=clock_ns)
             now_s = clock_ns() // 10**9
@@ -134,7 +134,7 @@ class AllTickSimulator(WebServer[Client]):
             self.sequences = Sequences(self.knobs.seq_mode, _DELAY_MS)
         else:
             tape = tape if isinstance(tape, Tape) else Tape.load(tape)
-            self.codes = _codes(tape.symbols, market)
+            self.codes = codes_of(tape.symbols, market)
             source = TapeSource(tape, speed=speed, loop=loop)
             first_ns, last_ns = (int(tape.rows["time_ns"][i]) for i in (0, -1))
             span_s = (first_ns // 10**9, last_ns // 10**9)
@@ -299,8 +299,8 @@ def _plan(name: str, connections: int | None, codes: int | None) -> Plan:
     )
 
 
-def _codes(texts: Sequence[str], market: MarketName) -> tuple[Code, ...]:
-    """Return what codes name, each of them there once."""
+def codes_of(texts: Sequence[str], market: MarketName) -> tuple[Code, ...]:
+    """Return what codes name, each of them there once; ConfigError."""
     try:
         found = [alltick_codes.code(text, market) for text in texts]
     except ValueError as error:

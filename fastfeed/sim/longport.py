@@ -36,7 +36,7 @@ from fastfeed.sim.tape import Tape
 if TYPE_CHECKING:
     from aiohttp import web
 
-__all__ = ["LongPortSimulator"]
+__all__ = ["LongPortSimulator", "places_of", "symbols_of"]
 
 _REGIONS = {"HK", "US", "SH", "SZ", "SG"}
 _LEVELS = {"HK": 10, "US": 1, "SH": 5, "SZ": 5, "SG": 10}  # most of a side
@@ -145,16 +145,11 @@ class LongPortSimulator(WebServer[Client]):
             places: Sequence[int] = (_PLACES,) * len(self.symbols)
         else:
             tape = tape if isinstance(tape, Tape) else Tape.load(tape)
-            self.symbols = _symbols(tape.symbols)
-            volumes = tape.rows["volume"]
-            if len(broken := np.flatnonzero(volumes != np.floor(volumes))):
-                raise ConfigError(
-                    f"expected whole volumes, got {volumes[broken[0]]} in row {broken[0]} of the tape"
-                )
+            self.symbols = symbols_of(tape)
             source = TapeSource(tape, speed=speed, loop=loop)
             first_ns, last_ns = (int(tape.rows["time_ns"][i]) for i in (0, -1))
             span_s = (first_ns // 10**9, last_ns // 10**9)
-            places = tape.places or (_PLACES,) * len(self.symbols)
+            places = places_of(tape)
         self.market = Market(self.symbols, source, span_s, seed=seed, clock_ns=clock_ns)
         """The market behind it."""
         self.passage = Passage(self.symbols, source, span_s)
@@ -389,6 +384,22 @@ class LongPortSimulator(WebServer[Client]):
 def _names(count: int) -> tuple[str, ...]:
     """Return `count` symbols: a few well-known ones, then synthetic ones."""
     return _KNOWN[:count] + tuple(f"SIM{i:05}.US" for i in range(count - len(_KNOWN)))
+
+
+def symbols_of(tape: Tape) -> tuple[str, ...]:
+    """Return the symbols of a tape that LongPort could have written, in canonical form; ConfigError."""
+    symbols = _symbols(tape.symbols)
+    volumes = tape.rows["volume"]
+    if len(broken := np.flatnonzero(volumes != np.floor(volumes))):
+        raise ConfigError(
+            f"expected whole volumes, got {volumes[broken[0]]} in row {broken[0]} of the tape"
+        )
+    return symbols
+
+
+def places_of(tape: Tape) -> Sequence[int]:
+    """Return how many digits behind the point the prices of a tape's symbols have."""
+    return tape.places or (_PLACES,) * len(tape.symbols)
 
 
 def _symbols(names: Any) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ from fastfeed.sim.server import Server
 from fastfeed.sim.tape import Tape
 from fastfeed.sim.watchlists import Watchlists
 
-__all__ = ["OpenDSimulator"]
+__all__ = ["OpenDSimulator", "securities_of", "tape_symbols", "tick_encoder"]
 
 _WATCHED = 200  # symbols of the watch-list group All
 _CONN_STATUS = 3  # NotifyType
@@ -138,24 +138,17 @@ class OpenDSimulator(Server[Client]):
             floor_from, floor_s = 1 << 62, 0
         else:
             tape = tape if isinstance(tape, Tape) else Tape.load(tape)
-            names = tuple(s if "." in s else f"{s}.CC" for s in tape.symbols)
+            names = tape_symbols(tape)
             source = TapeSource(tape, speed=speed, loop=loop)
             times = tape.rows["time_ns"]
             span_s = (int(times[0]) // 10**9, int(times[-1]) // 10**9)
             # A tape that starts again has smaller times; sequences must not.
             floor_from, floor_s = len(tape), span_s[1]
-        securities = _securities(names)
+        securities = securities_of(names)
         self.symbols = tuple(securities)
         """What trades, in canonical form."""
         market = Market(self.symbols, source, span_s, seed=seed)
-        offsets = {
-            region: calendar.utc_offsets(region, *span_s)
-            for region in {symbol.rpartition(".")[2] for symbol in self.symbols}
-        }
-        encoder = TickEncoder(
-            (number, code, code, offsets[symbol.rpartition(".")[2]])
-            for symbol, (number, code) in securities.items()
-        )
+        encoder = tick_encoder(securities, span_s)
         if watchlists is None:
             watchlists = {"Favorites": self.symbols[:3]}
         watched = self.symbols[:_WATCHED]
@@ -165,7 +158,7 @@ class OpenDSimulator(Server[Client]):
             HistoryQuota(history_quota),
             Watchlists(
                 watched,
-                {name: tuple(_securities(group)) for name, group in watchlists.items()},
+                {name: tuple(securities_of(group)) for name, group in watchlists.items()},
                 {symbol: instrument(symbol).kind for symbol in watched},
             ),
             quota=quota,
@@ -339,8 +332,25 @@ class OpenDSimulator(Server[Client]):
         await asyncio.sleep(0)
 
 
-def _securities(symbols: Sequence[str]) -> dict[str, tuple[int, str]]:
-    """Return OpenD's securities by their canonical symbols, each there once."""
+def tick_encoder(securities: Mapping[str, tuple[int, str]], span_s: tuple[int, int]) -> TickEncoder:
+    """Return what encodes the ticks of securities, whose times are in a span of epoch seconds."""
+    offsets = {
+        region: calendar.utc_offsets(region, *span_s)
+        for region in {symbol.rpartition(".")[2] for symbol in securities}
+    }
+    return TickEncoder(
+        (number, code, code, offsets[symbol.rpartition(".")[2]])
+        for symbol, (number, code) in securities.items()
+    )
+
+
+def tape_symbols(tape: Tape) -> tuple[str, ...]:
+    """Return the symbols of a tape; those without a region (``BTCUSDT``) are of the market CC."""
+    return tuple(s if "." in s else f"{s}.CC" for s in tape.symbols)
+
+
+def securities_of(symbols: Sequence[str]) -> dict[str, tuple[int, str]]:
+    """Return OpenD's securities by their canonical symbols, each there once; ConfigError."""
     found: dict[str, tuple[int, str]] = {}
     for symbol in symbols:
         try:
