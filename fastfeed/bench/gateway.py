@@ -131,12 +131,13 @@ def schedule(rate: float, count: int, jitter: float = 0.1) -> Array:
 
 
 class Packets(NamedTuple):
-    """Packets as they are on the wire, and where in them the sequences are."""
+    """Packets as they are on the wire, and where in them the sequences are; `step`: more than these differ by."""
 
     data: bytes
     ends: Array
     places: Array
     form: Form
+    step: int
 
 
 @cache
@@ -150,7 +151,8 @@ def packets_of(path: str, framed: bool) -> Packets:
     starts = np.concatenate((np.zeros(1, "u8"), ends[:-1]))
     places = starts + np.array([vendor.sequence_at(piece) for piece in pieces], "u8")
     form: Form = "digits" if sample.vendor == "alltick" else "varint"
-    return Packets(b"".join(pieces), ends, places, form)
+    data = b"".join(pieces)
+    return Packets(data, ends, places, form, _step(data, places, form))
 
 
 def stamp(packets: Packets, count: int, sequences: Array, vendor: str) -> bytearray:
@@ -258,9 +260,10 @@ class Server:
         packets = _enough(packets_of(sample, framed), pushes)
         block = bytearray(packets.data[: packets.ends[pushes - 1]])
         places = packets.places[:pushes]
-        step = _step(block, places, packets.form)
         with self._sending():
-            sent, seconds, waited = self.blast(sock, block, places, packets.form, repeat, step)
+            sent, seconds, waited = self.blast(
+                sock, block, places, packets.form, repeat, packets.step
+            )
         return {"bytes": sent, "seconds": seconds, "waited": waited}
 
     def blast(
@@ -360,10 +363,10 @@ def _enough(packets: Packets, count: int) -> Packets:
     return packets
 
 
-def _step(block: bytearray, places: Array, form: Form) -> int:
-    """Return by how much sequences have to grow, so that all of a block are greater than those before."""
+def _step(data: bytes, places: Array, form: Form) -> int:
+    """Return by how much sequences have to grow, so that all are greater than those before."""
     width = load.VARINT if form == "varint" else load.DIGITS
-    found = np.frombuffer(block, "u1")[places.astype("i8")[:, None] + np.arange(width)]
+    found = np.frombuffer(data, "u1")[places.astype("i8")[:, None] + np.arange(width)]
     if form == "varint":
         shifts = np.arange(width, dtype="u8") * np.uint64(7)
         values = ((found & 0x7F).astype("u8") << shifts).sum(1, dtype="u8")

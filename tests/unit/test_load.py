@@ -104,6 +104,7 @@ def test_blast(vendor: str, framed: bool, pair: Any, tmp_path: Any) -> None:
     assert 0 <= waited <= seconds
     assert data.startswith(made.data)
     first = [sequence_of(vendor, packet, framed) for packet in cut(made.data, made.ends)]
+    assert made.step == max(first) - min(first) + 1
     for turn in range(3):
         part = data[turn * len(made.data) :][: len(made.data)]
         found = cut(part, made.ends)
