@@ -17,7 +17,7 @@ from fastfeed._core.symbols import SymbolTable
 from fastfeed.bench.alltick_pushes import DEPTH
 from fastfeed.bench.decode import decoding
 from fastfeed.bench.decoders import Decoder, Rows, row_digests
-from fastfeed.bench.decoders_opend import opend_digests
+from fastfeed.bench.opend_decoders import opend_digests
 from fastfeed.bench.digests import digests
 from fastfeed.bench.longport_pushes import KINDS as LONGPORT_KINDS
 from fastfeed.bench.opend_pushes import KINDS as OPEND_KINDS

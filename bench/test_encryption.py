@@ -17,7 +17,7 @@ import pytest
 import fastfeed as ff
 from fastfeed._core.opend_cipher import OpendCipher
 from fastfeed.bench.decoders import pieces
-from fastfeed.bench.decoders_opend import futu
+from fastfeed.bench.opend_decoders import futu
 from fastfeed.bench.opend_pushes import sample
 
 KEY, IV = b"0123456789abcdef", b"fedcba9876543210"

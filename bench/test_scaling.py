@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fastfeed.bench.decoders_opend import Fastfeed
+from fastfeed.bench.opend_decoders import Fastfeed
 from fastfeed.bench.opend_pushes import sample
 from fastfeed.bench.plan import Case, Plan
 from fastfeed.bench.scaling import cases

@@ -88,7 +88,7 @@ def decoding(
 
 
 def _candidates(about: _Kind) -> Iterator[Candidate]:
-    at = f"fastfeed.bench.decoders_{about.vendor}"
+    at = f"fastfeed.bench.{about.vendor}_decoders"
     yield decoding("fastfeed", f"{at}:Fastfeed", None, 1)
     if about.vendor == "alltick":
         yield decoding("fastfeed, any shape", f"{at}:AnyShape", None, 0.25)

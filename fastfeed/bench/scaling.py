@@ -42,7 +42,7 @@ def scaling(
 def cases(plan: Plan, also: Also = lambda vendor: ()) -> Iterator[Case]:
     """Return a table for each vendor."""
     for vendor in plan.vendors:
-        at = f"fastfeed.bench.decoders_{vendor}"
+        at = f"fastfeed.bench.{vendor}_decoders"
         name, kind, peer = _PEERS[vendor]
         candidates = plan.chosen(
             [

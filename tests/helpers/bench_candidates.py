@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastfeed.bench.decoders_opend import ProtobufRows
+from fastfeed.bench.opend_decoders import ProtobufRows
 from fastfeed.bench.samples import Sample
 
 

@@ -64,8 +64,8 @@ def test_counts_take_turns_and_the_order_turns_round(tmp_path, monkeypatch):
         def run(self) -> None:
             ran.append(len(self.sample.symbols))
 
-    monkeypatch.setattr("fastfeed.bench.decoders_alltick.Fastfeed", Noting)
-    candidate = BySymbols("fastfeed.bench.decoders_alltick:Fastfeed", paths, 2)
+    monkeypatch.setattr("fastfeed.bench.alltick_decoders.Fastfeed", Noting)
+    candidate = BySymbols("fastfeed.bench.alltick_decoders:Fastfeed", paths, 2)
     found = candidate.round()
     assert ran == [1] * 3 + [3] * 3  # one that warms up, two that count
     assert set(found["seconds"]) == {"1", "3"}
