@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fastfeed.bench.doubt import compared_with, doubtful
-from fastfeed.bench.numbers import percent
+from fastfeed.bench.numbers import count, percent
 from fastfeed.bench.results import Better, Figure, Noise, Results, Row, Table
 
 __all__ = ["Change", "Comparison", "better_when", "compare"]
@@ -106,10 +106,10 @@ def compare(before: Results, after: Results) -> Comparison:
     """
     only_ratios = _another_machine(before, after)
     doubts = [
-        f"{which}, {table.name}: {warning}"
+        f"{which}, {table.name}: {doubt.warning}"
         for which, results in (("A", before), ("B", after))
         for table in results.tables
-        for warning in doubtful(table).warnings
+        if (doubt := doubtful(table)).warning
     ]
     comparison = Comparison(_differences(before, after), doubts, only_ratios)
     drift = 0.0 if only_ratios else _drift(before, after)
@@ -134,7 +134,7 @@ def compare(before: Results, after: Results) -> Comparison:
 
 
 def _place(table: Table, row: Row) -> str:
-    at = "" if row.x is None else f", {row.x:,g} {table.x}"
+    at = "" if row.x is None else f", {table.x}: {count(row.x)}"
     return f"{table.name}: {row.name}{at}"
 
 

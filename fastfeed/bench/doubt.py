@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fastfeed.bench.numbers import percent, short
+from fastfeed.bench.numbers import count, percent
 from fastfeed.bench.results import Noise, Row, Table
 
 __all__ = ["NOISY", "Doubt", "caution", "compared_with", "doubtful", "restless"]
@@ -24,12 +24,12 @@ class Doubt(NamedTuple):
     ----------
     alike : frozenset of (str, float or None, str)
         Row, its `x`, and column, of ratios that the rounds put on both sides of 1: neither of the two is faster.
-    warnings : tuple of str
-        Rounds of fastfeed's that differ too much.
+    warning : str
+        Which rounds of fastfeed's differ too much; empty where none do.
     """
 
     alike: frozenset[tuple[str, float | None, str]]
-    warnings: tuple[str, ...]
+    warning: str
 
 
 def doubtful(table: Table) -> Doubt:
@@ -43,16 +43,27 @@ def doubtful(table: Table) -> Doubt:
         and figure.low <= 1 <= figure.high
         and any(each != 1 for each in figure.rounds)  # the one that the others are divided by
     )
-    warnings = []
+    return Doubt(alike, _restless_rows(table))
+
+
+def _restless_rows(table: Table) -> str:
+    where: dict[str, list[str]] = {}
+    spreads = []
     for row in _own(table):
         figure = row.figures.get(table.unit)
         if figure is not None and figure.spread > NOISY:
-            where = "" if row.x is None else f" at {short(row.x)} {table.x}"
-            warnings.append(
-                f"the rounds of {row.name}{where} differ by {percent(figure.spread)} in {table.unit}: "
-                "smaller differences mean nothing"
-            )
-    return Doubt(alike, tuple(warnings))
+            where.setdefault(row.name, []).extend([] if row.x is None else [count(row.x)])
+            spreads.append(figure.spread)
+    if not spreads:
+        return ""
+    names = (
+        f"{name} ({table.x}: {', '.join(xs)})" if xs else name for name, xs in where.items()
+    )
+    most = f"{'up to ' * (len(spreads) > 1)}{percent(max(spreads))}"
+    return (
+        f"the rounds of {' and of '.join(names)} differ by {most} in {table.unit}: "
+        "smaller differences mean nothing"
+    )
 
 
 def compared_with(column: str) -> str:
@@ -79,4 +90,6 @@ def restless(noise: Noise | None) -> str:
 
 def caution(table: Table) -> None:
     """Enter into a table's warnings what its rounds cannot tell."""
-    table.warnings += (each for each in doubtful(table).warnings if each not in table.warnings)
+    warning = doubtful(table).warning
+    if warning and warning not in table.warnings:
+        table.warnings.append(warning)

@@ -51,7 +51,11 @@ def percent(part: float) -> str:
 
 
 def plus_minus(figure: Figure) -> str:
-    """Return half the distance of a figure's quartiles as a part of its median: ``"±1.2 %"``; empty for one round."""
+    """Return half the distance of a figure's quartiles as a part of its median: ``"±1.2 %"``; empty for one round.
+
+    It has one decimal always, so that they stand below each other.
+    """
     if len(figure.rounds) < 2:
         return ""
-    return f"±{percent(figure.spread / 2)}"
+    spread = figure.spread
+    return f"±{spread * 50:,.1f} %" if math.isfinite(spread) else f"±{UNKNOWN}"

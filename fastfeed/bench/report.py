@@ -153,7 +153,9 @@ def _table(table: Table) -> Iterable[str]:
     yield f'<div class="table"><h4>{escape(table.name)}</h4>'
     if table.about:
         yield f"<p>{escape(table.about)}</p>"
-    yield from (f'<p class="warning">{escape(each)}</p>' for each in table.warnings)
+    if table.warnings:
+        warnings = "".join(f"<p>{escape(each)}</p>" for each in table.warnings)
+        yield f'<div class="warning">{warnings}</div>'
     yield '<div class="wide"><table><thead><tr>'
     if with_x:
         yield f'<th scope="col" class="figure">{escape(table.x)}</th>'
@@ -258,8 +260,8 @@ def _how(results: Results) -> Iterable[str]:
     yield (
         "<p>All candidates got the same bytes and had to make the same of them before anything was timed. Each has a "
         "process of its own; they take turns, so that what drifts hits all alike. A figure is the median of the "
-        "rounds; ± is half the distance of their quartiles. “x fastfeed” is a candidate's figure as a multiple of "
-        "fastfeed's, round by round.</p>"
+        "rounds; ± is half the distance of their quartiles. “x fastfeed” is the time that a candidate takes beside "
+        "fastfeed's, round by round, also where the unit is a rate: 2 is half as fast.</p>"
     )
     known: dict[str, Any] = {"command": results.command, "began": results.date, **results.method}
     known |= {key: value for key, value in results.machine.items() if key != "packages"}
@@ -349,7 +351,9 @@ p { margin: 4px 0 10px; max-width: 72ch; }
 .quiet, .note, figcaption, small { color: var(--quiet); }
 .note, figcaption { font-size: 13px; max-width: 72ch; }
 .note { margin: 3px 0 0; }
-.warning { background: var(--warn); padding: 6px 10px; border-radius: 4px; }
+.warning { background: var(--warn); padding: 6px 10px; border-radius: 4px; margin: 4px 0 10px; }
+.warning p { margin: 0; }
+.warning p + p { margin-top: 6px; }
 nav { display: flex; flex-wrap: wrap; gap: 4px 18px; margin-top: 14px; }
 a { color: var(--own); }
 figure { margin: 10px 0 20px; }

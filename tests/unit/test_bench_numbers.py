@@ -61,8 +61,8 @@ def test_percent(part, text):
 
 
 def test_plus_minus_is_of_rounds():
-    assert plus_minus(figure([9.0, 10.0, 11.0])) == "±5 %"
+    assert plus_minus(figure([9.0, 10.0, 11.0])) == "±5.0 %"
     assert plus_minus(figure(10.0)) == ""
     assert plus_minus(figure([10.0])) == ""
-    assert plus_minus(Figure(0.0, 0.0, 0.0, [0.0, 0.0])) == "±0 %"
+    assert plus_minus(Figure(0.0, 0.0, 0.0, [0.0, 0.0])) == "±0.0 %"
     assert plus_minus(Figure(math.nan, math.nan, math.nan, [1.0, 2.0])) == "±–"

@@ -229,7 +229,7 @@ def test_ratios_that_cannot_be_told_from_1_are_marked(tmp_path):
     ]
     text = page_of(lone(("decode x", "decode"), *rows), tmp_path).text
     assert text.count(" ?</small>") == 1
-    assert "±5 % ?</small>" in text
+    assert "±5.0 % ?</small>" in text
     assert "? cannot be told apart from fastfeed" in text
 
 

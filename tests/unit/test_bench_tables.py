@@ -34,7 +34,7 @@ def test_a_ratio_on_both_sides_of_one_is_marked():
     close = [101.0, 99.0, 103.0, 98.0, 98.0]
     found = doubtful(table({"fastfeed": OWN, "peer": close, "slow": [2 * v for v in OWN]}))
     assert found.alike == {("peer", None, "x fastfeed")}
-    assert found.warnings == ()
+    assert found.warning == ""
 
 
 def test_the_one_that_others_are_divided_by_is_not_marked():
@@ -55,19 +55,35 @@ def test_two_rounds_are_too_few_to_doubt():
 def test_rounds_that_differ_too_much_are_warned_about():
     wild = [100.0, 140.0, 80.0, 120.0, 100.0]
     noisy = table({"fastfeed": wild, "peer": [1000.0] * 5})
-    (warning,) = doubtful(noisy).warnings
+    warning = doubtful(noisy).warning
     assert "fastfeed differ by 20 % in ns/tick" in warning
     caution(noisy)
     caution(noisy)
     assert noisy.warnings == [warning]
     # Of a peer's it is its own spread that tells.
-    assert not doubtful(table({"fastfeed": OWN, "peer": wild})).warnings
+    assert not doubtful(table({"fastfeed": OWN, "peer": wild})).warning
 
 
 def test_the_warning_says_where():
-    rows = [Row("fastfeed", {"p50 µs": figure([10.0, 20.0, 30.0])}, x=2000.0)]
+    rows = [
+        Row("fastfeed", {"p50 µs": figure([10.0, top - 10.0, top])}, x=x)
+        for x, top in ((500.0, 20.5), (2000.0, 30.0), (10_000.0, 40.0))
+    ]
     found = Table("latency opend", "latency", rows, "opend", "p50 µs", "ticks a second")
-    assert "fastfeed at 2,000 ticks a second differ" in doubtful(found).warnings[0]
+    warning = (
+        "the rounds of fastfeed (ticks a second: 500, 2,000, 10,000) differ by up to 50 % in p50 µs: "
+        "smaller differences mean nothing"
+    )
+    assert doubtful(found).warning == warning
+    rows[0].figures["p50 µs"] = rows[1].figures["p50 µs"] = figure(10.0)
+    assert "(ticks a second: 10,000) differ by 50 %" in doubtful(found).warning
+
+
+def test_one_warning_names_all_that_are_ours():
+    wild = {"p50 µs": figure([10.0, 20.0, 30.0])}
+    rows = [Row("fastfeed, loop", wild), Row("fastfeed, thread", wild), Row("C", wild)]
+    warning = doubtful(Table("wire to ring", "", rows, unit="p50 µs")).warning
+    assert "the rounds of fastfeed, loop and of fastfeed, thread differ by up to 50 %" in warning
 
 
 def test_a_restless_machine_is_told_of():
@@ -84,7 +100,7 @@ def test_rows_and_columns():
     assert sheet.columns == ("ns/tick", "x fastfeed")
     (name, cells), peer = sheet.rows
     assert name == ("fastfeed",)
-    assert (cells[0].text, cells[0].spread) == ("100", "±1 %")
+    assert (cells[0].text, cells[0].spread) == ("100", "±1.0 %")
     assert (cells[1].text, cells[1].spread) == ("1", "")
     assert peer[1][0].text == "1,234"
 
