@@ -103,11 +103,12 @@ AIMS = (
     ),
     Aim(
         "AllTick's trades a second with TLS, times picows with msgspec",
-        "AllTick wire, encrypted",
-        "x picows, msgspec",
+        "wire alltick, encrypted",
+        "ticks/s",
         "fastfeed",
         "at least",
         2,
+        "picows, msgspec",
     ),
     *(
         Aim(

@@ -6,25 +6,22 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fastfeed.bench.results import Table
-
 sys.path.insert(0, str(Path(__file__).parent))  # the benches' helpers, as the processes they start
 
 from aims import conclude
-from compiled import NoCompiler, compiler_version
+from compiled import NoCompiler, compiler_version, folder
 
-from fastfeed import __version__
-from fastfeed.bench import Plan, Results
 from fastfeed.bench.doubt import caution, restless
-from fastfeed.bench.machine import Watch, describe
-from fastfeed.bench.results import Missing, Row, figure
-from fastfeed.bench.run import method
+from fastfeed.bench.machine import Watch
+from fastfeed.bench.plan import Case, Plan
+from fastfeed.bench.results import Missing, Row, Table, figure
+from fastfeed.bench.run import method, new_results
 from fastfeed.cli.bench_tables import end_lines, head_lines, table_lines
 
 _PACKAGES = (
@@ -42,22 +39,14 @@ class Report:
     """
 
     def __init__(self) -> None:
-        about = describe(_PACKAGES)
+        self.results = new_results(shlex.join(["pytest", *sys.argv[1:]]), _PACKAGES)
+        self.results.complete = False
+        # Of the instrument's tables; those without a family have rounds of their own.
+        self.results.method = method(Plan())
         try:
-            about["compiler"] = compiler_version()
+            self.results.machine["compiler"] = compiler_version()
         except NoCompiler as error:
-            about["compiler"] = str(error)
-        command = shlex.join(["pytest", *sys.argv[1:]])
-        date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self.results = Results(
-            version=__version__,
-            date=date,
-            command=command,
-            complete=False,
-            machine=about,
-            # Of the instrument's tables; those without a family have rounds of their own.
-            method=method(Plan()),
-        )
+            self.results.machine["compiler"] = str(error)
         self._watch: Watch | None = None
         self._looked = 0.0
 
@@ -69,9 +58,8 @@ class Report:
             self._watch.look()
             self._looked = time.monotonic()
 
-    def add_table(self, table: Table, missing: Iterable[Missing] = ()) -> None:
-        """Enter a table, and who could not take part."""
-        self.results.tables.append(table)
+    def lack(self, missing: Sequence[Missing]) -> None:
+        """Enter who could not take part."""
         self.results.missing += (each for each in missing if each not in self.results.missing)
 
     def add(self, table: str, name: str, **figures: float | Sequence[float]) -> None:
@@ -134,6 +122,20 @@ def report(pytestconfig: pytest.Config) -> Report:
     report = pytestconfig.stash[_KEY]
     report.look()
     return report
+
+
+@pytest.fixture
+def measure(benchmark: Any, report: Report) -> Callable[[Case], None]:
+    """Run a case of the instrument, and enter its table."""
+
+    def run(case: Case) -> None:
+        folder()  # where workers find what another one built
+        benchmark.group = "whole tables"
+        table, missing = benchmark.pedantic(case.run, args=(lambda: None,), rounds=1)
+        report.results.tables.append(table)
+        report.lack(missing)
+
+    return run
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from fastfeed._core.symbols import SymbolTable
 from fastfeed.bench.alltick_pushes import DEPTH
 from fastfeed.bench.decode import decoding
 from fastfeed.bench.decoders import Decoder, Rows, row_digests
-from fastfeed.bench.opend_decoders import opend_digests
 from fastfeed.bench.digests import digests
 from fastfeed.bench.longport_pushes import KINDS as LONGPORT_KINDS
+from fastfeed.bench.opend_decoders import opend_digests
 from fastfeed.bench.opend_pushes import KINDS as OPEND_KINDS
 from fastfeed.bench.samples import RECV_NS, Sample
 from fastfeed.bench.turns import Candidate

@@ -192,7 +192,7 @@ def throughput(figures: Figures) -> str:
         f"the ring; of LongPort's trades {rate('wire longport', 'fastfeed')} over WebSocket "
         f"(longport: {rate('wire longport', 'longport')}); of AllTick's {rate('wire alltick', 'fastfeed')} "
         f"(picows with msgspec: {rate('wire alltick', PICOWS)}), "
-        f"{rate('AllTick wire, encrypted', 'fastfeed', 'pushes/s')} with TLS."
+        f"{rate('wire alltick, encrypted', 'fastfeed')} with TLS."
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from compiled import folder
 from loops import in_c
 
 from fastfeed.bench.decode import cases
@@ -13,7 +12,5 @@ from fastfeed.bench.plan import Case, Plan
 
 
 @pytest.mark.parametrize("case", [*cases(Plan(), in_c)], ids=lambda case: case.name)
-def test_decode(case: Case, benchmark: Any, report: Any) -> None:
-    folder()  # where workers find what another one built
-    benchmark.group = "decoders, whole tables"
-    report.add_table(*benchmark.pedantic(case.run, args=(lambda: None,), rounds=1))
+def test_decode(case: Case, measure: Any) -> None:
+    measure(case)

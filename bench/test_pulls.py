@@ -1,15 +1,15 @@
-"""Pulls: what a request for 1000 ticks takes, and what a pull does to the ticks that are pushed meanwhile.
+"""Pulls: what a request for 1000 ticks, or 500 quotes, takes, and what a pull does to the ticks that are pushed.
 
-The server of the first bench is once the simulator, from which both clients get the same, and once a gateway whose
-reply is ready made, so that the time is the client's own. The second bench has only the latter.
+The server of a pull is a simulator, from which all clients get the same. That of OpenD's ticks is once also a gateway
+whose reply is ready made, so that the time is the client's own; the bench of latencies has only the latter.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -18,13 +18,30 @@ from receivers import HERE, ours
 from fastfeed.bench.feeding import fed
 from fastfeed.bench.gateway import Gateway
 from fastfeed.bench.process import Process
-from fastfeed.bench.turns import Effort, take_turns, worker_cores
+from fastfeed.bench.results import ratio
+from fastfeed.bench.turns import Candidate, Effort, take_turns, worker_cores
 
 ROUNDS = 5
-CANDIDATES = [
+TICKS = (
     ours("fastfeed", "Pulls", options={"calls": 100}),
     ours("futu-api", "FutuPulls", options={"calls": 15}, peer="futu-api", threads=True),
-]
+)
+#: Calls in a round: no client waits for the limit of ten a second.
+ASKED = {"calls": 9, "quoted": 500}
+QUOTES = (
+    ours("fastfeed", "Quotes", options=ASKED),
+    *(
+        ours(
+            name,
+            "SdkQuotes",
+            options={"package": package, "read": "," in name, **ASKED},
+            peer=package,
+            threads=True,
+        )
+        for package in ("longport", "longbridge")
+        for name in (package, f"{package}, values read")
+    ),
+)
 
 RATE = 500  # ticks a second
 JITTER = 0.9  # of a tick's time, as a part of an interval: ticks and pulls are not in step
@@ -35,9 +52,9 @@ LATENCY_ROUNDS = 5  # pairs of rounds with and without pulls
 
 
 @contextmanager
-def simulator() -> Iterator[int]:
-    """Run a simulated OpenD; yields its port."""
-    with Process("simulator", environment={"PYTHONPATH": str(HERE)}) as process:
+def simulated(module: str) -> Iterator[int]:
+    """Run a simulator of this folder; yields its port."""
+    with Process(module, environment={"PYTHONPATH": str(HERE)}) as process:
         yield int(process.line())
 
 
@@ -49,40 +66,50 @@ def ready_made() -> Iterator[int]:
         yield gateway.port
 
 
-SERVERS: dict[str, Callable[[], AbstractContextManager[int]]] = {
-    "simulator": simulator,
-    "ready-made": ready_made,
+class Asking(NamedTuple):
+    """Who asks, and whom."""
+
+    candidates: Sequence[Candidate]
+    server: Callable[[], AbstractContextManager[int]]
+    cores: Sequence[int] = ()
+
+
+#: By table.
+PULLS = {
+    "pull, simulator": Asking(TICKS, lambda: simulated("simulator"), worker_cores()[0]),
+    "pull, ready-made": Asking(TICKS, ready_made, worker_cores()[0]),
+    "LongPort quotes": Asking(QUOTES, lambda: simulated("longport_simulator")),
 }
 
 
-@pytest.mark.parametrize("server", SERVERS)
-def test_pull(server: str, benchmark: Any, report: Any) -> None:
+@pytest.mark.parametrize("table", PULLS)
+def test_pull(table: str, benchmark: Any, report: Any) -> None:
+    candidates, server, cores = PULLS[table]
+
     def all_rounds() -> dict[str, list[dict[str, Any]]]:
         with (
-            SERVERS[server]() as port,
-            take_turns(CANDIDATES, {"port": port}, worker_cores()[0]) as (turns, missing),
+            server() as port,
+            take_turns(candidates, {"port": port}, cores) as (turns, missing),
         ):
-            for each in missing:
-                report.note(f"pull: no {each.name}: {each.why}")
+            report.lack(missing)
             return turns.rounds(Effort(ROUNDS, 0), lambda: None)
 
     benchmark.group = "pulls, the whole run"
     found = benchmark.pedantic(all_rounds, rounds=1)
     sums = {round(each["checksum"], 2) for rounds in found.values() for each in rounds}
-    assert len(sums) == 1, "the clients did not get the same ticks"
-    seconds = {
-        name: [statistics.median(each["seconds"]) for each in rounds]
+    assert len(sums) == 1, "the clients did not get the same"
+    ms = {
+        name: [statistics.median(each["seconds"]) * 1e3 for each in rounds]
         for name, rounds in found.items()
     }
-    ours_s = statistics.median(seconds["fastfeed"])
-    for name, times in seconds.items():
+    for name, rounds in ms.items():
         row = {
-            "ms/pull": statistics.median(times) * 1e3,
-            "best": min(times) * 1e3,
-            "x fastfeed": statistics.median(times) / ours_s,
+            "ms/pull": rounds,
+            "best": min(rounds),
+            "x fastfeed": ratio(rounds, ms["fastfeed"]).rounds,
         }
         benchmark.extra_info[name] = row
-        report.add(f"pull, {server}", name, **row)
+        report.add(table, name, **row)
 
 
 def test_latency_with_pulls(benchmark: Any, report: Any) -> None:

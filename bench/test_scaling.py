@@ -17,9 +17,8 @@ MEMORY_TICKS = 1_000_000
 
 
 @pytest.mark.parametrize("case", [*cases(Plan())], ids=lambda case: case.name)
-def test_scaling(case: Case, benchmark: Any, report: Any) -> None:
-    benchmark.group = "scaling, whole tables"
-    report.add_table(*benchmark.pedantic(case.run, args=(lambda: None,), rounds=1))
+def test_scaling(case: Case, measure: Any) -> None:
+    measure(case)
 
 
 def test_memory(benchmark: Any, report: Any) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compiled import NoCompiler, compiler, folder
+from compiled import NoCompiler, compiler
 from receivers import HERE, ours
 
 from fastfeed.bench.gateway import Gateway
-from fastfeed.bench.plan import FULL, Case, Plan
+from fastfeed.bench.plan import Case, Plan
 from fastfeed.bench.turns import Candidate
 from fastfeed.bench.wire import case, cases
 
@@ -43,19 +43,9 @@ def also(vendor: str) -> Sequence[Candidate]:
     return [ours("C, decoding", "Decoding")] if vendor == "opend" else []
 
 
-def measure(measured: Case, benchmark: Any, report: Any) -> None:
-    """Run a case, and report its table."""
-    folder()  # where workers find what another one built
-    benchmark.group = "wire, whole tables"
-    table, missing = benchmark.pedantic(measured.run, args=(lambda: None,), rounds=1)
-    report.add_table(table)
-    for each in missing:
-        report.note(f"{table.name}: no {each.name}: {each.why}")
-
-
-@pytest.mark.parametrize("measured", [*cases(Plan(), also)], ids=lambda each: each.name)
-def test_wire(measured: Case, benchmark: Any, report: Any) -> None:
-    measure(measured, benchmark, report)
+@pytest.mark.parametrize("measured", [*cases(Plan(), also)], ids=lambda case: case.name)
+def test_wire(measured: Case, measure: Any) -> None:
+    measure(measured)
 
 
 @pytest.fixture
@@ -79,12 +69,9 @@ def certificate() -> Iterator[str]:
         yield str(both)
 
 
-def test_encrypted(certificate: str, benchmark: Any, report: Any) -> None:
+def test_encrypted(certificate: str, measure: Any) -> None:
     def gateway(vendor: str, cores: Sequence[int]) -> Gateway:
         environment = {"PYTHONPATH": str(HERE), "FASTFEED_BENCH_CERTIFICATE": certificate}
         return Gateway(vendor, cores, module="encrypted_gateway", environment=environment)
 
-    plan = Plan(("wire",), ("alltick",), FULL)
-    measure(
-        case(plan, "alltick", ENCRYPTED, more=", encrypted", gateway=gateway), benchmark, report
-    )
+    measure(case(Plan(), "alltick", ENCRYPTED, more=", encrypted", gateway=gateway))

@@ -56,9 +56,7 @@ def _restless_rows(table: Table) -> str:
             spreads.append(figure.spread)
     if not spreads:
         return ""
-    names = (
-        f"{name} ({table.x}: {', '.join(xs)})" if xs else name for name, xs in where.items()
-    )
+    names = (f"{name} ({table.x}: {', '.join(xs)})" if xs else name for name, xs in where.items())
     most = f"{'up to ' * (len(spreads) > 1)}{percent(max(spreads))}"
     return (
         f"the rounds of {' and of '.join(names)} differ by {most} in {table.unit}: "

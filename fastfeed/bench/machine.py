@@ -146,12 +146,15 @@ def watched(results: Results) -> Iterator[Callable[[], None]]:
         Measures it once more; to be called between two tables.
     """
     watch = Watch()
-    watch.look()
-    results.noise = watch.noise()
-    try:
-        yield watch.look
+
+    def look() -> None:
         watch.look()
-    finally:  # an interrupted run has what was seen until then
         results.noise = watch.noise()
+
+    look()
+    try:
+        yield look
+        look()
+    finally:  # an interrupted run has what was seen until then
         if text := restless(results.noise):
             results.notes.append(text)

@@ -7,6 +7,7 @@ none is renamed, removed or given another meaning. ``bench/README.md`` describes
 from __future__ import annotations
 
 import math
+import os
 import statistics
 from collections.abc import Sequence
 from os import PathLike
@@ -201,11 +202,24 @@ class Results(msgspec.Struct, kw_only=True, omit_defaults=True):
         return next((table for table in self.tables if table.name == name), None)
 
     def write(self, path: str | PathLike[str]) -> None:
-        """Write the file, in which null stands for what is no finite number; OSError."""
+        """Write the file, in which null stands for what is no finite number; OSError.
+
+        A file that was there is replaced at once: whoever looks, or ends this process, finds the old or the new one.
+        """
         # `schema` has its default, and has to be there all the same.
         known = {"schema": self.schema, **msgspec.to_builtins(self)}
         text = msgspec.json.format(msgspec.json.encode(known), indent=1)
-        Path(path).write_bytes(text + b"\n")
+        target = Path(path)
+        if target.exists() and not target.is_file():  # a terminal, a pipe
+            target.write_bytes(text + b"\n")
+            return
+        target = target.resolve()  # a link stays one
+        part = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            part.write_bytes(text + b"\n")
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> Results:

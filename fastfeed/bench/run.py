@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -15,7 +15,7 @@ from fastfeed.bench.plan import Case, Plan
 from fastfeed.bench.results import Results, Table
 from fastfeed.bench.turns import worker_cores
 
-__all__ = ["cases", "method", "new_results", "run"]
+__all__ = ["Watcher", "cases", "method", "new_results", "run"]
 
 
 def cases(plan: Plan) -> Iterator[Case]:
@@ -24,57 +24,65 @@ def cases(plan: Plan) -> Iterator[Case]:
         yield from import_module(f"fastfeed.bench.{family}").cases(plan)
 
 
-def run(
-    plan: Plan,
-    command: str,
-    *,
-    began: Callable[[Case], object] = lambda case: None,
-    step: Callable[[], None] = lambda: None,
-    ready: Callable[[Table], object] = lambda table: None,
-    into: Results | None = None,
-) -> Results:
+class Watcher:
+    """Is told how a run goes, and does nothing with it: to be derived from."""
+
+    def begun(self, results: Results, steps: int) -> None:
+        """Take the results, which get tables as they are ready; all of it has so many steps."""
+
+    def measures(self, name: str, steps: int) -> None:
+        """Take the name of the next table, and its steps."""
+
+    def step(self) -> None:
+        """Go on by one step."""
+
+    def ready(self, table: Table) -> None:
+        """Take a table that is among the results now."""
+
+
+def run(plan: Plan, command: str = "", watcher: Watcher | None = None) -> Results:
     """Measure everything, and return the results.
 
     Parameters
     ----------
     plan : Plan
-    command : str
+    command : str, optional
         How the run was called.
-    began : callable, optional
-        Called with each case before it is measured.
-    step : callable, optional
-        Called after each step of a case.
-    ready : callable, optional
-        Called with each table as soon as it is among the results.
-    into : Results, optional
-        Where tables go as they are ready: after a KeyboardInterrupt it has those that were. By default new ones.
+    watcher : Watcher, optional
+        It has the results from the beginning: what was ready is in them also after an exception.
 
     Raises
     ------
     DisagreementError
         Candidates did not make the same rows.
+    ChildError
+        A candidate, or who feeds it, failed.
     """
-    results = new_results(command) if into is None else into
+    watcher = watcher or Watcher()
+    todo = list(cases(plan))
+    results = new_results(command)
     results.complete = False
     results.method = method(plan)
+    watcher.begun(results, sum(case.steps for case in todo))
     with machine.watched(results) as look:
-        for number, case in enumerate(cases(plan)):
+        for number, case in enumerate(todo):
             if number:
                 look()
-            began(case)
-            table, missing = case.run(step)
+            watcher.measures(case.name, case.steps)
+            table, missing = case.run(watcher.step)
             caution(table)
             results.tables.append(table)
             results.missing += (each for each in missing if each not in results.missing)
-            ready(table)
+            watcher.ready(table)
     results.complete = True
     return results
 
 
-def new_results(command: str) -> Results:
-    """Return results with nothing measured."""
+def new_results(command: str, packages: Sequence[str] = ()) -> Results:
+    """Return results with nothing measured; versions are those that `machine.describe` has, and of more packages."""
     date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return Results(version=__version__, date=date, command=command, machine=machine.describe())
+    about = machine.describe(packages)
+    return Results(version=__version__, date=date, command=command, machine=about)
 
 
 def method(plan: Plan) -> dict[str, Any]:

@@ -99,9 +99,9 @@ def _measure(
     quick: bool,
     out: Path | None,
 ) -> None:
-    from fastfeed.bench.plan import FULL, QUICK, VENDORS, Case, Plan
-    from fastfeed.bench.run import cases, method, new_results, run
-    from fastfeed.cli.bench_run import Progress, conduct, writable
+    from fastfeed.bench.plan import FULL, QUICK, VENDORS, Plan
+    from fastfeed.bench.run import run
+    from fastfeed.cli.bench_run import conduct
 
     plan = Plan(
         families,
@@ -109,25 +109,8 @@ def _measure(
         QUICK if quick else FULL,
         None if peers is None else () if peers == "none" else _names(peers),
     )
-    if out is not None:
-        writable(out)
-    results = new_results(shlex.join(["fastfeed", *sys.argv[1:]]))
-    results.method = method(plan)
-
-    def work(progress: Progress) -> None:
-        def began(case: Case) -> None:
-            progress.began(case.name, case.steps)
-
-        run(
-            plan,
-            results.command,
-            began=began,
-            step=progress.step,
-            ready=progress.show,
-            into=results,
-        )
-
-    conduct(results, out, sum(case.steps for case in cases(plan)), work)
+    command = shlex.join(["fastfeed", *sys.argv[1:]])
+    conduct(out, lambda progress: run(plan, command, progress))
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -110,11 +110,9 @@ def replay(
     from fastfeed.bench.replay import Replay, stretch_of
     from fastfeed.bench.run import new_results
     from fastfeed.bench.turns import worker_cores
-    from fastfeed.cli.bench_run import conduct, writable
+    from fastfeed.cli.bench_run import conduct
     from fastfeed.sim.tape import Tape
 
-    if out is not None:
-        writable(out)
     whole = Tape.load(tape)
     played = Replay(whole, vendor, receive)
     stretches = [stretch_of(whole, speed, longest_s) for speed in speeds]
@@ -130,18 +128,21 @@ def replay(
     }
 
     def work(progress: Progress) -> None:
+        progress.begun(results, sum(steps))
         try:
             with watched(results):
                 for stretch, most in zip(stretches, steps, strict=True):
-                    progress.began(f"replay {vendor}, {stretch.speed:,g} times", most)
+                    progress.measures(f"replay {vendor}, {stretch.speed:,g} times", most)
                     played.play(stretch, _whole_seconds(progress, most))
+                    results.tables = [played.table]
+                    progress.keep()
         finally:
             if played.table.rows:
-                results.tables.append(played.table)
-                progress.show(played.table)
+                results.tables = [played.table]
+                progress.ready(played.table)
         results.complete = True
 
-    conduct(results, out, sum(steps), work)
+    conduct(out, work)
     if played.failures:
         complain("; ".join(played.failures))
         click.get_current_context().exit(1)

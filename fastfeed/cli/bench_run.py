@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ import click
 from fastfeed.bench.process import ChildError
 from fastfeed.bench.report import write_report
 from fastfeed.bench.results import Results, Table
+from fastfeed.bench.run import Watcher
 from fastfeed.bench.turns import DisagreementError
 from fastfeed.cli.bench_tables import end_lines, head_lines, table_lines
 from fastfeed.cli.grid import say, terminal_width
@@ -24,33 +26,34 @@ from fastfeed.cli.group import complain
 from fastfeed.cli.words import counted
 from fastfeed.errors import ConfigError, FastfeedError
 
-__all__ = ["Progress", "conduct", "writable"]
+__all__ = ["Progress", "conduct"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _RESULTS = "results.json"
 _REPORT = "report.html"
 
 
-class Progress:
-    """What is measured now and how long it will take, below the tables that are ready; only in a terminal.
+class Progress(Watcher):
+    """Shows tables as they are ready, and in a terminal below them what is measured now and how long it will take.
 
     Parameters
     ----------
-    steps : int
-        Of the whole run.
+    out : Path, optional
+        The folder whose results.json has what is ready.
+
+    Attributes
+    ----------
+    results : Results or None
+        From when the run has begun.
     """
 
-    def __init__(self, steps: int) -> None:
-        self._steps = steps
+    def __init__(self, out: Path | None) -> None:
+        self.results: Results | None = None
+        self._out = out
         self._bar: Any = None
-        self._expected = 0  # where the next case begins, however many steps it had
+        self._expected = 0  # where the next table begins, however many steps the last one had
 
     def __enter__(self) -> Progress:
-        if sys.stderr.isatty():
-            self._bar = click.progressbar(
-                length=self._steps, file=sys.stderr, width=30, label=" " * _LABEL
-            )
-            self._bar.__enter__()
         return self
 
     def __exit__(self, *exc: Any) -> None:
@@ -58,7 +61,18 @@ class Progress:
             self._erase()
             self._bar.__exit__(*exc)
 
-    def began(self, name: str, steps: int) -> None:
+    def begun(self, results: Results, steps: int) -> None:
+        """Print what is known before anything is measured."""
+        self.results = results
+        say(head_lines(results, terminal_width()))
+        sys.stdout.flush()
+        if sys.stderr.isatty():
+            self._bar = click.progressbar(
+                length=steps, file=sys.stderr, width=30, label=" " * _LABEL
+            )
+            self._bar.__enter__()
+
+    def measures(self, name: str, steps: int) -> None:
         """Name what is measured now, and how many steps it has."""
         if self._bar is not None:
             self._bar.label = f"{name:<{_LABEL}}"
@@ -71,12 +85,20 @@ class Progress:
         if self._bar is not None:
             self._bar.update(1)
 
-    def show(self, table: Table) -> None:
-        """Print a table above."""
+    def ready(self, table: Table) -> None:
+        """Print a table above, and keep it."""
         if self._bar is not None:
             self._erase()
         say(table_lines(table, terminal_width()))
         sys.stdout.flush()
+        self.keep()
+
+    def keep(self) -> None:
+        """Write what is ready, so that it is there however this process ends."""
+        if self._out is not None and self.results is not None:
+            # Where it cannot be written the end of the run will say so: until then nothing is lost.
+            with contextlib.suppress(OSError):
+                self.results.write(self._out / _RESULTS)
 
     def _erase(self) -> None:
         click.echo("\r\x1b[K", nl=False, err=True)
@@ -85,38 +107,38 @@ class Progress:
 _LABEL = 34  # the longest names: "decode opend ticks, 10 a packet"
 
 
-def conduct(
-    results: Results, out: Path | None, steps: int, work: Callable[[Progress], object]
-) -> None:
+def conduct(out: Path | None, work: Callable[[Progress], object]) -> None:
     """Let something be measured, show it, write it, and exit with the code that says how it ended.
 
     Parameters
     ----------
-    results : Results
-        Where `work` enters tables as they are ready.
     out : Path, optional
         The folder for results.json and report.html.
-    steps : int
-        The length of the progress bar.
     work : callable
-        Measures; it may be left at any time by a KeyboardInterrupt, and what it has entered is kept.
+        Measures, as `run` does with a watcher; it may be left at any time by a KeyboardInterrupt, and what is among
+        the results by then is kept.
     """
-    say(head_lines(results, terminal_width()))
+    if out is not None:
+        _make_writable(out)
     code = 0
     ended = ""
+    progress = Progress(out)
     with _interrupted_by_signals():
         try:
-            with Progress(steps) as progress:
+            with progress:
                 work(progress)
         except KeyboardInterrupt:
             code, ended = 130, "interrupted"
         except (DisagreementError, ChildError, FastfeedError) as error:
             code, ended = 1, str(error)
-        say(end_lines(results, terminal_width()))
-        if out is not None:
-            _write(results, out)
+        results = progress.results
+        if results is not None:
+            say(end_lines(results, terminal_width()))
+            if out is not None:
+                _write(results, out)
     if ended:
-        complain(f"{ended}: {counted(len(results.tables), 'table')} ready before")
+        ready = 0 if results is None else len(results.tables)
+        complain(f"{ended}: {counted(ready, 'table')} ready before")
         click.get_current_context().exit(code)
 
 
@@ -149,7 +171,7 @@ def _interrupted_by_signals() -> Iterator[None]:
             signal.signal(number, before[number])
 
 
-def writable(out: Path) -> None:
+def _make_writable(out: Path) -> None:
     """Make a folder if it is missing, and see that results can be written there; ConfigError."""
     try:
         out.mkdir(parents=True, exist_ok=True)

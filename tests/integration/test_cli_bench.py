@@ -78,6 +78,23 @@ def test_a_run_shows_and_keeps_its_tables(family, tmp_path):
     assert not list(temporary.iterdir())
 
 
+def test_what_was_ready_is_kept_of_a_run_that_is_killed(family, tmp_path):
+    temporary = family("slow")
+    with process("bench", "decode", "--quick", "--out", str(tmp_path)) as child:
+        wait_until((temporary / "slow").exists)
+        workers = children(child.pid)
+        child.kill()
+        child.wait(10)
+    for pid in workers:  # the one that is in its round cannot know
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["results.json"]
+    results = Results.read(tmp_path / "results.json")
+    assert not results.complete
+    assert [table.name for table in results.tables] == ["decode opend ticks"]
+    assert results.noise is not None
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_keeps_what_was_ready(family, tmp_path, number):
     temporary = family("slow")
@@ -104,7 +121,7 @@ def test_an_interrupt_keeps_what_was_ready(family, tmp_path, number):
     ("what", "words"),
     [
         ("disagree", "json and fastfeed do not agree on price of the same bytes"),
-        ("die", "fastfeed.bench.worker ended with status -9: it said nothing"),
+        ("die", "json: fastfeed.bench.worker ended with status -9: it said nothing"),
     ],
 )
 def test_what_goes_wrong_is_one_line_and_keeps_what_was_ready(family, tmp_path, what, words):

@@ -41,6 +41,7 @@ def test_there_are_the_figures_of_this_version_and_no_others():
     assert results.machine["cpu"]
     assert results.machine["packages"]["fastfeed"] == fastfeed.__version__
     assert json.loads(RESULTS.read_text())["schema"] == SCHEMA
+    assert {aim.table for aim in aims.AIMS} <= {table.name for table in results.tables}
     assert not [note for note in results.notes if note.startswith("No figure for the bar")]
 
 

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+from pathlib import Path
 
 import pytest
 from bench_results import bench_results
@@ -29,6 +31,30 @@ def test_the_file_names_its_schema_though_it_is_the_default(tmp_path):
     assert known == {
         "schema": SCHEMA, "version": "1.2.3", "date": "2026-01-01T00:00:00Z", "command": "bench"
     }  # fmt: skip
+
+
+def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path, monkeypatch):
+    path, link = tmp_path / "x.json", tmp_path / "link.json"
+    link.symlink_to(path)
+    small(notes=["old"]).write(path)
+    small(notes=["new"]).write(link)
+    assert link.is_symlink()
+    assert Results.read(path).notes == ["new"]
+    monkeypatch.setattr(Path, "replace", lambda *_: 1 / 0)  # ended just before
+    with pytest.raises(ZeroDivisionError):
+        small(notes=["newest"]).write(path)
+    assert Results.read(path).notes == ["new"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["link.json", "x.json"]
+
+
+def test_a_pipe_can_be_written_to():
+    reader, writer = os.pipe()
+    try:
+        small().write(f"/proc/self/fd/{writer}")
+        assert json.loads(os.read(reader, 1 << 16))["schema"] == SCHEMA
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def test_fields_of_later_versions_are_skipped(tmp_path):
