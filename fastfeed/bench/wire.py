@@ -14,11 +14,11 @@ from fastfeed.bench.plan import Case, Plan
 from fastfeed.bench.results import Missing, Row, Table, figure, ratio
 from fastfeed.bench.turns import Candidate
 
-__all__ = ["CANDIDATES", "case", "cases"]
+__all__ = ["CANDIDATES", "CEILING", "case", "cases"]
 
 _PUSHES = 8_000_000  # of fastfeed in a round
 _IDLE = 0.1  # of the time: a sender that is faster than its receiver has nothing to do for at least so long
-_CEILING = "reading only"
+CEILING = "reading only"
 
 #: With `Candidate.work` a round takes about half a second. futu-api checks digests, which fit once only: it gets less
 #: than `BLOCK`.
@@ -31,7 +31,7 @@ CANDIDATES: dict[str, tuple[Candidate, ...]] = {
             {"receive": "thread"},
             threads=True,
         ),
-        Candidate(_CEILING, "fastfeed.bench.opend_clients:Reading"),
+        Candidate(CEILING, "fastfeed.bench.opend_clients:Reading"),
         Candidate(
             "uvloop, framing only", "fastfeed.bench.opend_clients:Bare", peer="uvloop", work=0.2
         ),
@@ -45,7 +45,7 @@ CANDIDATES: dict[str, tuple[Candidate, ...]] = {
     ),
     "alltick": (
         Candidate("fastfeed", "fastfeed.bench.alltick_clients:Fastfeed", work=0.5),
-        Candidate(_CEILING, "fastfeed.bench.alltick_clients:Reading", work=0.5),
+        Candidate(CEILING, "fastfeed.bench.alltick_clients:Reading", work=0.5),
         Candidate(
             "picows, msgspec",
             "fastfeed.bench.alltick_clients:Picows",
@@ -70,7 +70,7 @@ CANDIDATES: dict[str, tuple[Candidate, ...]] = {
         Candidate(
             "fastfeed, TCP", "fastfeed.bench.longport_clients:Fastfeed", {"transport": "tcp"}
         ),
-        Candidate(_CEILING, "fastfeed.bench.longport_clients:Reading"),
+        Candidate(CEILING, "fastfeed.bench.longport_clients:Reading"),
         Candidate(
             "longport",
             "fastfeed.bench.longport_clients:SDK",
@@ -150,8 +150,8 @@ def _measure(
             candidate = feeding.turns.candidates[name]
             idle = _idle(rounds, sent[name])
             slow = idle < _IDLE
-            note = "as fast as the sender sends" if slow and name == _CEILING else ""
-            if slow and name != _CEILING:
+            note = "as fast as the sender sends" if slow and name == CEILING else ""
+            if slow and name != CEILING:
                 warnings.append(
                     f"{name}: the sender had nothing to do for {idle:.0%} of the time only: "
                     "it, and not the receiver, may be what was measured"
