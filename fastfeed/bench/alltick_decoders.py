@@ -12,7 +12,7 @@ import numpy as np
 import fastfeed as ff
 from fastfeed._core.alltick import AlltickMachine
 from fastfeed.bench.alltick_pushes import on_wire
-from fastfeed.bench.decoders import PIECE_BYTES, Decoder, Record, Records, row_digests
+from fastfeed.bench.decoders import PIECE_BYTES, Decoder, Fed, Record, Records, row_digests
 from fastfeed.bench.samples import RECV_NS, Sample
 
 __all__ = [
@@ -79,23 +79,11 @@ class AnyShape(Fastfeed):
             yield json.dumps(push, separators=(",", ":")).encode()
 
 
-class Calls(Decoder):
+class Calls(Fed):
     """`fastfeed.Decoder`, which gets a message with a call."""
 
     def __init__(self, sample: Sample) -> None:
-        super().__init__(sample)
-        self._decoder = ff.Decoder("alltick")
-
-    def run(self) -> None:
-        """Decode the messages."""
-        feed = self._decoder.feed
-        for body in self.sample.bodies:
-            feed(body)
-
-    def digests(self) -> dict[str, str]:
-        """Return those of all columns."""
-        rows = self._decoder.stream(self.sample.kind).latest(self.sample.rows)
-        return row_digests(rows, [self._decoder.symbols[i] for i in rows["symbol"]])
+        super().__init__(sample, ff.Decoder("alltick"), sample.bodies)
 
 
 class _Tick(msgspec.Struct):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from fastfeed.bench.decoders import AGREED
 from fastfeed.bench.plan import Case, Plan
 from fastfeed.bench.results import Missing, Row, Table, figure, ratio
 from fastfeed.bench.samples import Sample, pushes_of
-from fastfeed.bench.turns import Candidate, take_turns, worker_cores
+from fastfeed.bench.turns import Candidate, Effort, take_turns, worker_cores
 
 __all__ = ["Also", "cases", "decoding"]
 
@@ -114,29 +115,27 @@ def cases(plan: Plan, also: Also = lambda vendor, kind: ()) -> Iterator[Case]:
     for about in _KINDS:
         if about.vendor in plan.vendors:
             candidates = plan.chosen([*_candidates(about), *also(about.vendor, about.kind)])
-            yield Case(about.name, plan.steps(candidates), _measuring(plan, about, candidates))
+            run = partial(_measure, plan.effort, about, candidates)
+            yield Case(about.name, plan.steps(candidates), run)
 
 
-def _measuring(
-    plan: Plan, about: _Kind, candidates: Sequence[Candidate]
-) -> Callable[[Callable[[], None]], tuple[Table, list[Missing]]]:
-    def run(step: Callable[[], None]) -> tuple[Table, list[Missing]]:
-        pushes = max(1, round(about.pushes * plan.effort.work))
-        count = min(about.sample, max(pushes, AGREED))
-        sample = pushes_of(about.vendor).sample(about.kind, SYMBOLS, count, about.per_push)
-        sized = [
-            replace(each, options={**each.options, "pushes": max(1, round(pushes * each.work))})
-            for each in candidates
-        ]
-        with TemporaryDirectory(prefix="fastfeed-bench-") as folder:
-            path = Path(folder, "sample")
-            sample.write(path)
-            with take_turns(sized, {"sample": str(path)}, worker_cores()[0]) as (turns, missing):
-                turns.agree()
-                found = turns.rounds(plan.effort, step)
-        return _table(about, sample, found), missing
-
-    return run
+def _measure(
+    effort: Effort, about: _Kind, candidates: Sequence[Candidate], step: Callable[[], None]
+) -> tuple[Table, list[Missing]]:
+    pushes = max(1, round(about.pushes * effort.work))
+    count = min(about.sample, max(pushes, AGREED))
+    sample = pushes_of(about.vendor).sample(about.kind, SYMBOLS, count, about.per_push)
+    sized = [
+        replace(each, options={**each.options, "pushes": max(1, round(pushes * each.work))})
+        for each in candidates
+    ]
+    with TemporaryDirectory(prefix="fastfeed-bench-") as folder:
+        path = Path(folder, "sample")
+        sample.write(path)
+        with take_turns(sized, {"sample": str(path)}, worker_cores()[0]) as (turns, missing):
+            turns.agree()
+            found = turns.rounds(effort, step)
+    return _table(about, sample, found), missing
 
 
 def _table(about: _Kind, sample: Sample, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:

@@ -22,6 +22,7 @@ __all__ = [
     "PIECE_BYTES",
     "BySymbols",
     "Decoder",
+    "Fed",
     "Record",
     "Records",
     "Rows",
@@ -57,6 +58,43 @@ class Decoder(ABC):
     @abstractmethod
     def digests(self) -> dict[str, str]:
         """Return the digests of the columns that the last run's rows have."""
+
+
+class Fed(Decoder):
+    """`fastfeed.Decoder`.
+
+    Parameters
+    ----------
+    sample : Sample
+    decoder : fastfeed.Decoder
+    pieces : sequence of bytes-like
+        What it is fed with, one after the other.
+    """
+
+    def __init__(
+        self, sample: Sample, decoder: ff.Decoder, pieces: Sequence[bytes | memoryview]
+    ) -> None:
+        super().__init__(sample)
+        self._decoder = decoder
+        self._pieces = pieces
+
+    def run(self) -> None:
+        """Feed the pieces."""
+        feed = self._decoder.feed
+        rows = 0
+        for piece in self._pieces:
+            rows += feed(piece)
+        if rows != self.sample.rows:
+            raise AssertionError(f"expected {self.sample.rows} rows, got {self._decoder.stats()}")
+
+    def rows(self) -> tuple[Rows, list[str]]:
+        """Return the last run's rows, and their symbols."""
+        rows = self._decoder.stream(self.sample.kind).latest(self.sample.rows)
+        return rows, [self._decoder.symbols[i] for i in rows["symbol"]]
+
+    def digests(self) -> dict[str, str]:
+        """Return those of all columns."""
+        return row_digests(*self.rows())
 
 
 class Records(Decoder):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import fastfeed as ff
-from fastfeed.bench.decoders import Decoder, Record, Records, parser, pieces, row_digests
+from fastfeed.bench.decoders import Fed, Record, Records, parser, pieces
 from fastfeed.bench.longport_pushes import KINDS, on_wire
 from fastfeed.bench.samples import Sample
 from fastfeed.protocols.longport_messages import message_class
@@ -14,39 +14,30 @@ from fastfeed.protocols.longport_messages import message_class
 __all__ = ["Calls", "Fastfeed", "Protobuf", "ProtobufFloats"]
 
 
-class Fastfeed(Decoder):
+class Fastfeed(Fed):
     """`fastfeed.Decoder` on pieces of a stream of packets, as of TCP; every run is a new connection."""
 
     def __init__(self, sample: Sample) -> None:
-        super().__init__(sample)
-        self._decoder = ff.Decoder("longport", transport="tcp")
-        self._pieces = pieces(sample.stream(framed=False))
+        decoder = ff.Decoder("longport", transport="tcp")
+        super().__init__(sample, decoder, pieces(sample.stream(framed=False)))
 
     def run(self) -> None:
         """Decode the pieces."""
         self._decoder.reset()
-        feed = self._decoder.feed
-        rows = 0
-        for piece in self._pieces:
-            rows += feed(piece)
-        if rows != self.sample.rows:
-            raise AssertionError(f"expected {self.sample.rows} rows, got {self._decoder.stats()}")
-
-    def digests(self) -> dict[str, str]:
-        """Return those of all columns."""
-        rows = self._decoder.stream(self.sample.kind).latest(self.sample.rows)
-        return row_digests(rows, [self._decoder.symbols[i] for i in rows["symbol"]])
+        super().run()
 
 
-class Calls(Fastfeed):
+class Calls(Fed):
     """The same over WebSocket, where it gets a message with a call."""
 
     def __init__(self, sample: Sample) -> None:
-        super().__init__(sample)
-        self._decoder = ff.Decoder("longport")
-        self._pieces = [
-            memoryview(on_wire(body, 0, sample.kind, framed=False)) for body in sample.bodies
-        ]
+        packets = [on_wire(body, 0, sample.kind, framed=False) for body in sample.bodies]
+        super().__init__(sample, ff.Decoder("longport"), packets)
+
+    def run(self) -> None:
+        """Decode the messages."""
+        self._decoder.reset()
+        super().run()
 
 
 class Protobuf(Records):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import fastfeed as ff
-from fastfeed.bench.decoders import Decoder, Record, Records, Rows, parser, pieces, row_digests
+from fastfeed.bench.decoders import Decoder, Fed, Record, Records, Rows, parser, pieces, row_digests
 from fastfeed.bench.opend_pushes import KINDS
 from fastfeed.bench.samples import Sample
 from fastfeed.protocols.opend_messages import message_class
@@ -36,28 +36,15 @@ def opend_digests(kind: str, rows: Rows, symbols: list[str]) -> dict[str, str]:
     return found
 
 
-class Fastfeed(Decoder):
+class Fastfeed(Fed):
     """`fastfeed.Decoder` on pieces of 256 KiB."""
 
     def __init__(self, sample: Sample) -> None:
-        super().__init__(sample)
-        self._decoder = ff.Decoder("opend")
-        self._pieces = pieces(sample.stream())
-
-    def run(self) -> None:
-        """Decode the pieces."""
-        feed = self._decoder.feed
-        rows = 0
-        for piece in self._pieces:
-            rows += feed(piece)
-        if rows != self.sample.rows:
-            raise AssertionError(f"expected {self.sample.rows} rows, got {self._decoder.stats()}")
+        super().__init__(sample, ff.Decoder("opend"), pieces(sample.stream()))
 
     def digests(self) -> dict[str, str]:
         """Return those of all columns."""
-        rows = self._decoder.stream(self.sample.kind).latest(self.sample.rows)
-        symbols = [self._decoder.symbols[i] for i in rows["symbol"]]
-        return opend_digests(self.sample.kind, rows, symbols)
+        return opend_digests(self.sample.kind, *self.rows())
 
 
 class Protobuf(Records):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from fastfeed.bench.feeding import BLOCK, fed, note_of
 from fastfeed.bench.gateway import Gateway
 from fastfeed.bench.plan import Case, Plan
 from fastfeed.bench.results import Missing, Row, Table, figure, ratio
-from fastfeed.bench.turns import Candidate
+from fastfeed.bench.turns import Candidate, Effort
 
 __all__ = ["CANDIDATES", "CEILING", "case", "cases"]
 
@@ -112,10 +113,7 @@ def case(
     """
     chosen = [_sized(each, plan.effort.work) for each in plan.chosen(candidates)]
     name = f"wire {vendor}{more}"
-
-    def run(step: Callable[[], None]) -> tuple[Table, list[Missing]]:
-        return _measure(plan, vendor, chosen, step, name, gateway)
-
+    run = partial(_measure, plan.effort, name, vendor, chosen, gateway)
     return Case(name, plan.steps(chosen), run)
 
 
@@ -132,17 +130,17 @@ def _blast(gateway: Gateway, candidate: Candidate, path: str) -> None:
 
 
 def _measure(
-    plan: Plan,
+    effort: Effort,
+    table_name: str,
     vendor: str,
     chosen: Sequence[Candidate],
-    step: Callable[[], None],
-    table_name: str,
     make: Callable[[str, Sequence[int]], Gateway],
+    step: Callable[[], None],
 ) -> tuple[Table, list[Missing]]:
     with fed(vendor, chosen, make) as feeding:
         feeding.agree()
         found, sent = feeding.rounds(
-            plan.effort, lambda gateway, each: _blast(gateway, each, feeding.path), step
+            effort, lambda gateway, each: _blast(gateway, each, feeding.path), step
         )
         rows, warnings = [], []
         first: list[float] = []
