@@ -14,8 +14,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -27,7 +25,7 @@ from matplotlib.textpath import text_to_path
 from fastfeed.bench.numbers import count, short
 from fastfeed.bench.results import Results, Row, Table
 
-__all__ = ["WIDTH", "Picture", "pictures", "plain_style", "save_plots", "spread_apart", "svg"]
+__all__ = ["COLOURS", "WIDTH", "Picture", "pictures", "plain_style", "spread_apart", "svg"]
 
 WIDTH = 600.0
 
@@ -49,6 +47,8 @@ COLOURS = {
 
 _SIZE = 12.0
 _GAP = 15.0  # between the middles of two labels, one below the other
+_GAP_X = 7.0  # between a bar and its label
+_CLEAR = 4.0  # between a label and a line
 _LONGEST = 28  # characters of a name
 #: How the names of candidates begin that no one would use in our place: they say what is possible.
 _YARDSTICKS = re.compile(r"reading only|C( loop)?(,|$)|uvloop|bare ")
@@ -126,24 +126,6 @@ def svg(picture: Picture) -> str:
             metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")),
         )
     return text.getvalue().replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
-
-
-def save_plots(results: Results, folder: str | PathLike[str]) -> list[Path]:
-    """Write each picture as an SVG file, and return the files; OSError.
-
-    Parameters
-    ----------
-    results : Results
-    folder : path-like
-        Is made if it is not there.
-    """
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    written = []
-    for picture in pictures(results):
-        path = Path(folder, f"{picture.name}.svg")
-        path.write_text(svg(picture), encoding="utf-8")
-        written.append(path)
-    return written
 
 
 def spread_apart(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -317,10 +299,11 @@ def _wire(tables: Sequence[Table]) -> _Drawn:
                 clip_on=False,
             )
             after = max(value, figure.high)
-        _text(
-            axes, short(figure.median), after, place, dx=7,
-            colour=_ink(kind), bold=kind == "own", on_paper=True,
-        )  # fmt: skip
+        text, bold = short(figure.median), kind == "own"
+        width = _GAP_X + _width(text, bold=bold) + _CLEAR
+        if after <= limit <= after + width / (WIDTH - left - right) * high:
+            after = limit  # or the line would go through it
+        _text(axes, text, after, place, dx=_GAP_X, colour=_ink(kind), bold=bold)
     if _positive(limit):
         axes.axvline(
             limit, color=COLOURS["quiet"], linewidth=1.3, linestyle=(0, (4, 3)), clip_on=False
@@ -805,7 +788,6 @@ def _text(
     bold: bool = False,
     align: Any = "left",
     in_axes_x: bool = False,
-    on_paper: bool = False,
 ) -> None:
     """Write at a place, moved by some points."""
     axes.annotate(
@@ -821,7 +803,6 @@ def _text(
         va="center_baseline",
         annotation_clip=False,
         parse_math=False,
-        bbox={"facecolor": COLOURS["paper"], "edgecolor": "none", "pad": 1.5} if on_paper else None,
     )
 
 

@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from fastfeed.bench.numbers import count, short
-from fastfeed.bench.plots import pictures, plain_style, save_plots, spread_apart, svg
+from fastfeed.bench.plots import pictures, plain_style, spread_apart, svg
 from fastfeed.bench.report import write_report
 from fastfeed.bench.results import Bar, Figure, Missing, Results, Row, Table, figure
 
@@ -288,13 +288,13 @@ def test_hostile_texts_are_texts(tmp_path):
     page = page_of(results, tmp_path)
     assert not {"script", "b"} & set(page.tags)
     assert page.words.count("<script>alert(1)</script> & \"x\" 'y' $\\frac{1}{0}$ \\1") > 50
-    for path in save_plots(results, tmp_path / "plots"):
-        assert path.parent == tmp_path / "plots"
-        ElementTree.parse(path)
+    for picture in pictures(results):
+        ElementTree.fromstring(svg(picture))
 
 
-def lone(table, *rows):
-    return Results(version="0", date="", command="", tables=[Table(*table, rows=list(rows))])
+def lone(table, *rows, **more):
+    tables = [Table(*table, rows=list(rows), **more)]
+    return Results(version="0", date="", command="", tables=tables)
 
 
 def latency(value, *, curve=(), x=500.0, name="fastfeed"):
@@ -483,13 +483,30 @@ def test_a_folder_that_is_not_there(tmp_path):
         write_report(UNUSUAL["one row"], tmp_path / "missing" / "report.html")
 
 
-def test_plots_are_files(results, drawn, tmp_path):
-    written = save_plots(results, tmp_path / "made" / "plots")
-    assert [each.stem for each in written] == [each.name for each in drawn]
-    for path in written:
-        root = ElementTree.parse(path).getroot()
-        assert root.tag == "{http://www.w3.org/2000/svg}svg"
-    assert [path.read_text("utf-8") for path in written] == list(map(svg, drawn))
+def test_pictures_are_the_same_each_time(results, drawn):
+    assert len({each.name for each in drawn}) == len(drawn)
+    assert list(map(svg, pictures(results))) == list(map(svg, drawn))
+
+
+@pytest.mark.parametrize("part", [0.02, 0.5, *(0.8 + i / 50 for i in range(14))])
+def test_no_line_goes_through_the_figure_of_a_bar(part):
+    rows = [
+        Row(name, {"ticks/s": figure([value * 1.7e7 * each for each in (0.99, 1, 1.01)])})
+        for name, value in (("fastfeed", part), ("peer", part / 2), ("reading only", 1))
+    ]
+    (picture,) = pictures(lone(("wire opend", "wire"), *rows, unit="ticks/s"))
+    check_layout(picture)
+    (axes,) = picture.drawing.axes
+    (line,) = (each for each in axes.lines if set(each.get_xdata()) == {1.7e7})
+    with plain_style():
+        canvas = FigureCanvasAgg(picture.drawing)
+        canvas.draw()
+        x = axes.transData.transform((line.get_xdata()[0], 0))[0]
+        for row in rows[:2]:
+            text = short(row.figures["ticks/s"].median)
+            (label,) = (each for each in axes.texts if each.get_text() == text)
+            box = label.get_window_extent(canvas.get_renderer())
+            assert not box.x0 - 2 < x < box.x1 + 2
 
 
 # Moving labels apart.
