@@ -165,6 +165,6 @@ def _table(about: _Kind, sample: Sample, found: Mapping[str, Sequence[Mapping[st
         rows,
         about.vendor,
         unit,
-        about=f"{len(sample.bodies):,} pushes of {SYMBOLS} symbols, {size:.0f} bytes each on average without "
+        about=f"{len(sample.bodies):,} pushes of {SYMBOLS} symbols, {size:,.0f} bytes each on average without "
         "what is around them on the wire, in memory, again and again.",
     )

@@ -24,6 +24,7 @@ from matplotlib.textpath import text_to_path
 
 from fastfeed.bench.numbers import count, short
 from fastfeed.bench.results import Results, Row, Table
+from fastfeed.bench.tables import VENDOR_NAMES
 
 __all__ = ["COLOURS", "WIDTH", "Picture", "pictures", "plain_style", "spread_apart", "svg"]
 
@@ -827,7 +828,4 @@ def _right(names: Iterable[str]) -> float:
 
 
 def _title(what: str, table: Table) -> str:
-    return f"{what}, {_VENDORS.get(table.vendor, table.vendor)}" if table.vendor else what
-
-
-_VENDORS = {"opend": "OpenD", "alltick": "AllTick", "longport": "LongPort"}
+    return f"{what}, {VENDOR_NAMES.get(table.vendor, table.vendor)}" if table.vendor else what

@@ -12,7 +12,7 @@ from typing import Any
 from fastfeed.bench.doubt import doubtful
 from fastfeed.bench.numbers import count, percent, plus_minus, short
 from fastfeed.bench.results import Figure, Results, Row, Table
-from fastfeed.bench.tables import alike_words
+from fastfeed.bench.tables import VENDOR_NAMES, alike_words, machine_words, notes_of
 
 __all__ = ["write_report"]
 
@@ -29,7 +29,6 @@ _FAMILIES = {
     "replay": ("Replay", "A tape at its own pace, and at multiples of it."),
     "": ("Other figures", ""),
 }
-_VENDORS = {"opend": "OpenD", "alltick": "AllTick", "longport": "LongPort"}
 
 
 def write_report(results: Results, path: Path) -> bool:
@@ -92,14 +91,9 @@ def _page(results: Results, drawn: Mapping[tuple[str, str], Sequence[str]], styl
 
 
 def _head(results: Results) -> Iterable[str]:
-    machine = results.machine
     yield f"<header><h1>fastfeed {escape(results.version)}, measured</h1>"
-    about = [
-        *([str(machine["cpu"])] if machine.get("cpu") else ()),
-        *([f"{count(machine['cores'])} cores"] if isinstance(machine.get("cores"), int) else ()),
-        *(str(machine[key]) for key in ("kernel", "python") if machine.get(key)),
-    ]
-    yield f'<p class="quiet">{escape(_day(results.date))} · {escape(" · ".join(about))}</p>'
+    about = machine_words(results.machine)
+    yield f'<p class="quiet">{escape(_day(results.date))} · {escape(about)}</p>'
     if not results.complete:
         yield (
             '<p class="warning"><strong>Incomplete:</strong> the run was interrupted. '
@@ -137,7 +131,7 @@ def _family(
     vendors = list(dict.fromkeys(table.vendor for table in tables))
     for vendor in vendors:
         if vendor:
-            yield f"<h3>{escape(_VENDORS.get(vendor, vendor))}</h3>"
+            yield f"<h3>{escape(VENDOR_NAMES.get(vendor, vendor))}</h3>"
         yield from drawn.get((family, vendor), ())
         for table in tables:
             if table.vendor == vendor:
@@ -179,20 +173,8 @@ def _table(table: Table) -> Iterable[str]:
     yield "</table></div>"
     if words := alike_words(table):
         yield f'<p class="note">? {escape(words)}</p>'
-    yield from (f'<p class="note">{escape(note)}</p>' for note in _notes(table.rows))
+    yield from (f'<p class="note">{escape(note)}</p>' for note in notes_of(table))
     yield "</div>"
-
-
-def _notes(rows: Sequence[Row]) -> Iterable[str]:
-    """Return what is particular about candidates; where it is so at some x only, with that."""
-    noted: dict[str, list[str]] = {}
-    for row in rows:
-        if row.note:
-            always = all(each.note == row.note for each in rows if each.name == row.name)
-            who = row.name if always or row.x is None else f"{row.name} at {count(row.x)}"
-            if who not in noted.setdefault(row.note, []):
-                noted[row.note].append(who)
-    return (f"{', '.join(names)}: {note}" for note, names in noted.items())
 
 
 def _cells(

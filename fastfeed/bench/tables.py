@@ -11,6 +11,7 @@ from fastfeed.bench.numbers import count, percent, plus_minus, short
 from fastfeed.bench.results import Bar, Figure, Noise, Results, Table
 
 __all__ = [
+    "VENDOR_NAMES",
     "Cell",
     "Sheet",
     "alike_words",
@@ -23,6 +24,8 @@ __all__ = [
     "package_words",
     "sheets",
 ]
+
+VENDOR_NAMES = {"opend": "OpenD", "alltick": "AllTick", "longport": "LongPort"}
 
 _MOST_COLUMNS = 10
 
@@ -144,11 +147,12 @@ def _cell(figure: Figure | None, spread: bool, alike: bool) -> Cell:
 
 def alike_words(table: Table) -> str:
     """Return what the mark of a cell means that cannot be told from 1; empty where none has it."""
+    alike = doubtful(table).alike
     others = dict.fromkeys(
         compared_with(column)
         for row in table.rows
         for column in row.figures
-        if (row.name, row.x, column) in doubtful(table).alike
+        if (row.name, row.x, column) in alike
     )
     if not others:
         return ""
@@ -156,11 +160,14 @@ def alike_words(table: Table) -> str:
 
 
 def notes_of(table: Table) -> list[str]:
-    """Return what is particular about candidates, those with the same note together."""
+    """Return what is particular about candidates, with their x where it is so at some only; the same notes together."""
     notes: dict[str, list[str]] = {}
     for row in table.rows:
-        if row.note and row.name not in notes.setdefault(row.note, []):
-            notes[row.note].append(row.name)
+        if row.note:
+            always = all(each.note == row.note for each in table.rows if each.name == row.name)
+            who = row.name if always or row.x is None else f"{row.name} at {count(row.x)}"
+            if who not in notes.setdefault(row.note, []):
+                notes[row.note].append(who)
     return [f"{', '.join(names)}: {note}" for note, names in notes.items()]
 
 

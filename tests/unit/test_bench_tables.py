@@ -155,6 +155,8 @@ def test_one_candidate_with_too_many_figures_has_them_below_each_other():
 def test_notes_of_several_candidates_stand_together():
     rows = [Row(n, {}, note=note) for n, note in (("a", "x"), ("b", ""), ("c", "x"), ("a", "x"))]
     assert notes_of(Table("t", "", rows)) == ["a, c: x"]
+    rows = [Row(n, {}, x, note="x" * (n != "b" or x > 1)) for n in "ab" for x in (1.0, 2000.0)]
+    assert notes_of(Table("t", "", rows)) == ["a, b at 2,000: x"]
 
 
 def test_everything_fits_and_every_figure_is_there():
