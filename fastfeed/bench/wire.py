@@ -166,7 +166,7 @@ def _measure(
         vendor=vendor,
         unit="ticks/s",
         rows=rows,
-        about="One tick a packet, from a native sender over loopback to a count of rows in a callback; "
+        about="One tick a packet, ready-made, from another process over loopback to a count of rows in a callback; "
         "x fastfeed: the time of a tick beside that of fastfeed.",
         warnings=warnings,
     )
