@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the benches' helpers, as the processes they start
@@ -159,12 +159,6 @@ def rounds_of(benchmark: Any) -> Callable[..., list[float]]:
     return run
 
 
-@pytest.fixture
-def timed(rounds_of: Callable[..., list[float]]) -> Callable[..., float]:
-    """Time a callable without arguments in rounds; returns the median in seconds."""
-    return lambda target, **options: statistics.median(rounds_of(target, **options))
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
     report = config.stash[_KEY]
@@ -177,7 +171,7 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
     for table in results.tables:
         lines += table_lines(table)
     for line in (*lines, *end_lines(results)):
-        terminalreporter.write_line(line)
+        terminalreporter.write_line(line if terminalreporter.hasmarkup else click.unstyle(line))
     path = config.getoption("--results")
     if path:
         results.write(path)

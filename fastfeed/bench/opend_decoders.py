@@ -52,10 +52,7 @@ class Protobuf(Records):
 
     def __init__(self, sample: Sample) -> None:
         super().__init__(sample)
-        name = "QotUpdateTicker.Response"
-        self._parse = parser(
-            message_class(name if sample.kind == "ticks" else KINDS[sample.kind].message)
-        )
+        self._parse = parser(message_class(KINDS[sample.kind].message))
 
     def run(self) -> None:
         """Parse the bodies, and let go of each message."""

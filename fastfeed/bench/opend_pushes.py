@@ -35,7 +35,6 @@ __all__ = [
     "on_wire",
     "pack",
     "pulled",
-    "push",
     "replies",
     "sample",
     "sequence_at",
@@ -65,17 +64,15 @@ def codes(count: int) -> list[str]:
     ]
 
 
-def push(
-    code: str,
-    ticks: int,
-    number: int,
-    rng: random.Random,
-    sequence: int | None = None,
-    response: Any = None,
-) -> bytes:
-    """Return the body of a push, or of another response with ticks; `number` is that of the first one."""
-    if response is None:
-        response = message_class("QotUpdateTicker.Response")()
+def _ticks(code: str, number: int, rng: random.Random, ticks: int = 1) -> Any:
+    """Ticks, of which the first has that number."""
+    response = message_class("QotUpdateTicker.Response")()
+    _fill_ticks(response, code, number, rng, ticks)
+    return response
+
+
+def _fill_ticks(response: Any, code: str, number: int, rng: random.Random, ticks: int) -> None:
+    """Give a response ticks."""
     response.retType = 0
     s2c = response.s2c
     s2c.security.market = MARKET
@@ -86,7 +83,7 @@ def push(
         ms = i % 86_000_000 // 10
         s, ms = divmod(ms, 1000)
         tick.time = f"2023-11-15 {10 + s // 3600:02}:{s // 60 % 60:02}:{s % 60:02}.{ms:03}"
-        tick.sequence = (EPOCH_S + s << 32) + i if sequence is None else sequence
+        tick.sequence = (EPOCH_S + s << 32) + i
         tick.dir = rng.choice((1, 2, 1, 2, 3))
         tick.price = round(rng.uniform(5, 500), 2)
         tick.volume = rng.choice(_VOLUMES)
@@ -97,8 +94,6 @@ def push(
         tick.typeSign = 32 if tick.type == 1 else 68
         tick.pushDataType = 1
         tick.hpVolume = float(tick.volume)
-    body: bytes = response.SerializeToString()
-    return body
 
 
 def _clock(number: int) -> tuple[float, str]:
@@ -226,7 +221,7 @@ def _brokers(code: str, number: int, rng: random.Random) -> Any:
 
 
 class Kind(NamedTuple):
-    """A kind of push besides ticks, which makes `rows` rows."""
+    """A kind of push, which makes `rows` rows."""
 
     proto_id: int
     message: str
@@ -235,6 +230,7 @@ class Kind(NamedTuple):
 
 
 KINDS = {
+    "ticks": Kind(QOT_UPDATE_TICKER, "QotUpdateTicker.Response", 1, _ticks),
     "quotes": Kind(QOT_UPDATE_BASIC_QOT, "QotUpdateBasicQot.Response", 3, _quote),
     "bars": Kind(QOT_UPDATE_KL, "QotUpdateKL.Response", 1, _bar),
     "books": Kind(QOT_UPDATE_ORDER_BOOK, "QotUpdateOrderBook.Response", 1, _book),
@@ -249,7 +245,7 @@ def sample(kind: str, symbols: int, count: int, per_push: int = 1) -> Sample:
     Parameters
     ----------
     kind : str
-        ``"ticks"``, or one of `KINDS`.
+        One of `KINDS`.
     symbols, count : int
         How many symbols, and pushes, there are.
     per_push : int
@@ -258,20 +254,21 @@ def sample(kind: str, symbols: int, count: int, per_push: int = 1) -> Sample:
     rng = random.Random(f"{kind} {symbols}")
     names = codes(symbols)
     order = with_each(names, count, rng)
+    _, _, rows, make = KINDS[kind]
     if kind == "ticks":
         rows = per_push
-        bodies = [push(code, per_push, i * per_push, rng) for i, code in enumerate(order)]
+        pushes = (_ticks(code, i * per_push, rng, per_push) for i, code in enumerate(order))
     elif per_push != 1:
         raise ValueError(f"expected one per push of {kind}, got {per_push}")
     else:
-        _, _, rows, make = KINDS[kind]
-        bodies = [make(code, i * 37, rng).SerializeToString() for i, code in enumerate(order)]
+        pushes = (make(code, i * 37, rng) for i, code in enumerate(order))
+    bodies = [push.SerializeToString() for push in pushes]
     return Sample("opend", kind, [f"{name}.US" for name in names], rows, bodies)
 
 
 def on_wire(body: bytes, serial: int, kind: str = "ticks") -> bytes:
     """Return a push's packet."""
-    return pack(QOT_UPDATE_TICKER if kind == "ticks" else KINDS[kind].proto_id, serial, body)
+    return pack(KINDS[kind].proto_id, serial, body)
 
 
 def sequence_at(packet: bytes) -> int:
@@ -299,12 +296,12 @@ def pulled(code: str) -> tuple[bytes, bytes]:
         response.retType = 0
         response.retMsg = ""
         response.errCode = 0
-    body = push(code, PULLED, 0, rng, response=ticks)
+    _fill_ticks(ticks, code, 0, rng, PULLED)
     bars.s2c.security.CopyFrom(ticks.s2c.security)
     bars.s2c.name = ticks.s2c.name
     for minute in range(PULLED):
         _fill_bar(bars.s2c.klList.add(), minute % 390, rng)
-    return body, bars.SerializeToString()
+    return ticks.SerializeToString(), bars.SerializeToString()
 
 
 def replies() -> bytes:

@@ -13,7 +13,7 @@ from fastfeed.protocols.longport_messages import message_class as longport_messa
 from fastfeed.protocols.opend_messages import message_class as opend_message
 
 KINDS = [
-    *(("opend", kind) for kind in ("ticks", *opend_pushes.KINDS)),
+    *(("opend", kind) for kind in opend_pushes.KINDS),
     *(("alltick", kind) for kind in ("ticks", "books")),
     *(("longport", kind) for kind in longport_pushes.KINDS),
 ]
@@ -29,8 +29,7 @@ def parsed(vendor, kind, body):
         return json.loads(body)["data"]
     if vendor == "longport":
         return longport_message(longport_pushes.KINDS[kind].message).FromString(body)
-    name = "QotUpdateTicker.Response" if kind == "ticks" else opend_pushes.KINDS[kind].message
-    return opend_message(name).FromString(body).s2c
+    return opend_message(opend_pushes.KINDS[kind].message).FromString(body).s2c
 
 
 def symbol_of(vendor, kind, body):
@@ -158,9 +157,11 @@ def test_the_sequence_of_alltick_is_patched_in_place(kind):
 
 
 def test_a_sequence_that_has_another_length_is_refused():
-    body = opend_pushes.push("ABCDEF", 1, 0, Random(1), sequence=5)
+    push = opend_message(opend_pushes.KINDS["ticks"].message)()
+    push.ParseFromString(opend_pushes.sample("ticks", 1, 1).bodies[0])
+    push.s2c.tickerList[0].sequence = 5
     with pytest.raises(ValueError, match="a sequence of 9 bytes, got 5"):
-        opend_pushes.sequence_at(opend_pushes.on_wire(body, 0))
+        opend_pushes.sequence_at(opend_pushes.on_wire(push.SerializeToString(), 0))
     with pytest.raises(ValueError, match="a sequence of 19 digits"):
         alltick_pushes.sequence_at(b'\x81\x0e{"seq":123456}')
     message = longport_message("PushTrade")(symbol="700.HK", sequence=5)
