@@ -17,6 +17,7 @@ from receivers import HERE, ours
 
 from fastfeed.bench.feeding import fed
 from fastfeed.bench.gateway import Gateway
+from fastfeed.bench.percentiles import columns_of, percentiles
 from fastfeed.bench.process import Process
 from fastfeed.bench.results import ratio
 from fastfeed.bench.turns import Candidate, Effort, take_turns, worker_cores
@@ -134,19 +135,14 @@ def test_latency_with_pulls(benchmark: Any, report: Any) -> None:
     benchmark.group = "latency with pulls, the whole run"
     found = benchmark.pedantic(all_rounds, rounds=1)
     late = {
-        name: [np.array(each["late_ns"])[skipped:] / 1e3 for each in rounds]
+        name: [np.array(each["late_ns"])[skipped:] for each in rounds]
         for name, rounds in found.items()
     }
+    columns = ("p50 µs", "p99 µs", "max µs")
+    without = columns_of(late["without"], columns)["p50 µs"]
     for name, parts in late.items():
-        row = {
-            f"p{p:g} µs": statistics.median(float(np.percentile(part, p)) for part in parts)
-            for p in (50, 99)
-        }
-        row["x without"] = statistics.median(
-            float(np.median(part) / np.median(other))
-            for part, other in zip(parts, late["without"], strict=True)
-        )
-        row["max µs"] = float(max(part.max() for part in parts))
+        row = columns_of(parts, columns)
+        row["x without"] = ratio(row["p50 µs"], without).rounds
         benchmark.extra_info[name] = row
         report.add("latency and pulls", name, **row)
     during = [np.array(each["meanwhile"])[skipped:] for each in found["with"]]
@@ -157,7 +153,7 @@ def test_latency_with_pulls(benchmark: Any, report: Any) -> None:
         report.add(
             "latency and pulls",
             "of these, while one is under way",
-            **{"p50 µs": float(np.median(meanwhile)), "max µs": float(meanwhile.max())},
+            **{column: percentiles(meanwhile)[column] for column in ("p50 µs", "max µs")},
         )
     pulls = sum(each["pulls"] for each in found["with"])
     per_second = pulls / LATENCY_ROUNDS / (SECONDS + WARM_UP_S)

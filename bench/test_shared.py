@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,8 +23,12 @@ from children import Process
 from compiled import NoCompiler, compiler
 from shared_peers import HUB, PYTHON_HUB, nats_server
 
+from fastfeed.bench.percentiles import columns_of
+from fastfeed.bench.results import figure, ratio
+
 HERE = Path(__file__).parent
 ROUNDS = 8
+COLUMNS = ("p50 µs", "p99 µs")
 COUNT = 1000  # rows of a round
 WARM_UP = 100  # of them not counted
 INTERVAL_NS = 400_000
@@ -165,7 +168,7 @@ def available(candidates: dict[str, str], report: Any) -> dict[str, str]:
 def latencies(
     candidates: dict[str, str], benchmark: Any, report: Any
 ) -> dict[str, list[np.ndarray]]:
-    """Return the latencies of candidates by rounds, in µs."""
+    """Return the latencies of candidates by rounds, in ns."""
     kinds = available(candidates, report)
     rounds: dict[str, list[np.ndarray]] = {name: [] for name in kinds}
 
@@ -175,7 +178,7 @@ def latencies(
                 both.open(kind, kind)
             for name in turns(kinds, ROUNDS):
                 _, read = both.both("read write", kinds[name], COUNT, INTERVAL_NS)
-                late = np.array(read["late_ns"]) / 1e3
+                late = np.array(read["late_ns"])
                 assert len(late) == COUNT
                 rounds[name].append(late[WARM_UP:])
 
@@ -184,36 +187,31 @@ def latencies(
     return rounds
 
 
-def ratios_of(parts: list[np.ndarray], others: list[np.ndarray]) -> list[float]:
-    """Return the ratios of rounds' medians."""
-    return [
-        float(np.median(part) / np.median(other)) for part, other in zip(parts, others, strict=True)
-    ]
-
-
-def percentiles(parts: list[np.ndarray]) -> dict[str, list[float]]:
-    """Return rounds' percentiles."""
-    return {f"p{p} µs": [float(np.percentile(part, p)) for part in parts] for p in (50, 99)}
+def rows_of(
+    rounds: dict[str, list[np.ndarray]], beside: dict[str, str]
+) -> dict[str, dict[str, list[float]]]:
+    """Return rounds' percentiles, and the medians beside those of others: columns, and names."""
+    rows = {name: columns_of(parts, COLUMNS) for name, parts in rounds.items()}
+    medians = {name: row["p50 µs"] for name, row in rows.items()}
+    for name, row in rows.items():
+        row |= {c: ratio(medians[name], medians[other]).rounds for c, other in beside.items()}
+    return rows
 
 
 def test_spinning(benchmark: Any, report: Any) -> None:
     rounds = latencies(SPINNING, benchmark, report)
-    fastest = min(POLLERS, key=lambda name: statistics.median(percentiles(rounds[name])["p50 µs"]))
+    fastest = min(POLLERS, key=lambda name: figure([*map(np.median, rounds[name])]).median)
     report.note(f"the fastest plain poller in Python: {fastest}")
-    for name, parts in rounds.items():
-        row = percentiles(parts)
-        row["x fastest mmap"] = ratios_of(parts, rounds[fastest])
-        row["x mmap, NumPy"] = ratios_of(parts, rounds["mmap, NumPy"])
+    beside = {"x fastest mmap": fastest, "x mmap, NumPy": "mmap, NumPy"}
+    for name, row in rows_of(rounds, beside).items():
         benchmark.extra_info[name] = row
         report.add("shared, spinning", name, **row)
 
 
 def test_blocked(benchmark: Any, report: Any) -> None:
     rounds = latencies(BLOCKED, benchmark, report)
-    for name, parts in rounds.items():
-        row = percentiles(parts)
-        row["x futex, Python"] = ratios_of(parts, rounds["futex, Python"])
-        row["x futex, C"] = ratios_of(parts, rounds["futex, C"])
+    beside = {"x futex, Python": "futex, Python", "x futex, C": "futex, C"}
+    for name, row in rows_of(rounds, beside).items():
         benchmark.extra_info[name] = row
         report.add("shared, blocked", name, **row)
 
@@ -258,12 +256,12 @@ def test_publication(benchmark: Any, report: Any) -> None:
             for name in turns(sleeping, ROUNDS):
                 both.attend(sleeping[name], "block", HUB)
                 took = ask(both.writer, "write", "ring", COUNT, INTERVAL_NS)
-                rounds[name].append(np.array(took["ns"][WARM_UP:]) / 1e3)
+                rounds[name].append(np.array(took["ns"][WARM_UP:]))
 
     benchmark.group = "shared memory, the whole run"
     benchmark.pedantic(all_rounds, rounds=1)
     for name, parts in rounds.items():
-        report.add("shared, a publication", name, **percentiles(parts))
+        report.add("shared, a publication", name, **columns_of(parts, COLUMNS))
 
 
 @pytest.mark.parametrize("batch", [1, 64])

@@ -17,6 +17,8 @@ from receivers import ours
 
 from fastfeed.bench.feeding import BLOCK, fed
 from fastfeed.bench.gateway import Gateway
+from fastfeed.bench.percentiles import columns_of
+from fastfeed.bench.results import ratio
 from fastfeed.bench.turns import Candidate, Effort
 
 ROUNDS = 6
@@ -28,6 +30,7 @@ HOLD_MS = 100
 HELD_ROUNDS = 3
 BLOCKS = 500
 RATE_ROUNDS = 7
+COLUMNS = ("p50 µs", "p99 µs", "p99.9 µs", "max µs")
 #: How fastfeed receives, by name in the report.
 RECEIVING: dict[str, dict[str, Any]] = {
     "fastfeed, thread spinning": {"receive": "thread", "spin": True},
@@ -75,7 +78,7 @@ def unpinned(vendor: str, cores: Sequence[int]) -> Gateway:
 def latencies(
     candidates: Sequence[Candidate], rounds: int, benchmark: Any
 ) -> dict[str, list[np.ndarray]]:
-    """Return the latencies of candidates by rounds, in µs."""
+    """Return the latencies of candidates by rounds, in ns."""
 
     def all_rounds() -> dict[str, list[dict[str, Any]]]:
         with fed("opend", candidates, unpinned) as feeding:
@@ -91,30 +94,19 @@ def latencies(
     found = benchmark.pedantic(all_rounds, rounds=1)
     skipped = int(RATE * WARM_UP_S)
     return {
-        name: [np.array(each["late_ns"])[skipped:] / 1e3 for each in parts]
+        name: [np.array(each["late_ns"])[skipped:] for each in parts]
         for name, parts in found.items()
     }
-
-
-def figures(parts: list[np.ndarray]) -> dict[str, Any]:
-    """Return rounds' percentiles, and the largest value of all."""
-    row: dict[str, Any] = {
-        f"p{p:g} µs": [float(np.percentile(part, p)) for part in parts] for p in (50, 99, 99.9)
-    }
-    row["max µs"] = float(max(part.max() for part in parts))
-    return row
 
 
 def test_latency(benchmark: Any, report: Any) -> None:
     options = {"interval_ns": INTERVAL_NS}
     candidates = [*loops(**options), *fastfeeds("Published", **options), BARE]
     rounds = latencies(candidates, ROUNDS, benchmark)
+    first = columns_of(rounds["C, spinning"], COLUMNS)["p50 µs"]
     for name, parts in rounds.items():
-        row = figures(parts)
-        row["x C, spinning"] = [
-            float(np.median(part) / np.median(other))
-            for part, other in zip(parts, rounds["C, spinning"], strict=True)
-        ]
+        row = columns_of(parts, COLUMNS)
+        row["x C, spinning"] = ratio(row["p50 µs"], first).rounds
         benchmark.extra_info[name] = row
         report.add(f"wire to ring {RATE}/s", name, **row)
 
@@ -123,7 +115,7 @@ def test_gil(benchmark: Any, report: Any) -> None:
     """The same while Python code holds the GIL for a tenth of a second, again and again."""
     candidates = fastfeeds("Published", interval_ns=INTERVAL_NS, hold_ms=HOLD_MS)
     for name, parts in latencies(candidates, HELD_ROUNDS, benchmark).items():
-        row = figures(parts)
+        row = columns_of(parts, COLUMNS)
         benchmark.extra_info[name] = row
         report.add("wire to ring, the GIL held", name, **row)
 
@@ -146,11 +138,11 @@ def test_rate(benchmark: Any, report: Any) -> None:
     outcomes = benchmark.pedantic(all_rounds, rounds=1)
     for name, parts in outcomes.items():
         rates = [packets / part["seconds"] for part in parts]
-        peers = [packets / part["seconds"] for part in outcomes["C, spinning"]]
+        others = [packets / part["seconds"] for part in outcomes["C, spinning"]]
         row = {
             "packets/s": rates,
             "best": max(rates),
-            "x C, spinning": [rate / peer for rate, peer in zip(rates, peers, strict=True)],
+            "x C, spinning": ratio(rates, others).rounds,
             "CPU ns/packet": [part["cpu_s"] / packets * 1e9 for part in parts],
         }
         benchmark.extra_info[name] = row

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fastfeed.bench.doubt import compared_with, doubtful
+from fastfeed.bench.doubt import FEWEST, compared_with, doubtful
 from fastfeed.bench.numbers import count, percent
 from fastfeed.bench.results import Better, Figure, Noise, Results, Row, Table
 
@@ -16,7 +16,6 @@ __all__ = ["Change", "Comparison", "better_when", "compare"]
 Verdict = Literal["better", "worse", "changed", "same", "unknown"]
 
 _LEAST = 0.02  # less is where code and data happen to lie in memory
-_FEWEST = 3  # rounds of which quartiles say something
 _PACE = 0.10  # a machine that is so much faster or slower than before is another one
 #: Follows from the column beside it.
 _DERIVED = "MB/s"
@@ -161,7 +160,7 @@ def _verdict(old: Figure, new: Figure, column: str, drift: float) -> Verdict:
         return "unknown"
     if column in _EXACT:
         return "same" if old.median == new.median else "changed"
-    if min(len(old.rounds), len(new.rounds)) < _FEWEST:
+    if min(len(old.rounds), len(new.rounds)) < FEWEST:
         return "unknown"
     apart = old.high < new.low or new.high < old.low
     noise = max(_LEAST, old.spread, new.spread, drift)

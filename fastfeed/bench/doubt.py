@@ -7,14 +7,15 @@ from typing import NamedTuple
 from fastfeed.bench.numbers import count, percent
 from fastfeed.bench.results import Noise, Row, Table
 
-__all__ = ["NOISY", "Doubt", "caution", "compared_with", "doubtful", "restless"]
+__all__ = ["FEWEST", "NOISY", "Doubt", "caution", "compared_with", "doubtful", "restless"]
 
 #: A distance of the quartiles, as a part of the median, from which on rounds differ too much.
 NOISY = 0.15
+#: Rounds of which quartiles say something.
+FEWEST = 3
 
 _STOLEN = 0.02  # of a core
 _DRIFT = 0.10
-_FEWEST = 3  # rounds of which quartiles say something
 
 
 class Doubt(NamedTuple):
@@ -39,7 +40,7 @@ def doubtful(table: Table) -> Doubt:
         for row in table.rows
         for column, figure in row.figures.items()
         if compared_with(column) not in ("", row.name)
-        and len(figure.rounds) >= _FEWEST
+        and len(figure.rounds) >= FEWEST
         and figure.low <= 1 <= figure.high
         and any(each != 1 for each in figure.rounds)  # the one that the others are divided by
     )

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from fastfeed.bench import wire
 from fastfeed.bench.feeding import BLOCK, fed, note_of
 from fastfeed.bench.gateway import Gateway, schedule
-from fastfeed.bench.percentiles import curve, percentiles
+from fastfeed.bench.percentiles import columns_of, curve
 from fastfeed.bench.plan import Case, Plan
 from fastfeed.bench.results import Missing, Row, Table, figure, ratio
 from fastfeed.bench.turns import Candidate, Effort
@@ -145,9 +145,9 @@ def _row(
     late_ns: Sequence[np.ndarray[Any, Any]],
     first: Sequence[float],
 ) -> Row:
-    parts = [percentiles(each) for each in late_ns]
-    figures = {name: figure([part[name] for part in parts], "lower") for name in _COLUMNS}
-    figures["x fastfeed"] = ratio([part["p50 µs"] for part in parts], first)
+    rounds_of = columns_of(late_ns, _COLUMNS)
+    figures = {name: figure(values, "lower") for name, values in rounds_of.items()}
+    figures["x fastfeed"] = ratio(rounds_of["p50 µs"], first)
     most = _MOST.get(candidate.name)
     more = [f"cannot follow more than {most} ticks a second"] if most else []
     note = note_of(candidate, rounds, *more)

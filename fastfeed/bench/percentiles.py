@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["curve", "percentiles"]
+__all__ = ["columns_of", "curve", "percentiles"]
 
 _PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 _STEPS = 5  # points of a curve for each halving of what lies above
@@ -25,6 +26,12 @@ def percentiles(late_ns: npt.ArrayLike) -> dict[str, float]:
     found = np.percentile(late, [*_PERCENTILES, 100.0]) / 1e3
     names = [*(f"p{p:g} µs" for p in _PERCENTILES), "max µs"]
     return dict(zip(names, found.tolist(), strict=True))
+
+
+def columns_of(rounds: Iterable[npt.ArrayLike], columns: Sequence[str]) -> dict[str, list[float]]:
+    """Return what some columns of `percentiles` are in each round."""
+    parts = [percentiles(each) for each in rounds]
+    return {column: [part[column] for part in parts] for column in columns}
 
 
 def curve(late_ns: npt.ArrayLike) -> list[tuple[float, float]]:
