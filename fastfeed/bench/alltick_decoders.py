@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ import numpy as np
 import fastfeed as ff
 from fastfeed._core.alltick import AlltickMachine
 from fastfeed.bench.alltick_pushes import on_wire
-from fastfeed.bench.decoders import PIECE_BYTES, Decoder, Fed, Record, Records, row_digests
+from fastfeed.bench.decoders import PIECE_BYTES, Decoder, Fed, Objects, Record, row_digests
 from fastfeed.bench.samples import RECV_NS, Sample
 
 __all__ = [
@@ -123,16 +123,8 @@ tick_decoder = msgspec.json.Decoder(_TickPush).decode
 _book_decoder = msgspec.json.Decoder(_BookPush).decode
 
 
-class _Objects(Records):
-    """A decoder of Python's, message by message: nothing but objects comes of it, and decimals stay texts."""
-
-    decode: Callable[[bytes], Any]
-
-    def run(self) -> None:
-        """Decode the messages, and let go of each."""
-        decode = self.decode
-        for body in self.sample.bodies:
-            decode(body)
+class _Messages(Objects):
+    """A decoder of JSON: decimals stay texts."""
 
     def records(self) -> Iterable[Record]:
         """Decode once more, and read what there is."""
@@ -160,7 +152,7 @@ class _Objects(Records):
         return push["data"]
 
 
-class Msgspec(_Objects):
+class Msgspec(_Messages):
     """msgspec, into typed structs."""
 
     def __init__(self, sample: Sample) -> None:
@@ -173,7 +165,7 @@ class Msgspec(_Objects):
         return msgspec.to_builtins(push.data)
 
 
-class Orjson(_Objects):
+class Orjson(_Messages):
     """orjson, into dicts."""
 
     def __init__(self, sample: Sample) -> None:
@@ -183,7 +175,7 @@ class Orjson(_Objects):
         self.decode = orjson.loads
 
 
-class Json(_Objects):
+class Json(_Messages):
     """The standard library's json, into dicts."""
 
     decode = staticmethod(json.loads)

@@ -23,6 +23,7 @@ __all__ = [
     "BySymbols",
     "Decoder",
     "Fed",
+    "Objects",
     "Record",
     "Records",
     "Rows",
@@ -113,6 +114,18 @@ class Records(Decoder):
             for column in columns:
                 row[column] = record[column]
         return digests(rows, [record["symbol"] for record in records], columns)
+
+
+class Objects(Records):
+    """A decoder that makes an object of each body, and no rows."""
+
+    decode: Callable[[bytes], Any]
+
+    def run(self) -> None:
+        """Decode the bodies, and let go of each object."""
+        decode = self.decode
+        for body in self.sample.bodies:
+            decode(body)
 
 
 def row_digests(rows: Rows, symbols: Sequence[str]) -> dict[str, str]:

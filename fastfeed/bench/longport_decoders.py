@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import fastfeed as ff
-from fastfeed.bench.decoders import Fed, Record, Records, parser, pieces
+from fastfeed.bench.decoders import Fed, Objects, Record, parser, pieces
 from fastfeed.bench.longport_pushes import KINDS, on_wire
 from fastfeed.bench.samples import Sample
 from fastfeed.protocols.longport_messages import message_class
@@ -40,23 +40,17 @@ class Calls(Fed):
         super().run()
 
 
-class Protobuf(Records):
+class Protobuf(Objects):
     """protobuf's parser (upb) on the bodies; nothing is read from the messages."""
 
     def __init__(self, sample: Sample) -> None:
         super().__init__(sample)
-        self._parse = parser(message_class(KINDS[sample.kind].message))
-
-    def run(self) -> None:
-        """Parse the bodies, and let go of each message."""
-        parse = self._parse
-        for body in self.sample.bodies:
-            parse(body)
+        self.decode = parser(message_class(KINDS[sample.kind].message))
 
     def records(self) -> Iterable[Record]:
         """Parse once more, and read what there is."""
         for body in self.sample.bodies:
-            message: Any = self._parse(body)
+            message: Any = self.decode(body)
             record = {"symbol": message.symbol, "seq": message.sequence}
             if self.sample.kind == "ticks":
                 for trade in message.trade:
@@ -90,7 +84,7 @@ class ProtobufFloats(Protobuf):
 
     def run(self) -> None:
         """Parse the bodies, and read the decimals."""
-        parse, read = self._parse, _READ[self.sample.kind]
+        parse, read = self.decode, _READ[self.sample.kind]
         for body in self.sample.bodies:
             read(parse(body))
 

@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 
 import fastfeed as ff
-from fastfeed.bench.decoders import Decoder, Fed, Record, Records, Rows, parser, pieces, row_digests
+from fastfeed.bench.decoders import (
+    Decoder,
+    Fed,
+    Objects,
+    Record,
+    Records,
+    Rows,
+    parser,
+    pieces,
+    row_digests,
+)
 from fastfeed.bench.opend_pushes import KINDS
 from fastfeed.bench.samples import Sample
 from fastfeed.protocols.opend_messages import message_class
@@ -47,23 +57,17 @@ class Fastfeed(Fed):
         return opend_digests(self.sample.kind, *self.rows())
 
 
-class Protobuf(Records):
+class Protobuf(Objects):
     """protobuf's parser (upb) on bodies that are cut already; nothing is read from the messages."""
 
     def __init__(self, sample: Sample) -> None:
         super().__init__(sample)
-        self._parse = parser(message_class(KINDS[sample.kind].message))
-
-    def run(self) -> None:
-        """Parse the bodies, and let go of each message."""
-        parse = self._parse
-        for body in self.sample.bodies:
-            parse(body)
+        self.decode = parser(message_class(KINDS[sample.kind].message))
 
     def records(self) -> Iterable[Record]:
         """Parse once more, and read what there is."""
         for body in self.sample.bodies:
-            yield from _READ[self.sample.kind](self._parse(body).s2c)
+            yield from _READ[self.sample.kind](self.decode(body).s2c)
 
 
 class ProtobufRows(Decoder):
