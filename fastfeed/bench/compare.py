@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fastfeed.bench.doubt import FEWEST, compared_with, doubtful
+from fastfeed.bench.doubt import FEWEST, NOISY, compared_with, doubtful
 from fastfeed.bench.numbers import count, percent
 from fastfeed.bench.results import Better, Figure, Noise, Results, Row, Table
 
@@ -70,7 +70,7 @@ class Comparison:
     differences : list of str
         Between the machines, versions and methods.
     doubts : list of str
-        Tables of either with rounds of fastfeed's that differ too much.
+        A sentence for each run with tables in which the rounds of fastfeed's differ too much.
     only_ratios : bool
         Whether the machines differ, so that only columns of ratios were compared.
     changes : list of Change
@@ -104,12 +104,7 @@ def compare(before: Results, after: Results) -> Comparison:
     the quartiles of either, and than the machine's pace drifted within either run and between them.
     """
     only_ratios = _another_machine(before, after)
-    doubts = [
-        f"{which}, {table.name}: {doubt.warning}"
-        for which, results in (("A", before), ("B", after))
-        for table in results.tables
-        if (doubt := doubtful(table)).warning
-    ]
+    doubts = [*_doubts("A", before), *_doubts("B", after)]
     comparison = Comparison(_differences(before, after), doubts, only_ratios)
     drift = 0.0 if only_ratios else _drift(before, after)
     tables = {table.name: table for table in after.tables}
@@ -130,6 +125,15 @@ def compare(before: Results, after: Results) -> Comparison:
     known = {table.name for table in before.tables}
     comparison.only_after += (table.name for table in after.tables if table.name not in known)
     return comparison
+
+
+def _doubts(which: str, results: Results) -> Iterator[str]:
+    names = [table.name for table in results.tables if doubtful(table).warning]
+    if names:
+        yield (
+            f"{which}: the rounds of fastfeed differ by more than {percent(NOISY)} in {'; '.join(names)}: "
+            "smaller differences mean nothing there"
+        )
 
 
 def _place(table: Table, row: Row) -> str:
