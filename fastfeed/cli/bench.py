@@ -33,9 +33,10 @@ def bench() -> None:
     """Measure fastfeed beside its peers, on this machine.
 
     Decoders in memory, throughput and latency over loopback from a native load generator, scaling over symbols, and
-    one process to many; without a command, all of these. Peers take part where they are installed (pip install 'fastfeed[peers]'): all get the same
-    bytes, have to make the same rows of them before anything is timed, and take turns. With --out DIR the figures
-    go into DIR/results.json and, with plots (pip install 'fastfeed[plot]'), DIR/report.html.
+    one process to many; without a command, all of these. Peers take part where they are installed (pip install
+    'fastfeed[peers]'): all get the same bytes, have to make the same rows of them before anything is timed, and take
+    turns. With --out DIR the figures go into DIR/results.json and, with plots (pip install 'fastfeed[plot]'),
+    DIR/report.html.
 
     \b
     Examples:
