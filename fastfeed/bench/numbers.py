@@ -6,7 +6,7 @@ import math
 
 from fastfeed.bench.results import Figure
 
-__all__ = ["UNKNOWN", "count", "percent", "plus_minus", "short"]
+__all__ = ["UNKNOWN", "count", "percent", "plus_minus", "short", "shown"]
 
 #: In the place of a number that is not there.
 UNKNOWN = "–"
@@ -40,6 +40,11 @@ def _three(value: float) -> str:
 def count(value: float) -> str:
     """Return a count of something in full: ``"10,000"``; what is no whole number as `short` does."""
     return f"{int(value):,}" if math.isfinite(value) and value == int(value) else short(value)
+
+
+def shown(column: str, value: float) -> str:
+    """Return a number of a column: a count of rows in full, whatever else as `short` does."""
+    return count(value) if column.split()[-1:] in (["rows"], ["lost"]) else short(value)
 
 
 def percent(part: float) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastfeed.bench.doubt import doubtful
-from fastfeed.bench.numbers import count, percent, plus_minus, short
+from fastfeed.bench.numbers import count, percent, plus_minus, short, shown
 from fastfeed.bench.results import Figure, Results, Row, Table
 from fastfeed.bench.tables import VENDOR_NAMES, alike_words, machine_words, notes_of
 
@@ -187,18 +187,18 @@ def _cells(
     yield f'<th scope="row">{escape(row.name)}</th>'
     for column in columns:
         figure = row.figures.get(column)
-        text = "" if figure is None else _figure(figure)
+        text = "" if figure is None else _figure(column, figure)
         if column in spreads:
             doubt = " ?" * ((row.name, row.x, column) in alike)
             text += f"<small>{'' if figure is None else _spread(figure)}{doubt}</small>"
         yield f'<td class="figure{" unit" * (column == unit)}">{text}</td>'
 
 
-def _figure(figure: Figure) -> str:
+def _figure(column: str, figure: Figure) -> str:
     about = ""
     if len(figure.rounds) > 1:
         about = f"{len(figure.rounds)} rounds, middle half from {short(figure.low)} to {short(figure.high)}"
-    return _data(figure.median, short(figure.median), about)
+    return _data(figure.median, shown(column, figure.median), about)
 
 
 def _spread(figure: Figure) -> str:
@@ -239,12 +239,19 @@ def _missing(results: Results) -> Iterable[str]:
 
 def _how(results: Results) -> Iterable[str]:
     yield '<section id="how"><h2>How it was measured</h2>'
-    yield (
-        "<p>All candidates got the same bytes and had to make the same of them before anything was timed. Each has a "
-        "process of its own; they take turns, so that what drifts hits all alike. A figure is the median of the "
-        "rounds; ± is half the distance of their quartiles. “x fastfeed” is the time that a candidate takes beside "
-        "fastfeed's, round by round, also where the unit is a rate: 2 is half as fast.</p>"
-    )
+    families = {table.family for table in results.tables}
+    if families - {"replay"}:
+        yield (
+            "<p>All candidates got the same bytes and had to make the same of them before anything was timed. Each has "
+            "a process of its own; they take turns, so that what drifts hits all alike. A figure is the median of the "
+            "rounds; ± is half the distance of their quartiles. “x fastfeed” is the time that a candidate takes beside "
+            "fastfeed's, round by round, also where the unit is a rate: 2 is half as fast.</p>"
+        )
+    if "replay" in families:
+        yield (
+            "<p>A tape is replayed once at each multiple of its pace, by a gateway that waits for nobody, and each row "
+            "that arrives is compared with the tape's. A lag is the time from when a row was to be sent.</p>"
+        )
     known: dict[str, Any] = {"command": results.command, "began": results.date, **results.method}
     known |= {key: value for key, value in results.machine.items() if key != "packages"}
     yield f"<dl>{''.join(_known(key, value) for key, value in known.items())}</dl>"

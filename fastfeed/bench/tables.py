@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fastfeed.bench.doubt import compared_with, doubtful
-from fastfeed.bench.numbers import count, percent, plus_minus, short
+from fastfeed.bench.numbers import count, percent, plus_minus, short, shown
 from fastfeed.bench.results import Bar, Figure, Noise, Results, Table
 
 __all__ = [
@@ -88,7 +88,8 @@ def sheets(table: Table) -> list[Sheet]:
     before: float | None = None
     for row in table.rows:
         cells = [
-            _cell(row.figures.get(c), c in spread, (row.name, row.x, c) in alike) for c in columns
+            _cell(c, row.figures.get(c), c in spread, (row.name, row.x, c) in alike)
+            for c in columns
         ]
         if across:
             x = "" if row.x is None or row.x == before else count(row.x)
@@ -110,7 +111,7 @@ def _pivoted(table: Table, column: str, across: Iterable[float]) -> Sheet:
         for x in across:
             row = table.row(name, x)
             figure = row.figures.get(column) if row is not None else None
-            cells.append(_cell(figure, spread, (name, x, column) in alike))
+            cells.append(_cell(column, figure, spread, (name, x, column) in alike))
         rows.append(((name,), cells))
     heading = f"{column}, by {table.x}" if table.x else column
     return Sheet((heading,), tuple(map(count, across)), rows, names)
@@ -122,7 +123,7 @@ def _upright(table: Table, columns: tuple[str, ...]) -> Sheet:
     for column in columns:
         spread = _has_spread(table, column)
         cells = [
-            _cell(row.figures.get(column), spread, (row.name, row.x, column) in alike)
+            _cell(column, row.figures.get(column), spread, (row.name, row.x, column) in alike)
             for row in table.rows
         ]
         rows.append(((column,), cells))
@@ -139,10 +140,10 @@ def _has_spread(table: Table, column: str) -> bool:
     )
 
 
-def _cell(figure: Figure | None, spread: bool, alike: bool) -> Cell:
+def _cell(column: str, figure: Figure | None, spread: bool, alike: bool) -> Cell:
     if figure is None:
         return Cell()
-    return Cell(short(figure.median), plus_minus(figure) if spread else "", alike)
+    return Cell(shown(column, figure.median), plus_minus(figure) if spread else "", alike)
 
 
 def alike_words(table: Table) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastfeed.bench.numbers import count, percent, plus_minus, short
+from fastfeed.bench.numbers import count, percent, plus_minus, short, shown
 from fastfeed.bench.results import Figure, figure
 
 
@@ -50,6 +50,8 @@ def test_short_is_within_half_a_percent(value):
 def test_counts_are_in_full():
     assert [count(value) for value in (1.0, 123_456, 0.5)] == ["1", "123,456", "0.500"]
     assert count(math.inf) == "∞"
+    assert shown("lost", 12_345.0) == shown("ring high-water rows", 12_345.0) == "12,345"
+    assert shown("writer CPU ns/row", 12_345.0) == "12,300"
 
 
 @pytest.mark.parametrize(
