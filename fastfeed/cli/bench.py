@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
@@ -14,8 +12,6 @@ from fastfeed.cli.bench_replay import replay
 from fastfeed.cli.options import kinds_of
 
 __all__ = ["bench"]
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class _All(click.Group):
@@ -46,66 +42,48 @@ def bench() -> None:
     """
 
 
-def measuring(command: Command) -> Command:
-    """Give a command the options that say what to measure, and what to do with it."""
-    for option in reversed(
-        (
-            click.option(
-                "--vendor",
-                "vendors",
-                metavar="VENDOR,...",
-                help="Of opend, alltick, longport.  [default: all]",
-            ),
-            click.option(
-                "--peers",
-                metavar="PEER,...",
-                help="The only peers that take part; none: fastfeed alone.  [default: all that are installed]",
-            ),
-            click.option(
-                "--quick", is_flag=True, help="Fewer and shorter rounds: a first impression."
-            ),
-            click.option(
-                "--out",
-                metavar="DIR",
-                type=click.Path(path_type=Path),
-                help="Write results.json and report.html there.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-def _family(name: str, families: tuple[str, ...], help_text: str) -> None:
-    @bench.command(name, help=help_text, short_help=help_text.partition(".")[0] + ".")
-    @measuring
+def _family(name: str, help_text: str) -> None:
+    @bench.command(name, help=help_text, short_help=help_text)
+    @click.option(
+        "--vendor",
+        "vendors",
+        metavar="VENDOR,...",
+        help="Of opend, alltick, longport.  [default: all]",
+    )
+    @click.option(
+        "--peers",
+        metavar="PEER,...",
+        help="The only peers that take part; none: fastfeed alone.  [default: all that are installed]",
+    )
+    @click.option("--quick", is_flag=True, help="Fewer and shorter rounds: a first impression.")
+    @click.option(
+        "--out",
+        metavar="DIR",
+        type=click.Path(path_type=Path),
+        help="Write results.json and report.html there.",
+    )
     def command(vendors: str | None, peers: str | None, quick: bool, out: Path | None) -> None:
-        _measure(families, vendors, peers, quick=quick, out=out)
+        _measure(name, vendors, peers, quick=quick, out=out)
 
 
-_family("decode", ("decode",), "Bytes in memory to rows: ns for each.")
-_family("wire", ("wire",), "Throughput over loopback, to a callback.")
-_family("latency", ("latency",), "From the wire to a callback, at fixed rates.")
-_family("scaling", ("scaling",), "What a tick costs with 1 to 10,000 symbols.")
-_family("fanout", ("fanout",), "From one process to many.")
+_family("decode", "Bytes in memory to rows: ns for each.")
+_family("wire", "Throughput over loopback, to a callback.")
+_family("latency", "From the wire to a callback, at fixed rates.")
+_family("scaling", "What a tick costs with 1 to 10,000 symbols.")
+_family("fanout", "From one process to many.")
+_family("all", "Decoders, throughput, latency, scaling and fanout, one after the other.")
 bench.add_command(replay)
-_family("all", ("decode", "wire", "latency", "scaling", "fanout"), "All of these.")
 
 
 def _measure(
-    families: tuple[str, ...],
-    vendors: str | None,
-    peers: str | None,
-    *,
-    quick: bool,
-    out: Path | None,
+    name: str, vendors: str | None, peers: str | None, *, quick: bool, out: Path | None
 ) -> None:
-    from fastfeed.bench.plan import FULL, QUICK, VENDORS, Plan
+    from fastfeed.bench.plan import FAMILIES, FULL, QUICK, VENDORS, Plan
     from fastfeed.bench.run import run
     from fastfeed.cli.bench_run import conduct
 
     plan = Plan(
-        families,
+        FAMILIES if name == "all" else (name,),
         VENDORS if vendors is None else _names(vendors),
         QUICK if quick else FULL,
         None if peers is None else () if peers == "none" else _names(peers),
