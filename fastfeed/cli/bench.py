@@ -71,7 +71,7 @@ _family("wire", "Throughput over loopback, to a callback.")
 _family("latency", "From the wire to a callback, at fixed rates.")
 _family("scaling", "What a tick costs with 1 to 10,000 symbols.")
 _family("fanout", "From one process to many.")
-_family("all", "Decoders, throughput, latency, scaling and fanout, one after the other.")
+_family("all", "All of these but replay.")
 bench.add_command(replay)
 
 
