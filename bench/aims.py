@@ -272,7 +272,7 @@ def conclude(results: Results) -> list[str]:
             continue
         value /= other
         met = value <= aim.limit if aim.sign == "at most" else value >= aim.limit
-        results.bars.append(Bar(aim.what, value, f"{aim.sign} {aim.limit:,g}", met))
+        results.bars.append(Bar(aim.what, value, f"{aim.sign} {aim.limit:,.12g}", met))
     return lacking
 
 
