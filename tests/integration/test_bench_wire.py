@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -23,7 +24,7 @@ from fastfeed.bench.plan import VENDORS, Plan
 from fastfeed.bench.process import ChildError
 from fastfeed.bench.results import Table
 from fastfeed.bench.samples import pushes_of
-from fastfeed.bench.turns import Candidate, Effort
+from fastfeed.bench.turns import Candidate, Effort, take_turns
 
 TINY = Effort(rounds=1, warm_up=0, work=0.02)
 DEADLINE_S = 10.0
@@ -280,3 +281,85 @@ def test_a_client_that_comes_before_its_task(gateway: Gateway, sample: str) -> N
         gateway.blast(sample, 10)
         assert len(exactly(early, first)) == first
         assert gateway.result()["bytes"] == first
+
+
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+def masked(payload: bytes, first: int = 0x81) -> bytes:
+    """Return a client's frame, whose mask is nothing."""
+    return bytes((first, 0x80 | 127)) + struct.pack(">Q", len(payload)) + bytes(4) + payload
+
+
+@pytest.mark.parametrize(
+    ("vendor", "said"),
+    [
+        ("opend", b"x" * 44),
+        ("opend", struct.pack("<2sIBBII20s8s", b"FT", 1001, 0, 0, 1, 1 << 31, b"", b"")),
+        ("alltick", b"nonsense\r\n\r\n"),
+        ("alltick", b"x" * (2 << 20)),
+        ("alltick", HANDSHAKE + masked(b"{")),
+        ("alltick", HANDSHAKE + masked(b"[" * 100_000)),
+        ("alltick", HANDSHAKE + masked(b"[]")),
+        ("alltick", HANDSHAKE + masked(b'{"cmd_id": {}, "seq_id": 1}')),
+        ("alltick", HANDSHAKE + masked(b'{"cmd_id": 1e999, "seq_id": 1}')),
+        ("alltick", HANDSHAKE + masked(b"\xff\xfe")),
+        ("alltick", HANDSHAKE + bytes((0x81, 0xFF)) + b"\xff" * 12),
+        ("longport", b"xx"),
+        ("longport", HANDSHAKE + masked(b"short", 0x82) + masked(b"", 0x88)),
+        ("longport", HANDSHAKE + bytes((0x82, 0xFF)) + b"\xff" * 12),
+    ],
+)
+def test_rubbish(vendor: str, said: bytes, tmp_path: Path) -> None:
+    """Who talks rubbish is hung up on, or hangs up itself; who comes after it is served."""
+    path = str(tmp_path / "sample")
+    pushes_of(vendor).sample("ticks", 10, 100).write(path)
+    with Gateway(vendor) as gateway:
+        gateway.blast(path, 100)
+        for half in (said, said[:7], b""):
+            with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE_S) as sock:
+                # The handshake alone first: what follows a request's head is not looked for in it.
+                with contextlib.suppress(ConnectionError):
+                    if half.startswith(HANDSHAKE):
+                        sock.sendall(HANDSHAKE)
+                        head = b""
+                        while not head.endswith(b"\r\n\r\n"):
+                            head += exactly(sock, 1)
+                        sock.sendall(half[len(HANDSHAKE) :])
+                    else:
+                        sock.sendall(half)
+                    sock.shutdown(socket.SHUT_WR)
+                    while sock.recv(1 << 16):
+                        pass
+        factory = f"fastfeed.bench.{vendor}_clients:Fastfeed"
+        options = {"port": gateway.port, "sample": path, "pushes": 100}
+        with take_turns([Candidate("fastfeed", factory, options)], {}) as (turns, _):
+            ((found,),) = turns.rounds(Effort(1, 0), lambda: None).values()
+        assert found["seconds"] > 0
+        assert gateway.result()["bytes"] > 0
+
+
+def test_a_client_that_says_nothing(gateway: Gateway, sample: str) -> None:
+    """It does not keep the others waiting for ever."""
+    gateway.blast(sample, 10)
+    at = ("127.0.0.1", gateway.port)
+    with socket.create_connection(at, DEADLINE_S) as silent:
+        silent.sendall(b"FT")
+        with connected(gateway):
+            assert gateway.result()["bytes"] > 0
+        assert silent.recv(1) == b""
+
+
+def test_a_client_that_does_not_read_replies(gateway: Gateway, sample: str) -> None:
+    """It is hung up on, so that the next task is done."""
+    gateway.reply()
+    with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE_S) as greedy:
+        greedy.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            while True:
+                greedy.sendall(pack(1001, 7, b"") * 1000)
+        gateway.blast(sample, 10)
+        with connected(gateway):
+            assert gateway.result()["bytes"] > 0
