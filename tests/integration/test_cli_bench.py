@@ -104,7 +104,7 @@ def test_an_interrupt_keeps_what_was_ready(family, tmp_path, number):
     ("what", "words"),
     [
         ("disagree", "json and fastfeed do not agree on price of the same bytes"),
-        ("die", "fastfeed.bench.worker ended with status -9: it said nothing"),
+        ("die", "json: fastfeed.bench.worker ended with status -9: it said nothing"),
     ],
 )
 def test_what_goes_wrong_is_one_line_and_keeps_what_was_ready(family, tmp_path, what, words):
