@@ -68,9 +68,9 @@ class Process:
         """Send a line of JSON."""
         self.send(json.dumps(what).encode() + b"\n")
 
-    def answer(self) -> dict[str, Any]:
-        """Return the next line as what it says; ChildError where it is an error's, or none comes."""
-        text = self.line()
+    def answer(self, patience_s: float | None = None) -> dict[str, Any]:
+        """Return the next line as what it says; ChildError where it is an error's, or none comes in time."""
+        text = self.line(patience_s)
         try:
             answer = json.loads(text)
         except ValueError:
@@ -91,20 +91,22 @@ class Process:
         except BrokenPipeError:
             raise self._gone() from None
 
-    def line(self) -> str:
-        """Return the next line that the child says, without its end; ChildError where none comes."""
+    def line(self, patience_s: float | None = None) -> str:
+        """Return the next line that the child says, without its end; ChildError where none comes in time."""
         assert self.child.stdout is not None
         fd = self.child.stdout.fileno()
         poll = select.poll()
         poll.register(fd, select.POLLIN)
-        until = time.monotonic() + PATIENCE_S
+        if patience_s is None:
+            patience_s = PATIENCE_S
+        until = time.monotonic() + patience_s
         looked = 0
         while (end := self._said.find(b"\n", looked)) < 0:
             looked = len(self._said)
             if looked > _MOST_BYTES:
                 raise ChildError(f"expected lines of at most {_MOST_BYTES} bytes of {self.name}")
             if not poll.poll(max(0.0, until - time.monotonic()) * 1e3):
-                raise ChildError(f"{self.name} did not answer within {PATIENCE_S:g} s")
+                raise ChildError(f"{self.name} did not answer within {patience_s:g} s")
             data = os.read(fd, 1 << 16)
             if not data:
                 raise self._gone()

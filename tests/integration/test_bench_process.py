@@ -82,7 +82,7 @@ def test_a_child_that_says_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_child_that_closes_its_stdout_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "_END_S", 0.2)
     with odd("closed") as child:
-        with pytest.raises(ChildError, match="ended with status -9: last words$"):
+        with pytest.raises(ChildError, match=r"ended with status -9: last words$"):
             child.answer()
         assert gone(child.child.pid)
 
