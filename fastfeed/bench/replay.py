@@ -46,7 +46,9 @@ Integers = npt.NDArray[np.int64]
 
 _BURST_NS = 10_000_000  # the highest rate is that of so long a time
 _LOOK_MS = 200
-_HANGING_S = 60.0  # after the end of a replay, or an interrupt: far more than it takes to be told what came
+_HANGING_S = (
+    60.0  # after the end of a replay, or an interrupt: far more than it takes to be told what came
+)
 _LONGEST_S = 366 * 86400
 _FULL = 0.9  # of a core: the receiver is at its end
 #: Which direction of a column is an improvement.
