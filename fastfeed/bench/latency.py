@@ -61,7 +61,7 @@ CANDIDATES: dict[str, tuple[Candidate, ...]] = {
         Candidate("longport", "fastfeed.bench.longport_clients:SDK", peer="longport", threads=True),
     ),
 }
-#: The highest rate of those that cannot follow the others.
+#: The highest rate of those that fall further and further behind at the next one.
 _MOST = {"futu-api": 500}
 
 
@@ -183,5 +183,10 @@ def _row(
     known = [part for part in _CURVE if (100 - part) / 100 * len(together) >= 1]
     curve = [(part, float(np.percentile(together, part))) for part in known]
     most = _MOST.get(candidate.name)
-    more = [f"cannot follow more than {most} ticks a second"] if most else []
+    above = [each for each in RATES if most is not None and each > most]
+    more = (
+        [f"does not keep up with {above[0]:,} ticks a second, and is not measured there"]
+        if above
+        else []
+    )
     return Row(candidate.name, figures, x=rate, curve=curve, note=note_of(candidate, rounds, *more))

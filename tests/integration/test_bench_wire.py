@@ -71,6 +71,7 @@ def test_latency(vendor: str) -> None:
         assert ordered[0] > 0
         assert row.curve == sorted(row.curve)
         assert row.figures["x fastfeed"].median > 0
+        assert ("does not keep up with 2,000" in row.note) == (row.name == "futu-api")
 
 
 def test_more_rates_with_more_effort() -> None:
