@@ -64,9 +64,6 @@ class Group(click.Group):
         except KeyboardInterrupt:  # click would print an empty line
             complain("interrupted")
             ctx.exit(130)
-        except KeyboardInterrupt:  # click would print an empty line
-            complain("interrupted")
-            ctx.exit(130)
 
 
 def complain(message: str, command: str = "fastfeed") -> None:
