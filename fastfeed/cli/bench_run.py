@@ -112,6 +112,11 @@ def conduct(
             code, ended = 130, "interrupted"
         except (DisagreementError, ChildError, FastfeedError) as error:
             code, ended = 1, str(error)
+        except BrokenPipeError:
+            raise  # nobody reads any more
+        except OSError as error:  # as a full disk: what was ready is kept
+            where = f": {error.filename}" if error.filename else ""
+            code, ended = 1, f"{error.strerror or error}{where}"
         say(end_lines(results, terminal_width()))
         if out is not None:
             _write(results, out)
