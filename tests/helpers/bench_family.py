@@ -1,7 +1,7 @@
 """`fastfeed bench`, as a script, with a family "decode" that is quickly measured, or never, or goes wrong.
 
-What happens in its second table says $FASTFEED_TEST_BENCH: "fine", "slow", "disagree", "die" or "full". A worker that has begun
-a slow round makes the file "slow" in the temporary folder.
+What happens in its second table says $FASTFEED_TEST_BENCH: "fine", "slow", "disagree", "die" or "full". A worker that
+has begun a slow round makes the file "slow" in the temporary folder.
 """
 
 import errno
