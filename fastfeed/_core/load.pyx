@@ -139,7 +139,7 @@ def paced(int fd, const uint8_t[::1] data not None, const uint64_t[::1] ends not
     Raises
     ------
     ValueError
-        Arrays of different lengths, ends that are not in the data or not in their order.
+        Arrays of different lengths, ends that are not in the data or not in their order, negative times.
     OSError
         The peer is gone.
     InterruptedError
@@ -148,7 +148,7 @@ def paced(int fd, const uint8_t[::1] data not None, const uint64_t[::1] ends not
     cdef ff_paced state
     cdef size_t i, count = times.shape[0]
     cdef uint64_t end = 0
-    cdef bint right = True
+    cdef bint right = True, known = True
     cdef int rc
     if ends.shape[0] != times.shape[0] or late.shape[0] != times.shape[0] or start > count:
         raise ValueError(
@@ -159,13 +159,16 @@ def paced(int fd, const uint8_t[::1] data not None, const uint64_t[::1] ends not
         for i in range(count):
             right = right and end <= ends[i]
             end = ends[i]
+            known = known and times[i] >= 0
+    if not known:
+        raise ValueError("expected times after 1970")
     if not right or end > <uint64_t>data.shape[0]:
         raise ValueError("expected ends of packets in the data, in their order")
     if start == count:
         return start
     state.data = &data[0] if data.shape[0] else NULL
     state.ends, state.times, state.late = &ends[0], &times[0], &late[0]
-    state.count, state.next = count, start
+    state.count, state.next, state.begun = count, start, 0
     while True:
         with nogil:
             rc = ff_paced_run(&state, fd, stop_fd)

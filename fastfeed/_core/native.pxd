@@ -650,6 +650,7 @@ cdef extern from "fastfeed/load.h" nogil:
         size_t count
         int64_t *late
         size_t next
+        size_t begun
 
     int ff_paced_run(ff_paced *paced, int fd, int stop_fd)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import socket
 import ssl
@@ -73,10 +74,12 @@ class Reading(ReadingOnly):
 class _Decoding(Client):
     """What the clients with msgspec share."""
 
+    package: str
     ssl_context: ssl.SSLContext | None = None
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        importlib.import_module(self.package)  # what is missing is so from the beginning
         self.url = f"ws://127.0.0.1:{self.port}{PATH}"
         self.decode = msgspec.json.Decoder(_Push).decode
 
@@ -94,6 +97,8 @@ class _Decoding(Client):
 
 class Picows(_Decoding):
     """picows: each frame's payload in place."""
+
+    package = "picows"
 
     async def run(self, sink: Sink) -> None:
         import picows
@@ -126,6 +131,8 @@ class Picows(_Decoding):
 class Websockets(_Decoding):
     """websockets: messages one by one."""
 
+    package = "websockets"
+
     async def run(self, sink: Sink) -> None:
         from websockets.asyncio.client import connect
 
@@ -143,6 +150,8 @@ class Websockets(_Decoding):
 
 class Aiohttp(_Decoding):
     """aiohttp: messages one by one."""
+
+    package = "aiohttp"
 
     async def run(self, sink: Sink) -> None:
         import aiohttp

@@ -248,7 +248,8 @@ def _differences(before: Results, after: Results) -> list[str]:
 
 
 def _different_packages(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    old, new = (machine.get("packages") or {} for machine in (before, after))
+    known = (machine.get("packages") for machine in (before, after))
+    old, new = (each if isinstance(each, dict) else {} for each in known)
     for name in dict.fromkeys([*old, *new]):
         if name != "fastfeed" and old.get(name) != new.get(name):
             yield f"{name} {_told(old.get(name))} and {_told(new.get(name))}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from fastfeed.bench.percentiles import curve, percentiles
@@ -116,7 +115,7 @@ def _measure(
     # The writer has one to itself, where there is more than one.
     others = sorted(os.sched_getaffinity(0) - set(before)) if last else []
     count = max(int(_ROWS * plan.effort.work), _FEWEST_ROWS)
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
     with tempfile.TemporaryDirectory(prefix="fastfeed-bench-", dir=memory) as folder:
         common = {"folder": folder, "readers": readers, "cores": others}
         with take_turns(candidates, common, before) as (turns, missing):

@@ -26,7 +26,7 @@ import numpy as np
 from fastfeed._core import load
 from fastfeed.bench import opend_pushes
 from fastfeed.bench.greetings import GREETINGS, GoneError, Greeting, Peer
-from fastfeed.bench.process import Process
+from fastfeed.bench.process import Process, end_with_parent
 from fastfeed.bench.samples import Sample, pushes_of
 
 __all__ = ["Gateway", "Packets", "Server", "main", "packets_of", "schedule", "stamp"]
@@ -38,6 +38,7 @@ _LEAD_NS = (
     50_000_000  # from a subscription to the first packet of a schedule, besides what stamping takes
 )
 _STAMP_NS = 10_000  # for each packet
+_SILENCE_S = 5.0  # of a client before it subscribes; or of one that does not read replies
 
 
 class Gateway(Process):
@@ -200,19 +201,25 @@ class Server:
         self._vendor = vendor
         self._stdin = stdin
         self._say = say
+        self._silence_s: float | None = None
 
     def serve(self, task: dict[str, Any]) -> None:
         """Do a task; _NextError when the next one is there before it is done."""
         done = False  # then nobody else is let in: who comes now is for the next task
         while not done:
+            self._silence_s = None
             self._readable(self.listener)
             accepted, _ = self.listener.accept()
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            accepted.settimeout(_SILENCE_S)
             with contextlib.suppress(GoneError, OSError), self.accept(accepted) as sock:
                 greeting = GREETINGS[self._vendor](Peer(sock, self._readable))
+                replying = task["do"] == "reply"
+                self._silence_s = None if replying else _SILENCE_S
                 greeting.begin()
-                while not greeting.answer() or task["do"] == "reply":
+                while not greeting.answer() or replying:
                     pass
+                self._silence_s = None
                 done = True
                 self._say(self._send(task, sock, greeting))
                 while True:
@@ -229,9 +236,11 @@ class Server:
     def _readable(self, sock: socket.socket) -> None:
         if self.pending(sock):
             return
-        ready, _, _ = select.select([self._stdin, sock.fileno()], [], [])
+        ready, _, _ = select.select([self._stdin, sock.fileno()], [], [], self._silence_s)
         if self._stdin in ready:
             raise _NextError
+        if not ready:
+            raise GoneError("the client says nothing")
 
     def _send(self, task: dict[str, Any], sock: socket.socket, greeting: Greeting) -> Any:
         try:
@@ -378,6 +387,7 @@ def _step(data: bytes, places: Array, form: Form) -> int:
 
 def main(vendor: str, *cores: str, make: type[Server] = Server) -> None:
     """Serve until stdin ends."""
+    end_with_parent()
     if cores:
         os.sched_setaffinity(0, map(int, cores))
     # No more is read than a line: what is left would not be seen by select().

@@ -63,10 +63,10 @@ class Peer:
         """Return so many bytes."""
         if count > _MOST_BYTES:
             raise GoneError(f"expected a request of at most {_MOST_BYTES} bytes, got {count}")
-        data = b""
+        data = bytearray()
         while len(data) < count:
             data += self.some(count - len(data))
-        return data
+        return bytes(data)
 
     def head(self, begun: bytes = b"") -> bytes:
         """Return a request of HTTP, which has no body."""
@@ -181,9 +181,12 @@ class AllTick:
             self._peer.say_frame(Opcode.PONG, payload)
         if opcode != Opcode.TEXT:
             return False
-        request: dict[str, Any] = json.loads(payload)
-        number = request["cmd_id"]
-        reply = {"ret": 200, "msg": "ok", "cmd_id": number + 1, "seq_id": request["seq_id"]}
+        try:
+            request = json.loads(payload)
+            number, serial = int(request["cmd_id"]), int(request["seq_id"])
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            raise GoneError(f"expected a request, got {payload[:80]!r}") from None
+        reply = {"ret": 200, "msg": "ok", "cmd_id": number + 1, "seq_id": serial}
         self._peer.say_frame(Opcode.TEXT, json.dumps(reply).encode())
         return number in _SUBSCRIBING
 

@@ -35,7 +35,7 @@ _COLUMNS = ("p50 µs", "p99 µs", "p99.9 µs", "max µs")
 _NAMES = {"p50": "median", "p99": "99th percentile"}
 #: Who has another name than in `wire`, since it does something else here.
 _RENAMED = {"uvloop, framing only": "uvloop, stamp only"}
-#: The highest rate of those that cannot follow the others.
+#: The highest rate of those that fall further and further behind at the next one.
 _MOST = {"futu-api": 500}
 
 CANDIDATES = {
@@ -149,6 +149,11 @@ def _row(
     figures = {name: figure(values, "lower") for name, values in rounds_of.items()}
     figures["x fastfeed"] = ratio(rounds_of["p50 µs"], first)
     most = _MOST.get(candidate.name)
-    more = [f"cannot follow more than {most} ticks a second"] if most else []
+    above = [each for each in RATES if most is not None and each > most]
+    more = (
+        [f"does not keep up with {above[0]:,} ticks a second, and is not measured there"]
+        if above
+        else []
+    )
     note = note_of(candidate, rounds, *more)
     return Row(candidate.name, figures, rate, curve(np.concatenate(late_ns)), note)

@@ -46,6 +46,9 @@ Integers = npt.NDArray[np.int64]
 
 _BURST_NS = 10_000_000  # the highest rate is that of so long a time
 _LOOK_MS = 200
+_HANGING_S = (
+    60.0  # after the end of a replay, or an interrupt: far more than it takes to be told what came
+)
 _LONGEST_S = 366 * 86400
 _FULL = 0.9  # of a core: the receiver is at its end
 #: Which direction of a column is an improvement.
@@ -286,13 +289,13 @@ class Replay:
             worker.tell(do="round", **{"with": how})
             interrupted = False
             try:
-                _wait(worker, step)
+                _wait(worker, step, stretch.seconds + self._patience_s + _HANGING_S)
             except KeyboardInterrupt:
                 interrupted = True
                 os.kill(worker.child.pid, signal.SIGINT)
             try:
-                found = worker.answer()
-                sent = gateway.result()
+                found = worker.answer(_HANGING_S)
+                sent = gateway.answer(_HANGING_S)
             except ChildError:
                 if interrupted:  # before there was anything
                     raise KeyboardInterrupt from None
@@ -321,7 +324,7 @@ class Replay:
             "sender late p99 µs": sent["late_us"]["p99"],
             "ring high-water rows": behind,
             "ring high-water %": 100 * behind / found["capacity"],
-            "CPU %": 100 * found["cpu_ns"] / lasted,
+            "CPU %": 100 * found["cpu_ns"] / found["wall_ns"],
             "ticks/s": count * 1e9 / lasted,
             "peak ticks/s": highest_rate(stretch.times_ns),
         }
@@ -375,13 +378,14 @@ class Replay:
             )
 
 
-def _wait(worker: Process, step: Callable[[float], object]) -> None:
-    """Wait until a worker has its answer."""
+def _wait(worker: Process, step: Callable[[float], object], most_s: float) -> None:
+    """Wait until a worker has its answer, or should have had it."""
     assert worker.child.stdout is not None
     poll = select.poll()
     poll.register(worker.child.stdout.fileno(), select.POLLIN)
     before = time.monotonic()
-    while not poll.poll(_LOOK_MS):
+    until = before + most_s
+    while before < until and not poll.poll(_LOOK_MS):
         now = time.monotonic()
         step(now - before)
         before = now

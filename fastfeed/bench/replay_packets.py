@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from fastfeed._core.opend_encode import MAX_CHUNK_BYTES
 from fastfeed.bench import alltick_pushes, longport_pushes
+from fastfeed.errors import ConfigError
 from fastfeed.protocols.opend_frames import HEADER
 from fastfeed.sim import AllTickKnobs
 from fastfeed.sim.alltick import codes_of
@@ -27,6 +28,7 @@ from fastfeed.sim.tape import Tape
 __all__ = ["Packets", "market_of", "symbols_at", "write_packets"]
 
 _CHUNK = 4096  # trades that are encoded at once
+_LARGE = 1e15
 _STOCKS = (".HK", ".US", ".SH", ".SZ")
 
 
@@ -61,6 +63,12 @@ def symbols_at(vendor: str, tape: Tape) -> tuple[str, ...]:
     """
     if vendor == "opend":
         return tuple(securities_of(tape_symbols(tape)))
+    for name in ("price", "volume"):  # which others write with all their digits
+        values = tape.rows[name]
+        if len(large := np.flatnonzero(np.abs(values) >= _LARGE)):
+            raise ConfigError(
+                f"expected {name}s below {_LARGE:g}, got {values[large[0]]:g} in row {large[0]} of the tape"
+            )
     if vendor == "longport":
         return symbols_of(tape)
     return tuple(found.code for found in codes_of(tape.symbols, market_of(tape.symbols)))

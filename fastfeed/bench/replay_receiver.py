@@ -45,6 +45,11 @@ def _id(table: SymbolTable, symbol: str) -> int:
         return -1
 
 
+def used() -> tuple[int, int]:
+    """Return how much of the processor this process has used, and the time, in ns."""
+    return time.process_time_ns(), time.monotonic_ns()
+
+
 class Received:
     """The rows of a replay, as they come: room for all is made before.
 
@@ -59,11 +64,14 @@ class Received:
         Rows that came, also those that there was no room for.
     largest : int
         Most rows of a call: so many was the stream's reader behind.
+    ended : (int, int)
+        When as many had come as are expected: `used` then; zeros before.
     """
 
     def __init__(self, most: int) -> None:
         self.count = 0
         self.largest = 0
+        self.ended = (0, 0)
         self._most = most
         self._moments: list[int] = []
         self._sizes: list[int] = []
@@ -90,6 +98,8 @@ class Received:
         self._symbols[start:end] = rows["symbol"]
         for name, values in self._columns.items():
             values[start:end] = rows[name]
+        if start < self._most <= self.count:
+            self.ended = used()
 
     def last(self) -> int:
         """Return when the last rows came, epoch ns; 0: none came."""
@@ -147,7 +157,8 @@ class Receiver:
         Returns
         -------
         dict
-            `rows`; `lost` from the ring; `largest`; `capacity` of the ring; `cpu_ns` used; `rejected` by reasons;
+            `rows`; `lost` from the ring; `largest`; `capacity` of the ring; `cpu_ns` used in
+            `wall_ns`, from the subscription to the last row; `rejected` by reasons;
             `errors` of the callback; `ended`: how, ``"complete"``, ``"silence"``, ``"interrupted"`` or that the
             connection was lost; `ids`: of the symbols, in their order.
         """
@@ -172,7 +183,7 @@ class Receiver:
                 feed.on_event(on_event)
                 feed.ticks.on_batch(received.take)
                 await feed.subscribe(self._symbols, "ticks")
-                cpu, started = time.process_time_ns(), time.monotonic_ns()
+                cpu, started = used()
                 until = started + int((seconds + self._patience_s) * 1e9)
                 while not ended:
                     if received.complete:
@@ -182,7 +193,7 @@ class Receiver:
                     quiet_s = (time.time_ns() - received.last()) / 1e9
                     if time.monotonic_ns() > until and quiet_s > self._patience_s:
                         end("silence")
-                cpu = time.process_time_ns() - cpu
+                cpu_end, wall_end = received.ended if received.complete else used()
                 if ended == "complete":
                     await asyncio.sleep(_LOOK_S)  # for what should not come
                 stats = feed.stats()
@@ -191,7 +202,8 @@ class Receiver:
                     "lost": feed.ticks.lost,
                     "largest": received.largest,
                     "capacity": feed.ticks.ring.capacity,
-                    "cpu_ns": cpu,
+                    "cpu_ns": cpu_end - cpu,
+                    "wall_ns": max(wall_end - started, 1),
                     "rejected": stats["rejected"],
                     "ended": ended,
                     "errors": feed.ticks.callback_errors,

@@ -146,7 +146,7 @@ class Turns:
         """
         found: dict[str, dict[str, str]] = {}
         for name in self.candidates:
-            self._workers[name].tell(do="check", **{"with": options})
+            self._tell(name, "check", options)
             if meanwhile is not None:
                 meanwhile(name)
             found[name] = self._answer(name)
@@ -161,11 +161,13 @@ class Turns:
                 )
         return found
 
+    def _tell(self, name: str, what: str, options: dict[str, Any]) -> None:
+        with _named(name):
+            self._workers[name].tell(do=what, **{"with": options})
+
     def _answer(self, name: str) -> dict[str, Any]:
-        try:
+        with _named(name):
             return self._workers[name].answer()
-        except ChildError as error:
-            raise ChildError(f"{name}: {error}") from None
 
     def rounds(
         self,
@@ -193,8 +195,7 @@ class Turns:
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
         for number in range(effort.warm_up + effort.rounds):
             for name in names if number % 2 else reversed(names):
-                worker = self._workers[name]
-                worker.tell(do="round", **{"with": options})
+                self._tell(name, "round", options)
                 if meanwhile is not None:
                     meanwhile(name)
                 result = self._answer(name)
@@ -202,6 +203,15 @@ class Turns:
                     found[name].append(result)
                 done()
         return found
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Say of an error whose it is."""
+    try:
+        yield
+    except ChildError as error:
+        raise ChildError(f"{name}: {error}") from None
 
 
 @contextmanager
@@ -224,6 +234,11 @@ def take_turns(
     turns : Turns
     missing : list of Missing
         The others, and those that could not begin.
+
+    Raises
+    ------
+    ChildError
+        The first could not begin.
     """
     missing: list[Missing] = []
     workers: dict[str, tuple[Candidate, Process]] = {}
@@ -247,10 +262,12 @@ def take_turns(
             )
             process.send(msgspec.json.encode(job) + b"\n")
             workers[candidate.name] = candidate, process
-        for name, (_, process) in list(workers.items()):
+        for number, (name, (_, process)) in enumerate(list(workers.items())):
             try:
                 process.answer()
             except ChildError as error:
+                if number == 0:
+                    raise ChildError(f"{name}: {error}") from None
                 missing.append(Missing(name, str(error)))
                 del workers[name]
         yield Turns(workers), missing

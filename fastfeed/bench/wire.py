@@ -19,6 +19,7 @@ __all__ = ["CANDIDATES", "CEILING", "case", "cases"]
 
 _PUSHES = 8_000_000  # of fastfeed in a round
 _IDLE = 0.1  # of the time: a sender that is faster than its receiver has nothing to do for at least so long
+_BUSY = 0.5  # of the time: a receiver that has less to do than that waits for something else
 CEILING = "reading only"
 
 #: With `Candidate.work` a round takes about half a second. futu-api checks digests, which fit once only: it gets less
@@ -153,6 +154,12 @@ def _measure(
                 warnings.append(
                     f"{name}: the sender had nothing to do for {idle:.0%} of the time only: "
                     "it, and not the receiver, may be what was measured"
+                )
+            busy = statistics.median(each["cpu_s"] / each["seconds"] for each in rounds)
+            if busy < _BUSY and name != CEILING:
+                warnings.append(
+                    f"{name}: it took {busy:.0%} of a core's time only: "
+                    "not the receiver, but what it waited for is what was measured"
                 )
             seconds = [
                 each["seconds"] / candidate.options["pushes"] / candidate.options["repeat"]

@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from fastfeed.bench.process import end_with_parent
 from fastfeed.bench.turns import Job
 
 __all__: list[str] = []
@@ -28,6 +29,7 @@ __all__: list[str] = []
 
 def main() -> None:
     """Serve until stdin ends."""
+    end_with_parent()
     # Packages write where they like, futu-api from several threads: the answers go another way.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -71,7 +73,7 @@ def _collections() -> int:
 
 def _failed(error: Exception) -> dict[str, Any]:
     traceback.print_exc()
-    return {"error": f"{type(error).__name__}: {error}"}
+    return {"error": " ".join(f"{type(error).__name__}: {error}".split())}
 
 
 def _say(answers: Any, answer: dict[str, Any]) -> None:

@@ -131,6 +131,11 @@ def conduct(out: Path | None, work: Callable[[Progress], object]) -> None:
             code, ended = 130, "interrupted"
         except (DisagreementError, ChildError, FastfeedError) as error:
             code, ended = 1, str(error)
+        except BrokenPipeError:
+            raise  # nobody reads any more
+        except OSError as error:  # as a full disk: what was ready is kept
+            where = f": {error.filename}" if error.filename else ""
+            code, ended = 1, f"{error.strerror or error}{where}"
         results = progress.results
         if results is not None:
             say(end_lines(results, terminal_width()))

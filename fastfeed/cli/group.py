@@ -61,6 +61,9 @@ class Group(click.Group):
         except BrokenPipeError:  # click would make it 1
             _silence_stdout()
             return 0
+        except KeyboardInterrupt:  # click would print an empty line
+            complain("interrupted")
+            ctx.exit(130)
 
 
 def complain(message: str, command: str = "fastfeed") -> None:

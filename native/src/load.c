@@ -163,6 +163,9 @@ int ff_blast_run(ff_blast *blast, int fd, int stop_fd) {
     int64_t now = ff_clock_ns(CLOCK_MONOTONIC), until = now + FF_LOAD_AGAIN_NS;
     if (blast->began_ns == 0)
         blast->began_ns = now;
+    short found; /* a receiver that is faster never lets it wait, where it would see this */
+    if (wait_for(-1, 0, stop_fd, 0, &found) == FF_LOAD_STOPPED)
+        return FF_LOAD_STOPPED;
     while (blast->turn < blast->repeat) {
         if (blast->at == blast->piece) {
             now = ff_clock_ns(CLOCK_MONOTONIC);
@@ -185,7 +188,6 @@ int ff_blast_run(ff_blast *blast, int fd, int stop_fd) {
         now = ff_clock_ns(CLOCK_MONOTONIC);
         if (now >= until)
             return FF_LOAD_AGAIN;
-        short found;
         int rc = wait_for(fd, POLLOUT, stop_fd, until - now, &found);
         blast->waited_ns += ff_clock_ns(CLOCK_MONOTONIC) - now;
         if (rc != FF_LOAD_DONE)
@@ -201,36 +203,39 @@ static size_t start_of(const ff_paced *paced, size_t i) {
     return i > 0 ? paced->ends[i - 1] : 0;
 }
 
-/* Send the packets that are due, at least the next one, until the last of them has gone. */
-static int send_due(ff_paced *paced, int fd, int stop_fd, int64_t now) {
-    size_t at = start_of(paced, paced->next), last = paced->next;
+/* Send the packets that are due, at least the next one, until the last of them has gone or
+ * it is time to come back. */
+static int send_due(ff_paced *paced, int fd, int stop_fd, int64_t now, int64_t until) {
+    size_t at = start_of(paced, paced->next) + paced->begun, last = paced->next;
     while (last + 1 < paced->count && paced->times[last + 1] <= now &&
            paced->ends[last + 1] - at <= FF_LOAD_TOGETHER)
         last++;
-    while (paced->next <= last) {
+    for (;;) {
         ssize_t n = send_some(fd, paced->data + at, paced->ends[last] - at);
         if (n < 0)
             return (int)n;
         at += (size_t)n;
         for (; paced->next <= last && paced->ends[paced->next] <= at; paced->next++)
             paced->late[paced->next] = now - paced->times[paced->next];
+        paced->begun = at - start_of(paced, paced->next);
         if (paced->next > last)
-            break;
-        short found; /* a signal can wait: the packet has to be whole */
+            return FF_LOAD_DONE;
+        short found;
         int rc = wait_for(fd, POLLOUT, stop_fd, FF_LOAD_AGAIN_NS, &found);
-        if (rc < 0 || rc == FF_LOAD_STOPPED)
+        if (rc != FF_LOAD_DONE)
             return rc;
         now = ff_clock_ns(CLOCK_REALTIME);
+        if (now >= until)
+            return FF_LOAD_AGAIN;
     }
-    return FF_LOAD_DONE;
 }
 
 static int run_paced(ff_paced *paced, int fd, int stop_fd) {
     int64_t now = ff_clock_ns(CLOCK_REALTIME), until = now + FF_LOAD_AGAIN_NS, looked = 0;
     while (paced->next < paced->count) {
         int64_t due = paced->times[paced->next], left = due - FF_LOAD_SPIN_NS - now;
-        /* The peer has to wait for what is due, but not for ever. */
-        if (left > 0 || now - looked > FF_LOAD_LOOK_NS) {
+        /* The peer has to wait for what is due, but not for ever; and for whole packets. */
+        if (paced->begun == 0 && (left > 0 || now - looked > FF_LOAD_LOOK_NS)) {
             if (left > FF_LOAD_AGAIN_NS)
                 left = FF_LOAD_AGAIN_NS;
             short found;
@@ -241,10 +246,11 @@ static int run_paced(ff_paced *paced, int fd, int stop_fd) {
                 return FF_LOAD_ASKED;
             looked = now = ff_clock_ns(CLOCK_REALTIME);
         }
-        if (due - now <= FF_LOAD_SPIN_NS) {
-            while (now < due)
-                now = ff_clock_ns(CLOCK_REALTIME);
-            int rc = send_due(paced, fd, stop_fd, now);
+        /* No longer than that: somebody may set the clock back. */
+        while (now < due && due - now <= FF_LOAD_SPIN_NS)
+            now = ff_clock_ns(CLOCK_REALTIME);
+        if (now >= due || paced->begun > 0) {
+            int rc = send_due(paced, fd, stop_fd, now, until);
             if (rc != FF_LOAD_DONE)
                 return rc;
             now = ff_clock_ns(CLOCK_REALTIME);

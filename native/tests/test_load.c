@@ -190,7 +190,7 @@ static void test_peer_that_goes(void) {
     CHECK_EQ(ff_blast_run(&blast, fds[0], -1), -EPIPE);
     uint64_t ends[] = {5};
     int64_t times[] = {0}, late[] = {0};
-    ff_paced paced = {b.bytes, ends, times, 1, late, 0};
+    ff_paced paced = {b.bytes, ends, times, 1, late, 0, 0};
     CHECK_EQ(ff_paced_run(&paced, fds[0], -1), FF_LOAD_ASKED); /* whoever reads sees the end */
     CHECK_EQ(paced.next, 0);
     close(fds[0]);
@@ -223,7 +223,7 @@ static void test_paced(void) {
     }
     /* A packet without bytes is sent as well. */
     ends[10] = ends[9];
-    ff_paced paced = {data, ends, times, COUNT, late, 0};
+    ff_paced paced = {data, ends, times, COUNT, late, 0, 0};
     /* The peer speaks: that is seen before anything is sent. */
     CHECK_EQ(send(fds[1], "?", 1, 0), 1);
     CHECK_EQ(ff_paced_run(&paced, fds[0], -1), FF_LOAD_ASKED);
@@ -255,7 +255,7 @@ static void test_paced_short_sends(void) {
     int64_t times[] = {0, 0}, late[] = {0, 0};
     reader r = {fds[1], malloc(b.length), b.length};
     CHECK(r.bytes != NULL);
-    ff_paced paced = {b.bytes, ends, times, 1, late, 0};
+    ff_paced paced = {b.bytes, ends, times, 1, late, 0, 0};
     pthread_t thread;
     CHECK_EQ(pthread_create(&thread, NULL, read_all, &r), 0);
     int rc;
@@ -271,6 +271,45 @@ static void test_paced_short_sends(void) {
     close(fds[1]);
 }
 
+/* A peer that does not read holds nobody for longer than a call lasts, and what has begun goes
+ * on where it was, whatever the peer says meanwhile. */
+static void test_paced_and_nobody_reads(void) {
+    int fds[2];
+    pair(fds);
+    block b = make_block(FF_LOAD_AS_DIGITS);
+    uint64_t ends[] = {b.length / 2, b.length / 2, b.length};
+    int64_t times[] = {0, 0, 0}, late[] = {-1, -1, -1};
+    reader r = {fds[1], malloc(b.length), b.length};
+    CHECK(r.bytes != NULL);
+    ff_paced paced = {b.bytes, ends, times, 3, late, 0, 0};
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(ff_paced_run(&paced, fds[0], -1), FF_LOAD_AGAIN);
+    CHECK_EQ(paced.next, 0);
+    CHECK(paced.begun > 0);
+    CHECK_EQ(late[0], -1);
+    CHECK_EQ(send(fds[1], "?", 1, 0), 1);
+    CHECK_EQ(ff_paced_run(&paced, fds[0], -1), FF_LOAD_AGAIN);
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, read_all, &r), 0);
+    int rc;
+    uint8_t asked;
+    while ((rc = ff_paced_run(&paced, fds[0], -1)) != FF_LOAD_DONE) {
+        CHECK(rc == FF_LOAD_AGAIN || rc == FF_LOAD_ASKED);
+        if (rc == FF_LOAD_ASKED) {
+            CHECK_EQ(paced.begun, 0);
+            CHECK_EQ(recv(fds[0], &asked, 1, 0), 1);
+        }
+    }
+    CHECK_EQ(paced.next, 3);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK(memcmp(r.bytes, b.bytes, b.length) == 0);
+    CHECK(late[0] > 0 && late[1] > 0 && late[2] > 0);
+    free(r.bytes);
+    free(b.bytes);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void test_interruption(void) {
     int fds[2], stop[2];
     pair(fds);
@@ -278,7 +317,7 @@ static void test_interruption(void) {
     block b = make_block(FF_LOAD_AS_VARINT);
     uint64_t ends[] = {b.length};
     int64_t far[] = {ff_clock_ns(CLOCK_REALTIME) + INT64_C(3600000000000)}, late[] = {0};
-    ff_paced paced = {b.bytes, ends, far, 1, late, 0};
+    ff_paced paced = {b.bytes, ends, far, 1, late, 0, 0};
     CHECK_EQ(ff_paced_run(&paced, fds[0], stop[0]), FF_LOAD_AGAIN);
     ff_blast blast;
     CHECK_EQ(ff_blast_init(&blast, b.bytes, b.length, b.places, PACKETS, FF_LOAD_AS_VARINT, 1,
@@ -289,9 +328,18 @@ static void test_interruption(void) {
     CHECK_EQ(ff_blast_run(&blast, fds[0], stop[0]), FF_LOAD_STOPPED);
     CHECK_EQ(ff_paced_run(&paced, fds[0], stop[0]), FF_LOAD_STOPPED);
     int64_t due[] = {0}; /* there is no room for it */
-    paced = (ff_paced){b.bytes, ends, due, 1, late, 0};
+    paced = (ff_paced){b.bytes, ends, due, 1, late, 0, 0};
     CHECK_EQ(ff_paced_run(&paced, fds[0], stop[0]), FF_LOAD_STOPPED);
     CHECK_EQ(paced.next, 0);
+    /* Also where it never has to wait. */
+    uint8_t nothing[1] = {0};
+    int others[2];
+    pair(others);
+    CHECK_EQ(ff_blast_init(&blast, nothing, 1, NULL, 0, FF_LOAD_AS_VARINT, 1, 1), 0);
+    CHECK_EQ(ff_blast_run(&blast, others[0], stop[0]), FF_LOAD_STOPPED);
+    CHECK_EQ(blast.bytes, 0);
+    close(others[0]);
+    close(others[1]);
     close(stop[0]);
     close(fds[0]);
     close(fds[1]);
@@ -344,6 +392,7 @@ int main(void) {
     test_peer_that_goes();
     test_paced();
     test_paced_short_sends();
+    test_paced_and_nobody_reads();
     test_interruption();
     test_drain();
     test_jitter();

@@ -1,9 +1,10 @@
 """`fastfeed bench`, as a script, with a family "decode" that is quickly measured, or never, or goes wrong.
 
-What happens in its second table says $FASTFEED_TEST_BENCH: "fine", "slow", "disagree" or "die". A worker that has begun
-a slow round makes the file "slow" in the temporary folder.
+What happens in its second table says $FASTFEED_TEST_BENCH: "fine", "slow", "disagree", "die" or "full". A worker that
+has begun a slow round makes the file "slow" in the temporary folder.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -53,6 +54,8 @@ def measuring(plan, kind, candidates):
     def run(step):
         with take_turns(candidates, {}, worker_cores()[0]) as (turns, missing):
             turns.agree()
+            if kind == "books" and os.environ["FASTFEED_TEST_BENCH"] == "full":
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full")
             rounds = turns.rounds(plan.effort, step)
         values = {n: [each["seconds"] for each in found] for n, found in rounds.items()}
         rows = [

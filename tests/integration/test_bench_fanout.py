@@ -44,6 +44,14 @@ def test_table():
     assert table.row("fastfeed", 2).figures["x fastfeed"].rounds == [1, 1]
 
 
+def test_memory_that_nobody_may_write_to(monkeypatch):
+    monkeypatch.setattr(fanout.os, "access", lambda path, mode: False)
+    plan = Plan(("fanout",), effort=BRIEF.effort, peers=())
+    (case,) = fanout.cases(plan, (1,))
+    table, _ = case.run(lambda: None)
+    assert table.row("fastfeed", 1).figures["p50 µs"].median > 0
+
+
 def test_readers_spin_where_there_are_cores():
     names = [candidate.name for candidate in fanout._candidates(3, 4)]
     assert "fastfeed, spinning" in names

@@ -1,6 +1,7 @@
 """A replay over the real path: a tape's packets from the gateway's process to a feed's callback in another one."""
 
 import os
+import signal
 import subprocess
 
 import numpy as np
@@ -160,7 +161,7 @@ def test_what_was_measured_before_an_interrupt_is_kept():
 
 
 def test_an_interrupt_at_the_beginning_leaves_nothing(monkeypatch):
-    def at_once(worker, step):
+    def at_once(worker, step, most_s):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(replay, "_wait", at_once)
@@ -187,7 +188,11 @@ def test_one_trade():
     played = Replay(tape, "alltick")
     played.play(stretch_of(tape, 1, 30))
     assert played.failures == []
-    assert played.table.rows[0].figures["rows"].median == 1
+    (row,) = played.table.rows
+    assert row.figures["rows"].median == 1
+    # So little is no work for anybody, however short it is.
+    assert 0 < row.figures["CPU %"].median < 90
+    assert not any("no time left" in warning for warning in played.table.warnings)
 
 
 def test_a_gateway_that_dies_is_one_clear_error(monkeypatch):
@@ -206,4 +211,31 @@ def test_a_gateway_that_dies_is_one_clear_error(monkeypatch):
     monkeypatch.setattr(replay, "Gateway", Mortal)
     with pytest.raises(ChildError, match=r"fastfeed.bench.gateway opend.* ended with status -9"):
         played.play(stretch_of(tape, 1, 0), step)
+    assert children() == []
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_receiver_that_hangs_is_one_clear_error(interrupted, monkeypatch):
+    monkeypatch.setattr(replay, "_HANGING_S", 0.5)
+    played = Replay(tape_of(1000, 0.5), "opend", patience_s=0.2)
+    workers = []
+
+    class Hanging(replay.Process):
+        def __init__(self, *args):
+            super().__init__(*args)
+            workers.append(self)
+
+    def step(seconds):
+        os.kill(workers[0].child.pid, signal.SIGSTOP)
+        if interrupted:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(replay, "Process", Hanging)
+    stretch = stretch_of(tape_of(1000, 5.0), 1, 0)
+    if interrupted:
+        with pytest.raises(KeyboardInterrupt):
+            played.play(stretch, step)
+    else:
+        with pytest.raises(ChildError, match=r"fastfeed.bench.worker did not answer within 0.5 s"):
+            played.play(stretch, step)
     assert children() == []

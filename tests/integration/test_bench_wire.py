@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -23,7 +24,7 @@ from fastfeed.bench.plan import VENDORS, Plan
 from fastfeed.bench.process import ChildError
 from fastfeed.bench.results import Table
 from fastfeed.bench.samples import pushes_of
-from fastfeed.bench.turns import Candidate, Effort
+from fastfeed.bench.turns import Candidate, Effort, Turns, take_turns
 
 TINY = Effort(rounds=1, warm_up=0, work=0.02)
 DEADLINE_S = 10.0
@@ -70,6 +71,7 @@ def test_latency(vendor: str) -> None:
         assert ordered[0] > 0
         assert row.curve == sorted(row.curve)
         assert row.figures["x fastfeed"].median > 0
+        assert ("does not keep up with 2,000" in row.note) == (row.name == "futu-api")
 
 
 def test_more_rates_with_more_effort() -> None:
@@ -215,11 +217,27 @@ def test_slow_sender(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Gateway, "result", busy)
     (case,) = wire.cases(Plan(("wire",), ("longport",), TINY, peers=()))
     table, _ = case.run(lambda: None)
-    assert [warning.partition(":")[0] for warning in table.warnings] == [
-        "fastfeed",
-        "fastfeed, TCP",
-    ]
+    said = [each.partition(":")[0] for each in table.warnings if "the sender had" in each]
+    assert said == ["fastfeed", "fastfeed, TCP"]
     assert "sender" in table.rows[2].note
+
+
+def test_idle_receiver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who mostly waits, though the sender says that it waits as well, is warned about: something else holds both up."""
+    rounds = Turns.rounds
+
+    def idle(turns: Turns, *arguments: Any, **options: Any) -> Any:
+        found = rounds(turns, *arguments, **options)
+        for name, results in found.items():
+            for each in results:
+                each["cpu_s"] = each["seconds"] * (0.9 if name == "fastfeed" else 0.2)
+        return found
+
+    monkeypatch.setattr(Turns, "rounds", idle)
+    (case,) = wire.cases(Plan(("wire",), ("longport",), TINY, peers=()))
+    table, _ = case.run(lambda: None)
+    said = [each.partition(":")[0] for each in table.warnings if "20% of a core" in each]
+    assert said == ["fastfeed, TCP"]
 
 
 def test_late_sender(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,3 +299,84 @@ def test_a_client_that_comes_before_its_task(gateway: Gateway, sample: str) -> N
         gateway.blast(sample, 10)
         assert len(exactly(early, first)) == first
         assert gateway.result()["bytes"] == first
+
+
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+def masked(payload: bytes, first: int = 0x81) -> bytes:
+    """Return a client's frame, whose mask is nothing."""
+    return bytes((first, 0x80 | 127)) + struct.pack(">Q", len(payload)) + bytes(4) + payload
+
+
+@pytest.mark.parametrize(
+    ("vendor", "said"),
+    [
+        ("opend", b"x" * 44),
+        ("opend", struct.pack("<2sIBBII20s8s", b"FT", 1001, 0, 0, 1, 1 << 31, b"", b"")),
+        ("alltick", b"nonsense\r\n\r\n"),
+        ("alltick", b"x" * (2 << 20)),
+        ("alltick", HANDSHAKE + masked(b"{")),
+        ("alltick", HANDSHAKE + masked(b"[" * 100_000)),
+        ("alltick", HANDSHAKE + masked(b"[]")),
+        ("alltick", HANDSHAKE + masked(b'{"cmd_id": {}, "seq_id": 1}')),
+        ("alltick", HANDSHAKE + masked(b'{"cmd_id": 1e999, "seq_id": 1}')),
+        ("alltick", HANDSHAKE + masked(b"\xff\xfe")),
+        ("alltick", HANDSHAKE + bytes((0x81, 0xFF)) + b"\xff" * 12),
+        ("longport", b"xx"),
+        ("longport", HANDSHAKE + masked(b"short", 0x82) + masked(b"", 0x88)),
+        ("longport", HANDSHAKE + bytes((0x82, 0xFF)) + b"\xff" * 12),
+    ],
+)
+def test_rubbish(vendor: str, said: bytes, tmp_path: Path) -> None:
+    """Who talks rubbish is hung up on, or hangs up itself; who comes after it is served."""
+    path = str(tmp_path / "sample")
+    pushes_of(vendor).sample("ticks", 10, 100).write(path)
+    with Gateway(vendor) as gateway:
+        gateway.blast(path, 100)
+        for half in (said, said[:7], b""):
+            with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE_S) as sock:
+                # The handshake alone first: what follows a request's head is not looked for in it.
+                with contextlib.suppress(ConnectionError):
+                    if half.startswith(HANDSHAKE):
+                        sock.sendall(HANDSHAKE)
+                        head = b""
+                        while not head.endswith(b"\r\n\r\n"):
+                            head += exactly(sock, 1)
+                        sock.sendall(half[len(HANDSHAKE) :])
+                    else:
+                        sock.sendall(half)
+                    sock.shutdown(socket.SHUT_WR)
+                    while sock.recv(1 << 16):
+                        pass
+        factory = f"fastfeed.bench.{vendor}_clients:Fastfeed"
+        options = {"port": gateway.port, "sample": path, "pushes": 100}
+        with take_turns([Candidate("fastfeed", factory, options)], {}) as (turns, _):
+            ((found,),) = turns.rounds(Effort(1, 0), lambda: None).values()
+        assert found["seconds"] > 0
+        assert gateway.result()["bytes"] > 0
+
+
+def test_a_client_that_says_nothing(gateway: Gateway, sample: str) -> None:
+    """It does not keep the others waiting for ever."""
+    gateway.blast(sample, 10)
+    at = ("127.0.0.1", gateway.port)
+    with socket.create_connection(at, DEADLINE_S) as silent:
+        silent.sendall(b"FT")
+        with connected(gateway):
+            assert gateway.result()["bytes"] > 0
+        assert silent.recv(1) == b""
+
+
+def test_a_client_that_does_not_read_replies(gateway: Gateway, sample: str) -> None:
+    """It is hung up on, so that the next task is done."""
+    gateway.reply()
+    with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE_S) as greedy:
+        greedy.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            greedy.sendall(pack(1001, 7, b"") * 1_000_000)
+        gateway.blast(sample, 10)
+        with connected(gateway):
+            assert gateway.result()["bytes"] > 0

@@ -121,6 +121,7 @@ def test_an_interrupt_keeps_what_was_ready(family, tmp_path, number):
     ("what", "words"),
     [
         ("disagree", "json and fastfeed do not agree on price of the same bytes"),
+        ("full", "No space left on device: /full"),
         ("die", "json: fastfeed.bench.worker ended with status -9: it said nothing"),
     ],
 )

@@ -181,3 +181,13 @@ def test_an_interrupt_keeps_what_there_is(tmp_path):
         ["ps", "-p", ",".join(seen), "-o", "pid="], capture_output=True, text=True, check=False
     )
     assert alive.stdout.strip() == ""
+
+
+def test_an_interrupt_while_the_tape_is_read(tmp_path):
+    path = tmp_path / "tape"
+    os.mkfifo(path)
+    with process("bench", "replay", str(path)) as child:
+        with open(path, "wb"):  # it has come as far as that
+            os.kill(child.pid, signal.SIGINT)
+            stdout, stderr = child.communicate(timeout=20)
+    assert (child.returncode, stdout, stderr) == (130, "", "fastfeed: interrupted\n")

@@ -156,6 +156,12 @@ def test_what_differs_is_told():
     ]
 
 
+@pytest.mark.parametrize("packages", [None, [], ["msgspec"], "msgspec"])
+def test_machines_of_which_little_is_known(packages):
+    other = {**MACHINE, "packages": packages}
+    assert "msgspec 0.22.0 and none" in compare(run(), run(machine=other)).differences
+
+
 def test_what_is_only_in_one():
     before, after = bench_results(), bench_results()
     gone = before.tables.pop(0)

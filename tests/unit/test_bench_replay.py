@@ -223,6 +223,16 @@ def test_volumes_that_a_vendor_does_not_have():
     replay.Replay(tape, "opend")
 
 
+@pytest.mark.parametrize("column", ["price", "volume"])
+@pytest.mark.parametrize("vendor", ["alltick", "longport"])
+def test_numbers_that_are_too_large_for_a_vendor(vendor, column):
+    tape = tape_of(T0 + np.arange(4), ("SPY.US",))
+    tape.rows[column][3] = 1e30
+    with pytest.raises(ConfigError, match=rf"expected {column}s below 1e\+15, got 1e\+30 in row 3"):
+        replay.Replay(tape, vendor)
+    replay.Replay(tape, "opend")
+
+
 def test_symbols_without_a_region():
     tape = tape_of(T0 + np.arange(4), ("BTCUSDT", "ETHUSDT"))
     assert replay_packets.symbols_at("opend", tape) == ("BTCUSDT.CC", "ETHUSDT.CC")

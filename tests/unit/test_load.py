@@ -234,6 +234,11 @@ def _never_ending(what: str, sock: socket.socket) -> Any:
     if what == "paced":
         times = np.full(1, time.time_ns() + 3_600_000_000_000)
         return load.paced(sock.fileno(), data, ends, times, 0, np.zeros(1, "i8"))
+    if what == "nobody reads":
+        ends = np.array([1 << 24], "u8")
+        return load.paced(
+            sock.fileno(), bytes(1 << 24), ends, np.zeros(1, "i8"), 0, np.zeros(1, "i8")
+        )
     if what == "drain":
         return load.drain(sock.fileno(), 10, 10)
     if what == "jitter":
@@ -241,7 +246,7 @@ def _never_ending(what: str, sock: socket.socket) -> Any:
     return load.blast(sock.fileno(), bytearray(1 << 20), np.zeros(0, "u8"), "varint", 1000, 1)
 
 
-@pytest.mark.parametrize("what", ["blast", "paced", "drain", "jitter"])
+@pytest.mark.parametrize("what", ["blast", "paced", "nobody reads", "drain", "jitter"])
 def test_signals(what: str, pair: Any) -> None:
     """Ctrl-C ends whatever it is."""
 
@@ -289,6 +294,8 @@ def test_wrong_arguments(pair: Any, tmp_path: Any) -> None:
         (data, ends, times, 0, late[:3]),
         (data[:7], ends, times, 0, late),
         (data, ends[::-1].copy(), times, 0, late),
+        (data, ends, times - np.array([0, 0, 0, 1]), 0, late),
+        (data, ends, times + np.iinfo("i8").min, 0, late),
     ):
         with pytest.raises(ValueError, match="expected"):
             load.paced(fd, *wrong)

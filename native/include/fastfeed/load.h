@@ -84,10 +84,11 @@ int ff_blast_run(ff_blast *blast, int fd, int stop_fd);
 typedef struct ff_paced {
     const uint8_t *data;
     const uint64_t *ends; /* of packets in the data */
-    const int64_t *times; /* CLOCK_REALTIME */
+    const int64_t *times; /* CLOCK_REALTIME, not negative */
     size_t count;
     int64_t *late; /* out: ns from a packet's time until the kernel was given its end */
     size_t next;   /* the first packet that is not sent */
+    size_t begun;  /* bytes of it that are */
 } ff_paced;
 
 /* Send. Returns FF_LOAD_ASKED between whole packets only. stop_fd may be -1. */
