@@ -1,6 +1,7 @@
 """One process to many, measured in earnest, but briefly."""
 
 from multiprocessing import Pipe
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from fastfeed.bench import fanout, fanout_ends
 from fastfeed.bench.percentiles import curve, percentiles
 from fastfeed.bench.plan import Plan
 from fastfeed.bench.process import ChildError
-from fastfeed.bench.turns import Effort
+from fastfeed.bench.turns import Candidate, DisagreementError, Effort
 
+candidates = fanout._candidates
 BRIEF = Plan(("fanout",), effort=Effort(rounds=2, warm_up=0, work=0.01))
 
 
@@ -50,6 +52,17 @@ def test_memory_that_nobody_may_write_to(monkeypatch):
     (case,) = fanout.cases(plan, (1,))
     table, _ = case.run(lambda: None)
     assert table.row("fastfeed", 1).figures["p50 µs"].median > 0
+
+
+def test_wrong_rows_are_an_error_before_anything_is_measured(monkeypatch):
+    helpers = str(Path(__file__).parents[1] / "helpers")
+    wrong = Candidate("wrong", "wrong_clients:WrongPipe", path=[helpers])
+    monkeypatch.setattr(
+        fanout, "_candidates", lambda readers, cores: [candidates(readers, cores)[0], wrong]
+    )
+    (case,) = fanout.cases(BRIEF, (1,))
+    with pytest.raises(DisagreementError, match="wrong and fastfeed do not agree on price of"):
+        case.run(lambda: pytest.fail("it was measured"))
 
 
 def test_readers_spin_where_there_are_cores():

@@ -24,7 +24,7 @@ from fastfeed.bench.plan import VENDORS, Plan
 from fastfeed.bench.process import ChildError
 from fastfeed.bench.results import Table
 from fastfeed.bench.samples import pushes_of
-from fastfeed.bench.turns import Candidate, Effort, Turns, take_turns
+from fastfeed.bench.turns import Candidate, DisagreementError, Effort, Turns, take_turns
 
 TINY = Effort(rounds=1, warm_up=0, work=0.02)
 DEADLINE_S = 10.0
@@ -255,14 +255,18 @@ def test_late_sender(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "at 2,000/s: what is higher" in warning
 
 
-def test_wrong_rows() -> None:
-    """A candidate that makes other rows is not measured."""
+@pytest.mark.parametrize("family", [wire, latency])
+def test_wrong_rows(family: Any) -> None:
+    """A candidate that makes other rows is an error before anything is measured."""
     wrong = Candidate("wrong", "wrong_clients:Wrong", path=HELPERS)
-    case = wire.case(
-        Plan(("wire",), ("opend",), TINY), "opend", [wire.CANDIDATES["opend"][0], wrong]
-    )
-    with pytest.raises(Exception, match="wrong and fastfeed do not agree on price"):
-        case.run(lambda: None)
+    plan = Plan(("wire",), ("opend",), TINY)
+    case = family.case(plan, "opend", [family.CANDIDATES["opend"][0], wrong])
+
+    def step() -> None:
+        raise AssertionError("it was measured")
+
+    with pytest.raises(DisagreementError, match="wrong and fastfeed do not agree on price"):
+        case.run(step)
 
 
 def test_nothing_is_left(sample: str) -> None:
