@@ -103,9 +103,9 @@ def _shares(cores: int) -> str:
     """Say who has which core."""
     if cores == 1:
         return "all share the one core"
-    return (
-        f"the writer has one of {cores} cores, and more than {cores - 1} readers share the others"
-    )
+    if cores == 2:
+        return "the writer has one of 2 cores, and all readers share the other"
+    return f"the writer has one of {cores} cores, and readers share the others where there are more of them"
 
 
 def _measure(

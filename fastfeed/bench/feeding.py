@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -90,8 +91,14 @@ class Feeding:
             sent[current].append(self._gateway.result())
             step()
 
+        def broken() -> None:
+            if (gone := self._gateway.gone(_GONE_S)) is not None:
+                raise gone
+            with contextlib.suppress(ChildError):  # its client has gone, as is known
+                self._gateway.result()
+
         with self._watched():
-            found = self.turns.rounds(effort, done, meanwhile, only, **options)
+            found = self.turns.rounds(effort, done, meanwhile, only, broken, **options)
         return found, {name: sent[name][effort.warm_up :] for name in found}
 
     @contextmanager
@@ -126,7 +133,7 @@ def fed(
 def note_of(candidate: Candidate, found: Sequence[dict[str, Any]], *more: str) -> str:
     """Return what is to be said of a candidate's rounds."""
     notes = ["threads of its own: not pinned"] if candidate.threads else []
-    collections = sum(each["collections"] for each in found) / max(1, len(found))
+    collections = round(sum(each["collections"] for each in found) / max(1, len(found)))
     if collections:
-        notes.append(f"{collections:.0f} garbage collections a round")
+        notes.append(f"{collections} garbage collection{'s' * (collections > 1)} a round")
     return "; ".join((*notes, *more))

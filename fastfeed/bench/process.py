@@ -127,14 +127,15 @@ class Process:
         try:
             self.child.wait(_END_S)
         except subprocess.TimeoutExpired:  # it has closed its stdout, and goes on
-            self._kill()
+            self.kill()
         self._errors.seek(0, os.SEEK_END)
         self._errors.seek(max(0, self._errors.tell() - _LAST_WORDS))
         said = self._errors.read().decode(errors="replace").strip()
         last = said.splitlines()[-1].strip() if said else "it said nothing"
         return ChildError(f"{self.name} ended with status {self.child.returncode}: {last}")
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
+        """End the child at once, with all that it started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.child.pid, signal.SIGKILL)
         self.child.wait()
@@ -149,7 +150,7 @@ class Process:
                 self.child.wait(1.0)
         finally:  # an interrupt may come while it is waited for
             if self.child.poll() is None:
-                self._kill()
+                self.kill()
             self.child.stdout.close()
             self._errors.close()
 

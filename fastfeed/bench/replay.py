@@ -195,7 +195,7 @@ def new_table(vendor: str) -> Table:
         vendor=vendor,
         unit="p99 µs",
         x="times real time",
-        about="a tape at multiples of its own times: from when a row was to be sent until the feed's callback has it",
+        about="A tape at multiples of its own times: from when a row was to be sent until the feed's callback has it",
     )
 
 
@@ -229,7 +229,6 @@ class Replay:
     ) -> None:
         self.table = new_table(vendor)
         self.failures: list[str] = []
-        self._tape = tape
         self._vendor = vendor
         self._receive: Receive = receive
         self._patience_s = patience_s
@@ -332,7 +331,7 @@ class Replay:
             name: figure(value, "lower" if name.endswith("µs") else _BETTER.get(name))
             for name, value in values.items()
         }
-        note = f"at {stretch.speed:,g} times real time {len(stretch.tape):,} trades in {stretch.seconds:.3g} s"
+        note = f"{len(stretch.tape):,} trades in {stretch.seconds:.3g} s"
         if found["ended"] == "interrupted":
             note += f", interrupted after {found['rows']:,} of them"
         note += f"; a ring of {found['capacity']:,} rows"

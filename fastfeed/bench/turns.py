@@ -121,9 +121,14 @@ class Turns:
     ----------
     candidates : dict
         By name, in the order in which they were given.
+    missing : list of Missing
+        Those that are not, and why; whoever breaks in a round is one of them from then on.
     """
 
-    def __init__(self, workers: Mapping[str, tuple[Candidate, Process]]) -> None:
+    def __init__(
+        self, workers: Mapping[str, tuple[Candidate, Process]], missing: list[Missing]
+    ) -> None:
+        self.missing = missing
         self.candidates = {name: candidate for name, (candidate, _) in workers.items()}
         self._workers = {name: process for name, (_, process) in workers.items()}
 
@@ -175,9 +180,12 @@ class Turns:
         done: Callable[[], object],
         meanwhile: Callable[[str], Any] | None = None,
         only: Sequence[str] | None = None,
+        broken: Callable[[], object] = lambda: None,
         **options: Any,
     ) -> dict[str, list[dict[str, Any]]]:
         """Return what each candidate measured in each round.
+
+        A candidate that breaks is ended, and the others go on without it; without the first one they cannot.
 
         Parameters
         ----------
@@ -188,21 +196,44 @@ class Turns:
             Called with a candidate's name while it has its round, as to tell a sender what to send.
         only : sequence of str, optional
             The candidates that take part.
+        broken : callable, optional
+            Called once a candidate that broke has ended.
         **options
             Of the candidates' `round`.
+
+        Raises
+        ------
+        ChildError
+            The first candidate broke.
         """
+        first = next(iter(self.candidates))
         names = [name for name in self.candidates if only is None or name in only]
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
         for number in range(effort.warm_up + effort.rounds):
             for name in names if number % 2 else reversed(names):
-                self._tell(name, "round", options)
-                if meanwhile is not None:
-                    meanwhile(name)
-                result = self._answer(name)
+                if name not in found:
+                    continue
+                try:
+                    self._tell(name, "round", options)
+                    if meanwhile is not None:
+                        meanwhile(name)
+                    result = self._answer(name)
+                except ChildError as error:
+                    if name == first:
+                        raise
+                    self._end(name, error)
+                    del found[name]
+                    broken()
+                    continue
                 if number >= effort.warm_up:
                     found[name].append(result)
                 done()
         return found
+
+    def _end(self, name: str, error: ChildError) -> None:
+        self._workers.pop(name).kill()
+        del self.candidates[name]
+        self.missing.append(Missing(name, f"broke while it was measured: {error}"))
 
 
 @contextmanager
@@ -270,4 +301,4 @@ def take_turns(
                     raise ChildError(f"{name}: {error}") from None
                 missing.append(Missing(name, str(error)))
                 del workers[name]
-        yield Turns(workers), missing
+        yield Turns(workers, missing), missing

@@ -1,6 +1,7 @@
 """`fastfeed bench`, as a script, with a family "decode" that is quickly measured, or never, or goes wrong.
 
-What happens in its second table says $FASTFEED_TEST_BENCH: "fine", "slow", "disagree", "die" or "full". A worker that
+What happens in its second table says $FASTFEED_TEST_BENCH: "fine", "slow", "disagree", "break", "die" or
+"full". A worker that
 has begun a slow round makes the file "slow" in the temporary folder.
 """
 
@@ -32,6 +33,8 @@ class Sleeper:
         if self.what == "slow":
             Path(tempfile.gettempdir(), "slow").touch()
             time.sleep(600)
+        if self.what == "break":
+            raise ValueError("broken")
         if self.what == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         return {"seconds": 0.001}
@@ -40,7 +43,12 @@ class Sleeper:
 def cases(plan):
     for kind, what in (("ticks", "fine"), ("books", os.environ["FASTFEED_TEST_BENCH"])):
         candidates = [
-            Candidate("fastfeed", "bench_family:Sleeper", {"what": "fine"}, path=[HERE]),
+            Candidate(
+                "fastfeed",
+                "bench_family:Sleeper",
+                {"what": what if what == "die" else "fine"},
+                path=[HERE],
+            ),
             Candidate("json", "bench_family:Sleeper", {"what": what}, "json", path=[HERE]),
             Candidate("gone", "bench_family:Sleeper", {"what": what}, "fastfeed-none", path=[HERE]),
         ]

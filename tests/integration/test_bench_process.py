@@ -45,26 +45,39 @@ def test_a_child_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gone(pid)
 
 
-def test_a_candidate_that_hangs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_candidate_that_hangs_is_ended_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     hangs = Candidate("hangs", "odd_children:Hangs", path=[HELPERS])
     with take_turns([FINE, hangs], {}) as (turns, missing):
         assert missing == []
+        pid = turns._workers["hangs"].child.pid
         monkeypatch.setattr(process, "PATIENCE_S", 0.2)
-        with pytest.raises(ChildError, match=r"^hangs: fastfeed.bench.worker did not answer"):
-            turns.rounds(Effort(1, 0), lambda: None)
+        found = turns.rounds(Effort(3, 0), lambda: None)
+        assert {name: len(rounds) for name, rounds in found.items()} == {"fine": 3}
+        (why,) = missing
+        assert why.name == "hangs"
+        assert "hangs: fastfeed.bench.worker did not answer within 0.2 s" in why.why
+        assert gone(pid)
+        assert list(turns.candidates) == ["fine"]
 
 
-def test_a_candidate_that_is_killed_between_rounds_is_named() -> None:
+@pytest.mark.parametrize("which", ["fine", "other"])
+def test_the_others_go_on_without_a_candidate_that_is_killed_but_for_the_first(which: str) -> None:
     other = msgspec.structs.replace(FINE, name="other")
-    with take_turns([FINE, other], {}) as (turns, _):
-        child = turns._workers["other"].child
+    third = msgspec.structs.replace(FINE, name="third")
+    with take_turns([FINE, other, third], {}) as (turns, missing):
+        child = turns._workers[which].child
 
         def done() -> None:
             child.kill()
             child.wait()
 
-        with pytest.raises(ChildError, match=r"^other: fastfeed.bench.worker ended with status -9"):
-            turns.rounds(Effort(3, 0), done)
+        if which == "fine":
+            with pytest.raises(ChildError, match=r"^fine: .* ended with status -9"):
+                turns.rounds(Effort(3, 0), done)
+            return
+        found = turns.rounds(Effort(3, 0), done)
+        assert {name: len(rounds) for name, rounds in found.items()} == {"fine": 3, "third": 3}
+        assert [each.name for each in missing] == ["other"]
 
 
 @pytest.mark.parametrize("what", ["nonsense", "number", "not text"])

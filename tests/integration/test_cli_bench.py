@@ -122,7 +122,7 @@ def test_an_interrupt_keeps_what_was_ready(family, tmp_path, number):
     [
         ("disagree", "json and fastfeed do not agree on price of the same bytes"),
         ("full", "No space left on device: /full"),
-        ("die", "json: fastfeed.bench.worker ended with status -9: it said nothing"),
+        ("die", "fastfeed: fastfeed.bench.worker ended with status -9: it said nothing"),
     ],
 )
 def test_what_goes_wrong_is_one_line_and_keeps_what_was_ready(family, tmp_path, what, words):
@@ -135,6 +135,19 @@ def test_what_goes_wrong_is_one_line_and_keeps_what_was_ready(family, tmp_path, 
     assert not results.complete
     assert len(results.tables) == 1
     assert not list(temporary.iterdir())
+
+
+def test_a_peer_that_breaks_is_listed_as_missing(family, tmp_path):
+    family("break")
+    done = run("bench", "decode", "--quick", "--out", str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    results = Results.read(tmp_path / "results.json")
+    assert results.complete
+    assert [row.name for row in results.table("decode opend books").rows] == ["fastfeed"]
+    assert [each.why for each in results.missing if each.name == "json"] == [
+        "broke while it was measured: json: ValueError: broken"
+    ]
+    assert "ValueError: broken" in done.stdout
 
 
 def test_a_terminal_shows_what_is_measured_and_then_no_bar(family, tmp_path):
