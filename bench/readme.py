@@ -1,7 +1,7 @@
 """Write the figures of bench/results/VERSION.json into README.md and bench/README.md: readme.py [--check] [FILE.json]
 
-They stand between `<!-- figures: NAME -->` and `<!-- end -->`. With --check nothing is written: the exit code is 1
-where something differs.
+They stand between `<!-- figures: NAME -->` and `<!-- end -->`; README's pictures lie beside the file. With --check
+nothing is written: the exit code is 1 where something differs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,17 @@ from fastfeed.bench.results import Figure, Results
 from fastfeed.bench.tables import markdown
 from fastfeed.errors import ConfigError
 
-__all__ = ["BLOCKS", "ROOT", "Figures", "LackingError", "results_path", "written"]
+__all__ = [
+    "BLOCKS",
+    "PICTURES",
+    "ROOT",
+    "Figures",
+    "LackingError",
+    "drawn",
+    "results_path",
+    "texts",
+    "written",
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 _WIDTH = 140
@@ -316,6 +326,22 @@ BLOCKS: dict[str, dict[str, Callable[[Figures], str]]] = {
 }
 
 
+#: README's pictures, as `fastfeed.bench.plots` names them.
+PICTURES = ("decode-opend", "latency-opend")
+
+
+def drawn(results: Results) -> dict[str, str]:
+    """Return README's pictures as SVG, by their names."""
+    from fastfeed.bench.plots import pictures, svg
+
+    return {each.name: svg(each) for each in pictures(results) if each.name in PICTURES}
+
+
+def texts(picture: str) -> list[str]:
+    """Return what is written in an SVG: where, and with which curves, may differ with matplotlib's version."""
+    return re.findall(r"<text[^>]*>([^<]+)", picture)
+
+
 def written(
     text: str, blocks: Mapping[str, Callable[[Figures], str]], figures: Figures
 ) -> tuple[str, list[str]]:
@@ -362,6 +388,13 @@ def main(arguments: Sequence[str]) -> int:
             elif changed:
                 file.write_text(text)
                 print(f"{name}: {', '.join(changed)}")
+        for name, picture in drawn(figures.results).items():
+            file = path.parent / f"{name}.svg"
+            if "--check" not in arguments:
+                file.write_text(picture)
+            elif not file.exists() or texts(file.read_text()) != texts(picture):
+                print(f"{file} does not show the figures of {path}")
+                code = 1
     except (ConfigError, LackingError) as error:
         print(f"{path}:\n{error}" if isinstance(error, LackingError) else error, file=sys.stderr)
         return 1

@@ -16,7 +16,6 @@ from compiled import NoCompiler, Publisher
 from receivers import ours
 
 from fastfeed.bench.feeding import BLOCK, fed
-from fastfeed.bench.gateway import Gateway
 from fastfeed.bench.percentiles import columns_of
 from fastfeed.bench.results import ratio
 from fastfeed.bench.turns import Candidate, Effort
@@ -70,18 +69,13 @@ def _compiled() -> None:
         pytest.skip(str(error))
 
 
-def unpinned(vendor: str, cores: Sequence[int]) -> Gateway:
-    """Return a gateway that may run anywhere."""
-    return Gateway(vendor)
-
-
 def latencies(
     candidates: Sequence[Candidate], rounds: int, benchmark: Any
 ) -> dict[str, list[np.ndarray]]:
     """Return the latencies of candidates by rounds, in ns."""
 
     def all_rounds() -> dict[str, list[dict[str, Any]]]:
-        with fed("opend", candidates, unpinned) as feeding:
+        with fed("opend", candidates, pinned=False) as feeding:
             found, _ = feeding.rounds(
                 Effort(rounds, 0),
                 lambda gateway, _: gateway.paced(feeding.path, RATE, COUNT, 0.0),
@@ -126,7 +120,7 @@ def test_rate(benchmark: Any, report: Any) -> None:
 
     def all_rounds() -> dict[str, list[dict[str, Any]]]:
         candidates = [*loops(**options), *fastfeeds("Publishing", **options)]
-        with fed("opend", candidates, unpinned) as feeding:
+        with fed("opend", candidates, pinned=False) as feeding:
             found, _ = feeding.rounds(
                 Effort(RATE_ROUNDS, 1),
                 lambda gateway, _: gateway.blast(feeding.path, BLOCK, BLOCKS),

@@ -118,9 +118,11 @@ def fed(
     vendor: str,
     candidates: Sequence[Candidate],
     gateway: Callable[[str, Sequence[int]], Gateway] = Gateway,
+    *,
+    pinned: bool = True,
 ) -> Iterator[Feeding]:
     """Run a gateway with ticks of a vendor, and a worker for each candidate whose package is there."""
-    worker, sender = worker_cores()
+    worker, sender = worker_cores() if pinned else ([], [])
     with tempfile.TemporaryDirectory(prefix="fastfeed-bench-") as folder:
         path = str(Path(folder, "sample"))
         pushes_of(vendor).sample("ticks", SYMBOLS, BLOCK).write(path)
@@ -132,7 +134,7 @@ def fed(
 
 def note_of(candidate: Candidate, found: Sequence[dict[str, Any]], *more: str) -> str:
     """Return what is to be said of a candidate's rounds."""
-    notes = ["threads of its own: not pinned"] if candidate.threads else []
+    notes = ["has threads of its own"] if candidate.threads else []
     collections = round(sum(each["collections"] for each in found) / max(1, len(found)))
     if collections:
         notes.append(f"{collections} garbage collection{'s' * (collections > 1)} a round")

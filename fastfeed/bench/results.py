@@ -75,7 +75,7 @@ class Row(msgspec.Struct, omit_defaults=True):
     curve : list of (float, float)
         Of a latency: percentiles and their µs, of the rounds together.
     note : str
-        What is particular about this candidate, as that it was not pinned.
+        What is particular about this candidate, as that it has threads of its own.
     """
 
     name: str

@@ -69,7 +69,7 @@ class Candidate(msgspec.Struct, frozen=True):
     work : float
         The size of its rounds beside fastfeed's: slow ones get less, and a count per unit of work.
     threads : bool
-        Whether it has threads of its own, and therefore is not pinned to one core.
+        Whether it has threads of its own: then it may use all cores but the sender's, instead of one.
     path : list of str
         Folders for ``sys.path``.
     """
@@ -112,6 +112,11 @@ def worker_cores() -> tuple[list[int], list[int]]:
     """
     cores = sorted(os.sched_getaffinity(0))
     return ([cores[-1]], [cores[-2]]) if len(cores) > 1 else ([], [])
+
+
+def _others() -> list[int]:
+    """Return all cores but the one for whoever feeds."""
+    return sorted(os.sched_getaffinity(0) - set(worker_cores()[1]))
 
 
 class Turns:
@@ -288,7 +293,7 @@ def take_turns(
             job = Job(
                 candidate.factory,
                 {**common, **candidate.options},
-                [] if candidate.threads else list(cores),
+                _others() if cores and candidate.threads else list(cores),
                 list(candidate.path),
             )
             process.send(msgspec.json.encode(job) + b"\n")

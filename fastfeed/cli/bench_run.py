@@ -26,7 +26,7 @@ from fastfeed.cli.group import complain
 from fastfeed.cli.words import counted
 from fastfeed.errors import ConfigError, FastfeedError
 
-__all__ = ["Progress", "conduct"]
+__all__ = ["Progress", "conduct", "make_writable"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _RESULTS = "results.json"
@@ -119,7 +119,7 @@ def conduct(out: Path | None, work: Callable[[Progress], object]) -> None:
         the results by then is kept.
     """
     if out is not None:
-        _make_writable(out)
+        make_writable(out)
     code = 0
     ended = ""
     progress = Progress(out)
@@ -176,7 +176,7 @@ def _interrupted_by_signals() -> Iterator[None]:
             signal.signal(number, before[number])
 
 
-def _make_writable(out: Path) -> None:
+def make_writable(out: Path) -> None:
     """Make a folder if it is missing, and see that results can be written there; ConfigError."""
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -160,7 +160,7 @@ def _wire(draw, vendor):
                     "CPU ns/tick": figure([0.93e9 / each for each in rounds], "lower"),
                     "x fastfeed": ratio(rounds, own),
                 },
-                note="not pinned: it has threads" if candidate == "futu-api" else "",
+                note="has threads of its own" if candidate == "futu-api" else "",
             )
         )
     warnings = (

@@ -14,9 +14,6 @@ from fastfeed.bench.results import SCHEMA, Noise, Results, Row, Table, figure
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "bench" / "results" / f"{fastfeed.__version__}.json"
 
-# Until the version's run is there.
-measured = pytest.mark.skipif(not RESULTS.exists(), reason=f"{RESULTS.name} is not there yet")
-
 
 def module(name):
     """Import a file of bench/, which is no package."""
@@ -31,9 +28,9 @@ readme = module("readme")
 aims = module("aims")
 
 
-@measured
 def test_there_are_the_figures_of_this_version_and_no_others():
-    assert [path.name for path in RESULTS.parent.iterdir()] == [RESULTS.name]
+    pictures = [f"{name}.svg" for name in readme.PICTURES]
+    assert sorted(path.name for path in RESULTS.parent.iterdir()) == [RESULTS.name, *pictures]
     results = Results.read(RESULTS)
     assert results.version == fastfeed.__version__
     assert results.complete
@@ -45,12 +42,21 @@ def test_there_are_the_figures_of_this_version_and_no_others():
     assert not [note for note in results.notes if note.startswith("No figure for the bar")]
 
 
-@measured
 @pytest.mark.parametrize("name", readme.BLOCKS)
 def test_the_readme_shows_them(name):
     figures = readme.Figures(Results.read(RESULTS))
     _, changed = readme.written((ROOT / name).read_text(), readme.BLOCKS[name], figures)
     assert not changed, "run bench/readme.py"
+
+
+def test_its_pictures_show_them():
+    drawn = readme.drawn(Results.read(RESULTS))
+    assert sorted(drawn) == sorted(readme.PICTURES)
+    for name, picture in drawn.items():
+        path = RESULTS.parent / f"{name}.svg"
+        assert readme.texts(path.read_text()) == readme.texts(picture), "run bench/readme.py"
+        assert len(readme.texts(picture)) > 10
+        assert f"({path.relative_to(ROOT)})" in (ROOT / "README.md").read_text()
 
 
 class Everything(readme.Figures):
