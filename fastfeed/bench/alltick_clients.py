@@ -8,9 +8,8 @@ import socket
 import ssl
 from typing import Any
 
-import msgspec
-
 import fastfeed as ff
+from fastfeed.bench.alltick_decoders import TickPush, tick_decoder
 from fastfeed.bench.clients import (
     Client,
     Done,
@@ -30,21 +29,6 @@ from fastfeed.sim.websocket_wire import FIN
 __all__ = ["Aiohttp", "Fastfeed", "Picows", "Reading", "Websockets"]
 
 PATH = "/quote-stock-b-ws-api"
-
-
-class _Tick(msgspec.Struct):
-    code: str
-    seq: int
-    tick_time: int
-    price: str
-    volume: str
-    turnover: str
-    trade_direction: int
-
-
-class _Push(msgspec.Struct):
-    cmd_id: int
-    data: _Tick
 
 
 class Fastfeed(FeedClient):
@@ -81,10 +65,10 @@ class _Decoding(Client):
         super().__init__(**options)
         importlib.import_module(self.package)  # what is missing is so from the beginning
         self.url = f"ws://127.0.0.1:{self.port}{PATH}"
-        self.decode = msgspec.json.Decoder(_Push).decode
+        self.decode = tick_decoder
 
     @staticmethod
-    def fields(push: _Push) -> Fields:
+    def fields(push: TickPush) -> Fields:
         data = push.data
         return data.code, float(data.price), float(data.volume), data.seq
 

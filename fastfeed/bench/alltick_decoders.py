@@ -23,6 +23,7 @@ __all__ = [
     "Msgspec",
     "MsgspecRows",
     "Orjson",
+    "TickPush",
     "tick_decoder",
 ]
 
@@ -109,7 +110,9 @@ class _Book(msgspec.Struct):
     asks: list[_Level]
 
 
-class _TickPush(msgspec.Struct):
+class TickPush(msgspec.Struct):
+    """A trade, as it is pushed."""
+
     cmd_id: int
     data: _Tick
 
@@ -119,7 +122,7 @@ class _BookPush(msgspec.Struct):
     data: _Book
 
 
-tick_decoder = msgspec.json.Decoder(_TickPush).decode
+tick_decoder = msgspec.json.Decoder(TickPush).decode
 _book_decoder = msgspec.json.Decoder(_BookPush).decode
 
 

@@ -379,9 +379,8 @@ def test_a_fork_does_not_keep_the_lock(shm):
     code = (
         "import os, sys, time, fastfeed as ff\n"
         "hub = ff.Hub('md', capacity=64)\n"
-        "child = os.fork()\n"
-        "if child:\n"
-        "    print(child, flush=True)\n"
+        "if not os.fork():\n"  # what a fork does first it has done then
+        "    print(os.getpid(), flush=True)\n"
         "sys.stdin.readline()\n"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
