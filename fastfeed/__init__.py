@@ -24,6 +24,7 @@ from fastfeed.errors import (
     RemoteProtocolError,
     RequestError,
     RequestTimeout,
+    StorageError,
     SubscriptionError,
 )
 from fastfeed.feeds.alltick import AllTick
@@ -120,6 +121,7 @@ __all__ = [
     "Session",
     "Snapshot",
     "StaticInfo",
+    "StorageError",
     "Stream",
     "SubscribedKinds",
     "SubscriptionError",

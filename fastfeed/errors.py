@@ -11,6 +11,7 @@ __all__ = [
     "ConfigError",
     "ConnectError",
     "HubError",
+    "StorageError",
     "AuthError",
     "SubscriptionError",
     "RateLimitError",
@@ -50,6 +51,10 @@ class ConnectError(FastfeedError, ConnectionError):
 
 class HubError(FastfeedError):
     """A named hub that is not there, that another process writes, or that is of another layout."""
+
+
+class StorageError(FastfeedError):
+    """A folder or file that cannot be read or written: damaged, of a newer version, used by another process, full."""
 
 
 class AuthError(FastfeedError):
