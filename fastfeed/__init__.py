@@ -69,6 +69,7 @@ from fastfeed.feeds.opend_records import (
 )
 from fastfeed.hub import Hub
 from fastfeed.schema import Flags, Session, dtype
+from fastfeed.sinks.frames import to_arrow, to_pandas, to_polars
 from fastfeed.stream import Reader, Stream
 
 __version__ = "0.6.0"
@@ -139,4 +140,7 @@ __all__ = [
     "connect",
     "dtype",
     "run",
+    "to_arrow",
+    "to_pandas",
+    "to_polars",
 ]

@@ -7,8 +7,7 @@ copied is copied once, from the rows into the buffers of the columns; Arrow take
 from __future__ import annotations
 
 import math
-import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,17 @@ from fastfeed import schema
 from fastfeed._core import ring
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.errors import ConfigError, StorageError
-from fastfeed.sinks.columns import Column, blocks, columns_of, copied, rows_1d, stream_of
+from fastfeed.sinks.columns import (
+    Column,
+    blocks,
+    checked_zone,
+    columns_of,
+    compact,
+    copied,
+    no_such_symbol,
+    rows_1d,
+    stream_of,
+)
 from fastfeed.stream import Rows
 
 if TYPE_CHECKING:
@@ -28,10 +37,11 @@ __all__ = [
     "ARROW_LAYOUT",
     "ArrowRows",
     "arrow_schema",
-    "checked_zone",
+    "kind_of",
     "load_pyarrow",
     "rows_of",
     "table_of",
+    "texts",
 ]
 
 #: The version of the columns, in the metadata of each schema. Another one: columns that mean something else.
@@ -55,16 +65,6 @@ def load_pyarrow() -> Any:
             "Arrow needs the package pyarrow: pip install 'fastfeed[arrow]'"
         ) from error
     return pyarrow
-
-
-def checked_zone(tz: str) -> str:
-    """Return the name of a time zone; ConfigError: there is none of that name."""
-    if tz != "UTC":
-        try:
-            zoneinfo.ZoneInfo(tz)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ConfigError(f"expected a time zone such as Asia/Hong_Kong, got {tz!r}") from error
-    return tz
 
 
 def arrow_schema(stream: str, depth: int = schema.BOOK_DEPTH, *, tz: str = "UTC") -> pa.Schema:
@@ -154,7 +154,7 @@ class ArrowRows:
         self.schema = arrow_schema(stream, depth, tz=tz)
         self._columns = columns_of(stream, depth)
         self._symbols = symbols
-        self._names = self._pa.array([], self._pa.string())
+        self._names = texts([])
 
     def batch(self, rows: Rows) -> pa.RecordBatch:
         """Return rows as a record batch.
@@ -201,13 +201,8 @@ class ArrowRows:
     def _learn(self) -> None:
         """Add the symbols that are new; what there was is copied, not asked for again."""
         pa, symbols, known = self._pa, self._symbols, len(self._names)
-        new = pa.array([symbols[i] for i in range(known, len(symbols))], pa.string())
+        new = texts([symbols[i] for i in range(known, len(symbols))])
         self._names = pa.concat_arrays([self._names, new]) if known else new
-
-
-def no_such_symbol(number: int, count: int) -> str:
-    """Return what to say of rows whose symbols are others."""
-    return f"expected rows of these symbols, got the symbol {number} where there are {count}"
 
 
 def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -228,6 +223,17 @@ def _array(pa: Any, kind: Any, values: NDArray[Any], unknown: int) -> Any:
     return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(values)], unknown)
 
 
+def texts(names: Sequence[str]) -> pa.StringArray:
+    """Return texts as an array of Arrow. (`pyarrow.array` would import pandas, which holds up an event loop.)"""
+    pa = load_pyarrow()
+    encoded = [name.encode() for name in names]
+    offsets = np.zeros(len(names) + 1, np.int32)
+    np.cumsum([len(text) for text in encoded], out=offsets[1:])
+    return pa.StringArray.from_buffers(
+        len(names), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))
+    )
+
+
 def table_of(rows: Rows | np.void, symbols: SymbolTable, *, tz: str = "UTC") -> pa.Table:
     """Return rows of any stream as a table whose dictionary has the symbols of these rows only."""
     pa = load_pyarrow()
@@ -236,29 +242,8 @@ def table_of(rows: Rows | np.void, symbols: SymbolTable, *, tz: str = "UTC") -> 
     maker = ArrowRows(stream, symbols, depth, tz=tz)
     found, unknown = copied(rows, columns_of(stream, depth), _empty)
     found["symbol"], names = compact(found["symbol"], symbols)
-    batch = maker._batch(found, unknown, pa.array(names, pa.string()))
+    batch = maker._batch(found, unknown, texts(names))
     return pa.Table.from_batches([batch])
-
-
-def compact(ids: NDArray[Any], symbols: SymbolTable) -> tuple[NDArray[np.int32], list[str]]:
-    """Return the symbols that occur, in the order of their ids, and each row's place among them.
-
-    Raises
-    ------
-    ValueError
-        A row has a symbol that is not in the table.
-    """
-    if not len(ids):
-        return ids.astype(np.int32), []
-    highest = int(ids.max())
-    if highest >= len(symbols):
-        raise ValueError(no_such_symbol(highest, len(symbols)))
-    occurs = np.zeros(highest + 1, bool)
-    occurs[ids] = True
-    used = np.flatnonzero(occurs)
-    places = np.empty(highest + 1, np.int32)
-    places[used] = np.arange(len(used), dtype=np.int32)
-    return places[ids], [symbols[i] for i in used.tolist()]
 
 
 def rows_of(data: pa.RecordBatch | pa.Table, symbols: SymbolTable) -> Rows:
@@ -409,7 +394,7 @@ def _ids(pa: Any, values: Any, symbols: SymbolTable) -> NDArray[Any]:
     occurs = np.zeros(len(values.dictionary), bool)
     occurs[codes] = True
     used = np.flatnonzero(occurs)
-    names = values.dictionary.take(pa.array(used)).to_pylist()
+    names = values.dictionary.take(_array(pa, pa.int64(), used, 0)).to_pylist()
     ids = np.zeros(len(occurs), np.uint32)
     ids[used] = [symbols.intern(name) for name in names]
     found: NDArray[Any] = ids[codes]

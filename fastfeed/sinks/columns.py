@@ -7,6 +7,7 @@ are called ``kind=ticks``.
 
 from __future__ import annotations
 
+import zoneinfo
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -16,9 +17,21 @@ from numpy.typing import NDArray
 
 from fastfeed import schema
 from fastfeed._core import ring
+from fastfeed._core.symbols import SymbolTable
+from fastfeed.errors import ConfigError
 from fastfeed.stream import Rows
 
-__all__ = ["Column", "blocks", "columns_of", "copied", "rows_1d", "stream_of"]
+__all__ = [
+    "Column",
+    "blocks",
+    "checked_zone",
+    "columns_of",
+    "compact",
+    "copied",
+    "no_such_symbol",
+    "rows_1d",
+    "stream_of",
+]
 
 _BLOCK_BYTES = 1 << 20  # of rows, which stay in the cache while their columns are copied
 _ODD_LOTS = 1
@@ -222,3 +235,39 @@ def copied(
         for name, target in times:
             unknown[name] += len(part) - int(np.count_nonzero(target[block]))
     return found, unknown
+
+
+def checked_zone(tz: str) -> str:
+    """Return the name of a time zone; ConfigError: there is none of that name."""
+    if tz != "UTC":
+        try:
+            zoneinfo.ZoneInfo(tz)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ConfigError(f"expected a time zone such as Asia/Hong_Kong, got {tz!r}") from error
+    return tz
+
+
+def compact(ids: NDArray[Any], symbols: SymbolTable) -> tuple[NDArray[np.int32], list[str]]:
+    """Return the symbols that occur, in the order of their ids, and each row's place among them.
+
+    Raises
+    ------
+    ValueError
+        A row has a symbol that is not in the table.
+    """
+    if not len(ids):
+        return ids.astype(np.int32), []
+    highest = int(ids.max())
+    if highest >= len(symbols):
+        raise ValueError(no_such_symbol(highest, len(symbols)))
+    occurs = np.zeros(highest + 1, bool)
+    occurs[ids] = True
+    used = np.flatnonzero(occurs)
+    places = np.empty(highest + 1, np.int32)
+    places[used] = np.arange(len(used), dtype=np.int32)
+    return places[ids], [symbols[i] for i in used.tolist()]
+
+
+def no_such_symbol(number: int, count: int) -> str:
+    """Return what to say of rows whose symbols are others."""
+    return f"expected rows of these symbols, got the symbol {number} where there are {count}"
