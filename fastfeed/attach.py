@@ -26,6 +26,7 @@ from fastfeed._core.symbols import SymbolTable
 from fastfeed.callbacks import Callbacks
 from fastfeed.errors import HubError
 from fastfeed.feeds.events import Event
+from fastfeed.html import hub_html
 from fastfeed.hub import MOST_BROKERS, Streams
 from fastfeed.readers import OwnReaders
 from fastfeed.shared import OpenFolder, checked_name, user_folder
@@ -658,6 +659,9 @@ class AttachedHub(Streams[AttachedStream]):
     def __repr__(self) -> str:
         state = "closed" if self._closed else "alive" if self._alive else "its writer is gone"
         return f"<AttachedHub {self.name!r} of process {self.writer_pid}: {state}>"
+
+    def _repr_html_(self) -> str:
+        return hub_html(self)
 
     def checked_wait(self, wait: Wait | None) -> Wait:
         """Return a way to wait, by default the hub's; ValueError."""

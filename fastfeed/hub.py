@@ -19,6 +19,7 @@ from fastfeed._core.receiver import Receiver
 from fastfeed._core.ring import Bells, Ring, prepare_ring, ring_bytes
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.errors import ConfigError
+from fastfeed.html import hub_html
 from fastfeed.readers import program_name, remove_dead_readers
 from fastfeed.shared import LAYOUT, Description, OwnFolder, new_generation
 from fastfeed.stats import measured, plain
@@ -364,3 +365,6 @@ class Hub(Streams[Stream]):
     def __repr__(self) -> str:
         name = "" if self.name is None else f" {self.name!r}"
         return f"<Hub{name}: {', '.join(self._streams) or 'no streams yet'}>"
+
+    def _repr_html_(self) -> str:
+        return hub_html(self)

@@ -21,6 +21,7 @@ from fastfeed._core.latest import LatestTable
 from fastfeed._core.ring import Ring, RingReader
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.callbacks import Callbacks
+from fastfeed.html import stream_html
 from fastfeed.schema import Session
 
 __all__ = ["LATEST_KEPT", "Reader", "RowStream", "Rows", "Source", "Stream", "places_of"]
@@ -141,6 +142,9 @@ class RowStream:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.name}: {self.count} rows>"
+
+    def _repr_html_(self) -> str:
+        return stream_html(self, self._source.symbols)
 
     @property
     def ring(self) -> Ring:

@@ -30,6 +30,7 @@ from fastfeed.errors import (
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.events import Event
 from fastfeed.feeds.session import Link
+from fastfeed.html import feed_html
 from fastfeed.hub import Hub, Receive, Streams
 from fastfeed.schema import BOOK_DEPTH
 from fastfeed.stream import Stream
@@ -253,6 +254,16 @@ class Feed(Streams[Stream]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.url}: {'connected' if self.connected else 'not connected'}>"
+
+    def _repr_html_(self) -> str:
+        state = "closed" if self._closed else "disconnected, trying again"
+        if self._failure is not None:
+            state = f"failed: {self._failure}"
+        elif not self._opened:
+            state = "not open yet"
+        elif self.connected:
+            state = "connected"
+        return feed_html(self, state)
 
     @property
     def connected(self) -> bool:
