@@ -259,7 +259,7 @@ class Feed(Streams[Stream]):
         state = "closed" if self._closed else "disconnected, trying again"
         if self._failure is not None:
             state = f"failed: {self._failure}"
-        elif not self._opened:
+        elif not self._opened and not self._closed:
             state = "not open yet"
         elif self.connected:
             state = "connected"

@@ -108,7 +108,7 @@ def test_attached_hub(hub):
         assert "(closed)" in shown(there._repr_html_())
 
 
-def test_feed(monkeypatch):
+def test_feed():
     feed = ff.AllTick(token="secret-token", market="crypto")
     text = shown(feed._repr_html_())
     assert "not open yet" in text
