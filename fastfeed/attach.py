@@ -292,11 +292,6 @@ class AttachedStream(RowStream):
         self.iterated: _Loop | None = None
         self._thread: _Waiting | None = None
 
-    @property
-    def source(self) -> Source:
-        """What the rows lie in now."""
-        return self._source
-
     def use(self, source: Source) -> None:
         """Go on there; readers follow when they wait or read."""
         self.dtype = source.rows.dtype
