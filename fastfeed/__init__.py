@@ -69,6 +69,8 @@ from fastfeed.feeds.opend_records import (
 )
 from fastfeed.hub import Hub
 from fastfeed.schema import Flags, Session, dtype
+from fastfeed.sinks.record import Recording, record, recover
+from fastfeed.sinks.segments import Sealed
 from fastfeed.stream import Reader, Stream
 
 __version__ = "0.6.0"
@@ -114,10 +116,12 @@ __all__ = [
     "ProtocolError",
     "RateLimitError",
     "Reader",
+    "Recording",
     "Rehab",
     "RemoteProtocolError",
     "RequestError",
     "RequestTimeout",
+    "Sealed",
     "Session",
     "Snapshot",
     "StaticInfo",
@@ -138,5 +142,7 @@ __all__ = [
     "attach",
     "connect",
     "dtype",
+    "record",
+    "recover",
     "run",
 ]

@@ -23,8 +23,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeed._core.meter import ReaderSlot
-from fastfeed._core.ring import RingReader
 from fastfeed.attach import AttachedHub, attach
 from fastfeed.errors import ConfigError, StorageError
 from fastfeed.feeds.feed import Feed
@@ -47,7 +45,9 @@ _RETRY_S = 0.5  # between two attempts to write what could not be written
 _SEAL_AGAIN_S = 2.0
 _BATCH_ROWS = 1 << 17  # at most
 _BATCH_BYTES = 1 << 24
-_FULL = 8  # a batch is made when the reader is an eighth of the ring behind, however young the rows are
+_FULL = (
+    8  # a batch is made when the reader is an eighth of the ring behind, however young the rows are
+)
 _DAY_NS = 86_400_000_000_000
 _LATE_S = 10.0  # for so long rows of the day before may come
 _MOST_DAYS = 2  # open at once of a kind
@@ -209,9 +209,7 @@ class Recording:
         self._sealer.add(leftovers, leftovers=True)
         self._stopping = threading.Event()
         self._closed = False
-        self._writer = threading.Thread(
-            target=self._run, name="fastfeed recorder", daemon=True
-        )
+        self._writer = threading.Thread(target=self._run, name="fastfeed recorder", daemon=True)
         self._writer.start()
 
     # the writer's thread
@@ -251,9 +249,7 @@ class Recording:
         if self._failing is not None:
             self._failing = None
             lost = sum(taker.lost for taker in self._takers)
-            self._tell(
-                f"writing in {self.path} again; rows lost so far: {lost:,}"
-            )
+            self._tell(f"writing in {self.path} again; rows lost so far: {lost:,}")
 
     @property
     def folder(self) -> RecordingFolder:
@@ -276,10 +272,11 @@ class Recording:
     def stats(self) -> dict[str, Any]:
         """Return what was recorded so far.
 
-        By kind: `rows` that are written; `lost`, overwritten in the ring before they were taken; `dropped`, taken and
-        not written. `bytes` of the segments written so far, `open_bytes` of those that are open; `sealed` Parquet files
-        and their `sealed_bytes`; `segments` that are open or wait for being sealed; `lag_rows` that wait in the rings, and
-        `lag_s`, for how long the oldest of them has; `failing`: why nothing can be written or sealed, or None.
+        By kind: `rows` that are written; `lost`, overwritten in the ring before they were taken; `dropped`, taken
+        and not written. `bytes` of the segments written so far, `open_bytes` of those that are open; `sealed` Parquet
+        files and their `sealed_bytes`; `segments` that are open or wait for being sealed; `lag_rows` that wait in the
+        rings, and `lag_s`, for how long the oldest of them has; `failing`: why nothing can be written or sealed, or
+        None.
         """
         takers, sealer = self._takers, self._sealer
         return {
@@ -353,7 +350,9 @@ class Recording:
 
 
 def _checked_kinds(kinds: Iterable[str]) -> list[str]:
-    names = dict.fromkeys(kind.partition(":")[0] if kind.startswith("bars:") else kind for kind in kinds)
+    names = dict.fromkeys(
+        kind.partition(":")[0] if kind.startswith("bars:") else kind for kind in kinds
+    )
     for name in names:
         if name not in STREAMS:
             raise ConfigError(f"expected a kind ({', '.join(STREAMS)}), got {name!r}")
@@ -365,12 +364,6 @@ def _checked_symbols(symbols: Iterable[str]) -> list[str]:
     if not found:
         raise ConfigError("expected at least one symbol, or none for all")
     return found
-
-
-class _Reader(RingReader):
-    """A reader that is told to the hub; it goes on nowhere by itself."""
-
-    measures = False
 
 
 class _Taker:
@@ -404,10 +397,9 @@ class _Taker:
 
     def _use(self, source: Source, position: int) -> None:
         self._source = source
-        self._reader = _Reader(source.ring, source.rows, position)
+        self._reader = source.reader(position)  # a plain one: it goes on nowhere by itself
         if isinstance(self._hub, AttachedHub):
-            self._slot: ReaderSlot | None = self._hub.slot_of(self._reader, self._stream.number)
-            self._reader.tell(self._slot)
+            self._reader.tell(self._hub.new_slot(self._stream.number))
         depth = BOOK_DEPTH
         if "bid_price" in (source.rows.dtype.names or ()):
             depth = source.rows.dtype["bid_price"].shape[0]
@@ -422,12 +414,13 @@ class _Taker:
     @property
     def lost(self) -> int:
         """Rows that were overwritten before they were taken."""
-        return self._lost + self._reader.lost
+        return self._lost + int(self._reader.lost)
 
     @property
     def lag_rows(self) -> int:
         """Rows that are in the ring and not written."""
-        return self._reader.ready + sum(batch.num_rows for _, _, batch in tuple(self._waiting))
+        waiting: list[int] = [batch.num_rows for _, _, batch in tuple(self._waiting)]
+        return self._reader.ready + sum(waiting)
 
     @property
     def lag_s(self) -> float:

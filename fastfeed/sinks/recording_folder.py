@@ -172,7 +172,9 @@ class RecordingFolder:
         """Return where the Parquet file of a segment belongs."""
         found = _SEGMENT.fullmatch(segment.stem)
         if found is None:
-            raise StorageError(f"{segment} is no segment of a recording: its name says no kind and day")
+            raise StorageError(
+                f"{segment} is no segment of a recording: its name says no kind and day"
+            )
         kind, *date = found.groups()
         return self.path / f"kind={kind}" / f"date={'-'.join(date)}" / f"{segment.stem}.parquet"
 

@@ -27,7 +27,8 @@ __all__ = ["COMPRESSIONS", "ParquetOptions", "Sealed", "Segment", "seal"]
 COMPRESSIONS = ("zstd", "snappy", "lz4", "gzip", "none")
 
 _MOST_GROUP_BYTES = 1 << 26  # of a row group in memory
-_MOST_TORN_BYTES = 1 << 27  # more than a batch with its symbols takes: what is more was no unfinished batch
+#: More than a batch with its symbols takes: what is more was no unfinished batch.
+_MOST_TORN_BYTES = 1 << 27
 
 
 class ParquetOptions(NamedTuple):
@@ -58,7 +59,9 @@ class Segment:
         When it was begun, and when it was last written to (time.monotonic()).
     """
 
-    def __init__(self, folder: RecordingFolder, kind: str, first_ns: int, schema: pa.Schema) -> None:
+    def __init__(
+        self, folder: RecordingFolder, kind: str, first_ns: int, schema: pa.Schema
+    ) -> None:
         pa = load_pyarrow()
         self._folder = folder
         folder.check_in_place()
@@ -131,7 +134,9 @@ class Sealed(NamedTuple):
     was_there: bool = False
 
 
-def seal(folder: RecordingFolder, segment: Path, options: ParquetOptions, *, checks: bool) -> Sealed:
+def seal(
+    folder: RecordingFolder, segment: Path, options: ParquetOptions, *, checks: bool
+) -> Sealed:
     """Make a segment the Parquet file that it is to become, and remove it.
 
     Whenever this is interrupted, it can be done again: nothing is lost, and nothing is there twice.
@@ -220,9 +225,10 @@ def _groups(batches: _Reading, most_rows: int) -> Iterator[list[pa.RecordBatch]]
     parts: list[pa.RecordBatch] = []
     rows = size = 0
     for batch in batches:
-        while batch.num_rows:
-            taken = batch.slice(0, most_rows - rows)
-            batch = batch.slice(taken.num_rows)
+        at = 0
+        while at < batch.num_rows:
+            taken = batch.slice(at, most_rows - rows)
+            at += taken.num_rows
             parts.append(taken)
             rows += taken.num_rows
             size += taken.nbytes
