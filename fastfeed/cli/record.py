@@ -196,16 +196,7 @@ def record(
     if name is not None:
         if raw:
             raise click.UsageError("--raw needs URL: the bytes as received are not in a hub")
-        if arguments and "://" in arguments[0]:
-            raise click.UsageError("expected URL or --hub, got both")
-        for option, value in of_feed.items():
-            if value is not None:
-                raise click.UsageError(f"{option} is about URL: a hub is as its writer made it")
-        try:
-            hub = attach(name, wait="block", wait_s=wait or 0.0)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="'--hub'") from None
-        with hub:
+        with _attached(name, wait, arguments, of_feed) as hub:
             code(run(_record(hub, out, chosen, arguments, options, duration=duration)))
     url, *symbols = arguments or ("",)
     if "://" not in url or not symbols:
@@ -236,6 +227,21 @@ def record(
     except ConfigError as error:  # there is no file to point into
         raise ConfigError(str(error).partition(" - at `")[0]) from None
     code(run(_record(settings, out, chosen, None, options, duration=duration, wait=wait)))
+
+
+def _attached(
+    name: str, wait: float | None, symbols: Sequence[str], of_feed: dict[str, Any]
+) -> AttachedHub:
+    """Return the hub to be recorded, of which nothing else may be said but the symbols."""
+    if symbols and "://" in symbols[0]:
+        raise click.UsageError("expected URL or --hub, got both")
+    for option, value in of_feed.items():
+        if value is not None:
+            raise click.UsageError(f"{option} is about URL: a hub is as its writer made it")
+    try:
+        return attach(name, wait="block", wait_s=wait or 0.0)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--hub'") from None
 
 
 async def _record(
