@@ -70,6 +70,8 @@ from fastfeed.feeds.opend_records import (
 from fastfeed.hub import Hub
 from fastfeed.schema import Flags, Session, dtype
 from fastfeed.sinks.frames import to_arrow, to_pandas, to_polars
+from fastfeed.sinks.record import Recording, record, recover
+from fastfeed.sinks.segments import Sealed
 from fastfeed.stream import Reader, Stream
 
 __version__ = "0.6.0"
@@ -115,10 +117,12 @@ __all__ = [
     "ProtocolError",
     "RateLimitError",
     "Reader",
+    "Recording",
     "Rehab",
     "RemoteProtocolError",
     "RequestError",
     "RequestTimeout",
+    "Sealed",
     "Session",
     "Snapshot",
     "StaticInfo",
@@ -139,6 +143,8 @@ __all__ = [
     "attach",
     "connect",
     "dtype",
+    "record",
+    "recover",
     "run",
     "to_arrow",
     "to_pandas",

@@ -147,6 +147,11 @@ class RowStream:
         return stream_html(self, self._source.symbols)
 
     @property
+    def source(self) -> Source:
+        """What the rows lie in now; of a stream of another process's it changes with the writer."""
+        return self._source
+
+    @property
     def ring(self) -> Ring:
         """Where the rows lie. Machines write there."""
         return self._source.ring

@@ -25,7 +25,7 @@ LAYERS = [
         "fastfeed.html",
     ),
     ("fastfeed.hub", "fastfeed.stats", "fastfeed.stream", "fastfeed.decoder", "fastfeed.capture"),
-    ("fastfeed.feeds", "fastfeed.sim", "fastfeed.sinks"),
+    ("fastfeed.feeds", "fastfeed.sim", "fastfeed.sinks", "fastfeed.attach"),
     ("fastfeed", "fastfeed.connect"),
     ("fastfeed.bench",),
     ("fastfeed.cli", "fastfeed.__main__"),
