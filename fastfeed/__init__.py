@@ -69,6 +69,8 @@ from fastfeed.feeds.opend_records import (
 )
 from fastfeed.hub import Hub
 from fastfeed.schema import Flags, Session, dtype
+from fastfeed.sinks.metrics import MetricsCollector
+from fastfeed.sinks.metrics_server import MetricsServer, serve_metrics
 from fastfeed.stream import Reader, Stream
 
 __version__ = "0.6.0"
@@ -105,6 +107,8 @@ __all__ = [
     "LongPortTradingDay",
     "MarketSessions",
     "MarketState",
+    "MetricsCollector",
+    "MetricsServer",
     "OpenD",
     "OptionChain",
     "OptionQuotes",
@@ -139,4 +143,5 @@ __all__ = [
     "connect",
     "dtype",
     "run",
+    "serve_metrics",
 ]

@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from fastfeed.cli import words
 from fastfeed.cli.connection import connection_options, opend_options
 from fastfeed.cli.group import complain
 from fastfeed.cli.journal import Journal
+from fastfeed.cli.metrics import Listen, metrics_option, serve_metrics
 from fastfeed.cli.options import kinds_of, seconds, seconds_or_none
 from fastfeed.cli.serve_config import FeedConfig, HubConfig, Plan, Subscription, load
 from fastfeed.cli.stop import Stop
@@ -91,6 +93,7 @@ _LONGEST_PAUSE_S = 60.0
     metavar="N",
     help="Of the thread: the processor it runs on.",
 )
+@metrics_option
 @connection_options
 def serve(
     *,
@@ -107,6 +110,7 @@ def serve(
     receive: Receive | None,
     spin: bool | None,
     cpu: int | None,
+    metrics: Listen | None,
     rsa_key: str | None,
     encryption: str | None,
 ) -> None:
@@ -146,6 +150,7 @@ def serve(
       fastfeed serve --name md opend://127.0.0.1:11111 700.HK AAPL.US --kinds ticks,books
       fastfeed serve --name hk opend://127.0.0.1:11111 700.HK --receive thread --spin --cpu 1
       fastfeed serve --config feeds.toml --capacity 1048576
+      fastfeed serve --config feeds.toml --metrics 9000
     """
     if config is None:
         settings = _of_url(url, symbols, kinds, opend_options(url or "", rsa_key, encryption))
@@ -175,7 +180,9 @@ def serve(
         # Without a file there is none to point into.
         text = str(error).partition(" - at `")[0] if config is None else f"{config}: {error}"
         raise ConfigError(text) from None
-    click.get_current_context().exit(run(_serve(settings, wait=wait, duration=duration)))
+    click.get_current_context().exit(
+        run(_serve(settings, wait=wait, duration=duration, metrics=metrics))
+    )
 
 
 def _of_url(
@@ -187,12 +194,18 @@ def _of_url(
     return HubConfig(feeds=[FeedConfig(url, options, subscriptions=[wanted])])
 
 
-async def _serve(settings: HubConfig, *, wait: float | None, duration: float | None) -> int:
+async def _serve(
+    settings: HubConfig, *, wait: float | None, duration: float | None, metrics: Listen | None
+) -> int:
     """Serve until the end is requested; return the exit code."""
     started = time.monotonic()
     journal = Journal(sys.stderr.fileno())
-    with Stop() as stop, settings.new_hub(settings.name) as hub:
+    with Stop() as stop, settings.new_hub(settings.name) as hub, ExitStack() as stack:
         members = [_Member(plan, journal, wait) for plan in settings.plans(hub, wait)]
+        # A member that tries again has another feed.
+        stack.enter_context(
+            serve_metrics(metrics, hub=hub, feeds=lambda: [member.feed for member in members])
+        )
         tasks = [asyncio.create_task(member.set_up()) for member in members]
         try:
             if await stop.race(_settled(members)) and not all(m.given_up for m in members):
