@@ -70,6 +70,8 @@ from fastfeed.feeds.opend_records import (
 from fastfeed.hub import Hub
 from fastfeed.schema import Flags, Session, dtype
 from fastfeed.sinks.frames import to_arrow, to_pandas, to_polars
+from fastfeed.sinks.metrics import MetricsCollector
+from fastfeed.sinks.metrics_server import MetricsServer, serve_metrics
 from fastfeed.sinks.record import Recording, record, recover
 from fastfeed.sinks.segments import Sealed
 from fastfeed.stream import Reader, Stream
@@ -108,6 +110,8 @@ __all__ = [
     "LongPortTradingDay",
     "MarketSessions",
     "MarketState",
+    "MetricsCollector",
+    "MetricsServer",
     "OpenD",
     "OptionChain",
     "OptionQuotes",
@@ -149,4 +153,5 @@ __all__ = [
     "to_arrow",
     "to_pandas",
     "to_polars",
+    "serve_metrics",
 ]

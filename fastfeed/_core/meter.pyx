@@ -22,8 +22,11 @@ from fastfeed._core.native cimport (
     FF_READERS_PROGRAM_BYTES,
     FF_STREAMS,
     ff_clock_ns,
+    ff_counts_add,
     ff_counts_percentile,
     ff_counts_subtract,
+    ff_counts_sum_ns,
+    ff_counts_up_to,
     ff_histogram,
     ff_histogram_add,
     ff_histogram_read,
@@ -104,6 +107,22 @@ cdef class Latency:
         made.counts = self.counts
         ff_counts_subtract(&made.counts, &earlier.counts)
         return made
+
+    def plus(self, Latency other not None):
+        """Return what was counted here and there."""
+        cdef Latency made = Latency.__new__(Latency)
+        made.counts = self.counts
+        ff_counts_add(&made.counts, &other.counts)
+        return made
+
+    def up_to(self, lengths_ns):
+        """Return how many took no longer than each of some lengths, which are taken to a thirty-second."""
+        return [ff_counts_up_to(&self.counts, length_ns) for length_ns in lengths_ns]
+
+    @property
+    def sum_ns(self):
+        """How long all took together, to a thirty-second; 2**40 ns or more count as that."""
+        return ff_counts_sum_ns(&self.counts)
 
     def as_dict(self):
         """Return the numbers that `Hub.stats` shows."""

@@ -115,6 +115,9 @@ cdef extern from "fastfeed/histogram.h" nogil:
     void ff_histogram_add(ff_histogram *h, int64_t ns, uint64_t weight)
     void ff_histogram_read(const ff_histogram *h, ff_counts *counts)
     void ff_counts_subtract(ff_counts *counts, const ff_counts *earlier)
+    void ff_counts_add(ff_counts *counts, const ff_counts *other)
+    uint64_t ff_counts_up_to(const ff_counts *counts, int64_t length_ns)
+    double ff_counts_sum_ns(const ff_counts *counts)
     int64_t ff_counts_percentile(const ff_counts *counts, double q)
 
 

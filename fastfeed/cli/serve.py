@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from fastfeed.cli.connection import connection_options, opend_options
 from fastfeed.cli.group import complain
 from fastfeed.cli.journal import Journal
 from fastfeed.cli.members import Member, counts, given_up, settings_of, settled
+from fastfeed.cli.metrics import Listen, metrics_option, serve_metrics
 from fastfeed.cli.options import seconds, seconds_or_none
 from fastfeed.cli.serve_config import HubConfig, load
 from fastfeed.cli.stop import Stop
@@ -78,6 +80,7 @@ __all__ = ["serve"]
     metavar="N",
     help="Of the thread: the processor it runs on.",
 )
+@metrics_option
 @connection_options
 def serve(
     *,
@@ -94,6 +97,7 @@ def serve(
     receive: Receive | None,
     spin: bool | None,
     cpu: int | None,
+    metrics: Listen | None,
     rsa_key: str | None,
     encryption: str | None,
 ) -> None:
@@ -133,6 +137,7 @@ def serve(
       fastfeed serve --name md opend://127.0.0.1:11111 700.HK AAPL.US --kinds ticks,books
       fastfeed serve --name hk opend://127.0.0.1:11111 700.HK --receive thread --spin --cpu 1
       fastfeed serve --config feeds.toml --capacity 1048576
+      fastfeed serve --config feeds.toml --metrics 9000
     """
     if config is None:
         if url is None or not symbols:
@@ -164,15 +169,23 @@ def serve(
         # Without a file there is none to point into.
         text = str(error).partition(" - at `")[0] if config is None else f"{config}: {error}"
         raise ConfigError(text) from None
-    click.get_current_context().exit(run(_serve(settings, wait=wait, duration=duration)))
+    click.get_current_context().exit(
+        run(_serve(settings, wait=wait, duration=duration, metrics=metrics))
+    )
 
 
-async def _serve(settings: HubConfig, *, wait: float | None, duration: float | None) -> int:
+async def _serve(
+    settings: HubConfig, *, wait: float | None, duration: float | None, metrics: Listen | None
+) -> int:
     """Serve until the end is requested; return the exit code."""
     started = time.monotonic()
     journal = Journal(sys.stderr.fileno())
-    with Stop() as stop, settings.new_hub(settings.name) as hub:
+    with Stop() as stop, settings.new_hub(settings.name) as hub, ExitStack() as stack:
         members = [Member(plan, journal, wait) for plan in settings.plans(hub, wait)]
+        # A member that tries again has another feed.
+        stack.enter_context(
+            serve_metrics(metrics, hub=hub, feeds=lambda: [member.feed for member in members])
+        )
         tasks = [asyncio.create_task(member.set_up()) for member in members]
         try:
             if await stop.race(settled(members)) and not all(m.given_up for m in members):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import math
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Literal
 
 import click
@@ -17,6 +18,7 @@ from fastfeed.cli import words
 from fastfeed.cli.board import Board
 from fastfeed.cli.connection import connection_options, feed_of
 from fastfeed.cli.group import complain
+from fastfeed.cli.metrics import Listen, metrics_option, serve_metrics
 from fastfeed.cli.options import format_option, kinds_of, seconds, seconds_or_none
 from fastfeed.cli.output import Csv, JsonLines, Output, Stalled, StreamSource, write_all
 from fastfeed.cli.stop import Stop
@@ -58,6 +60,7 @@ _CHUNK = 1 << 16  # rows taken into the table at once
     metavar="S",
     help="Keep trying for S seconds if nothing listens there yet.",
 )
+@metrics_option
 @connection_options
 def watch(
     *,
@@ -69,6 +72,7 @@ def watch(
     limit: int | None,
     duration: float | None,
     wait: float | None,
+    metrics: Listen | None,
     rsa_key: str | None,
     encryption: str | None,
 ) -> None:
@@ -132,14 +136,19 @@ def watch(
             f"csv has the columns of one kind, got {', '.join(streams)}: choose one, or --format jsonl"
         )
     if form != "table":
-        code = run(watch_text(feed, names, form, limit=limit, duration=duration, kinds=chosen))
+        work = watch_text(feed, names, form, limit=limit, duration=duration, kinds=chosen)
     elif streams == ("ticks",):
         console = console_for_table()
-        code = run(watch_table(feed, names, console, limit=limit, duration=duration))
+        work = watch_table(feed, names, console, limit=limit, duration=duration)
     else:
         console = console_for_table()
-        code = run(watch_panels(feed, names, console, limit=limit, duration=duration, kinds=chosen))
-    click.get_current_context().exit(code)
+        work = watch_panels(feed, names, console, limit=limit, duration=duration, kinds=chosen)
+    click.get_current_context().exit(run(_with_metrics(work, feed, metrics)))
+
+
+async def _with_metrics(work: Coroutine[Any, Any, int], feed: Feed, metrics: Listen | None) -> int:
+    with contextlib.closing(work), serve_metrics(metrics, hub=feed.hub, feeds=[feed]):
+        return await work
 
 
 def streams_of(kinds: Sequence[str]) -> tuple[str, ...]:

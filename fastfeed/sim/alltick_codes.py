@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from fastfeed.protocols.market_hours import region_of
 from fastfeed.sim.decimals import fixed, plain
 from fastfeed.sim.instruments import instrument
 
@@ -26,13 +27,6 @@ MarketName = Literal["stock", "crypto"]
 _LEVELS = {"HK": 10, "SH": 5, "SZ": 5, "US": 1, "CC": 5, "FX": 1}  # most of a side
 _STOCK = re.compile(r"[!-~]{1,12}\.(HK|US|SH|SZ)")
 _GENERAL = re.compile(r"[!-~]{1,16}")
-_CURRENCIES = "AUD|CAD|CHF|CNH|EUR|GBP|HKD|JPY|MXN|NOK|NZD|SEK|SGD|TRY|USD|ZAR|XAU|XAG"
-_PAIR = re.compile(f"(?:{_CURRENCIES}){{2}}")
-_WORDS = frozenset((
-    "GOLD", "Silver", "Palladium", "Platinum", "COPPER", "Aluminum", "Nickel", "Lead", "Zinc",
-    "USOIL", "UKOIL", "NGAS", "US500", "US30", "NAS100", "GER30", "UK100", "JPN225", "HK50",
-    "CHA50", "AUS200", "FRA40", "EUSTX50", "ESP35", "ND25", "SMI", "TWRIC", "SG20",
-))  # fmt: skip
 
 STOCK_NAMES = (
     "AAPL.US", "700.HK", "NVDA.US", "TSLA.US", "9988.HK", "SPY.US", "600519.SH", "000651.SZ",
@@ -75,7 +69,7 @@ def code(text: str, market: MarketName) -> Code:
     text = text.removesuffix(".CC")
     if not _GENERAL.fullmatch(text) or "." in text:
         raise ValueError(f"expected a code such as BTCUSDT or EURUSD, got {text!r}")
-    region = "FX" if text in _WORDS or _PAIR.fullmatch(text) else "CC"
+    region = region_of(text)
     return Code(text, f"{text}.{region}", _LEVELS[region])
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from fastfeed.errors import ConfigError
+from fastfeed.protocols.market_hours import SESSIONS, local, midnight_s, zone
 
 __all__ = [
     "day_kind",
@@ -24,62 +22,10 @@ __all__ = [
     "zone",
 ]
 
-# Times of day are market-local; crypto and event contracts come in New York's. Kept apart from the
-# decoder's table (native/include/fastfeed/opend_decoder.h) on purpose: each is the other's test.
-_ZONES = {
-    "HK": "Asia/Hong_Kong",
-    "HK_FUTURE": "Asia/Hong_Kong",
-    "US": "America/New_York",
-    "SH": "Asia/Shanghai",
-    "SZ": "Asia/Shanghai",
-    "SG": "Asia/Singapore",
-    "JP": "Asia/Tokyo",
-    "AU": "Australia/Sydney",
-    "MY": "Asia/Kuala_Lumpur",
-    "CA": "America/New_York",
-    "CC": "America/New_York",
-    "EC": "America/New_York",
-}
-
-# Minutes of the day, from and to.
-_SESSIONS = {
-    "HK": ((570, 720), (780, 960)),
-    "HK_FUTURE": ((555, 720), (780, 990)),
-    "SH": ((570, 690), (780, 900)),
-    "SZ": ((570, 690), (780, 900)),
-    "SG": ((540, 720), (780, 1020)),
-    "JP": ((540, 690), (750, 930)),
-    "AU": ((600, 960),),
-    "MY": ((540, 750), (870, 1020)),
-    "CC": ((0, 1440),),
-    "FX": ((0, 1440),),
-}
-_US_HOURS = ((570, 960),)
-
-
-@lru_cache(64)
-def zone(region: str) -> ZoneInfo:
-    """Return the time zone of a region."""
-    try:
-        return ZoneInfo(_ZONES.get(region, "UTC"))
-    except ZoneInfoNotFoundError as error:
-        raise ConfigError(f"{error}; is there a time zone database (package tzdata)?") from None
-
-
-def local(region: str, at_s: float) -> datetime:
-    """Return what the clock of a region shows."""
-    return datetime.fromtimestamp(at_s, zone(region))
-
-
-@lru_cache(4096)
-def midnight_s(region: str, day: date) -> int:
-    """Return when a day begins in a region, epoch seconds."""
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone(region)).timestamp())
-
 
 def sessions(region: str) -> tuple[tuple[int, int], ...]:
     """Return the hours of trade: pairs of minutes of the day."""
-    return _SESSIONS.get(region, _US_HOURS)
+    return SESSIONS.get(region, SESSIONS["US"])
 
 
 def day_kind(region: str, day: date) -> int | None:

@@ -4,6 +4,11 @@
 
 enum { LAST = FF_HISTOGRAM_BUCKETS - 1 };
 
+/* Of any bucket but the last. */
+static int64_t middle_ns(unsigned bucket) {
+    return (int64_t)((ff_histogram_floor(bucket) + ff_histogram_floor(bucket + 1) - 1) / 2);
+}
+
 void ff_histogram_read(const ff_histogram *h, ff_counts *counts) {
     unsigned highest = 0;
     counts->count = 0;
@@ -38,6 +43,34 @@ void ff_counts_subtract(ff_counts *counts, const ff_counts *earlier) {
         counts->max_ns = most;
 }
 
+void ff_counts_add(ff_counts *counts, const ff_counts *other) {
+    for (unsigned i = 0; i < FF_HISTOGRAM_BUCKETS; i++)
+        counts->buckets[i] += other->buckets[i];
+    counts->count += other->count;
+    counts->negative += other->negative;
+    if (counts->max_ns < other->max_ns)
+        counts->max_ns = other->max_ns;
+}
+
+uint64_t ff_counts_up_to(const ff_counts *counts, int64_t length_ns) {
+    if (length_ns < 0)
+        return 0;
+    unsigned end = ff_histogram_bucket((uint64_t)length_ns);
+    if (end == LAST || middle_ns(end) <= length_ns)
+        end++;
+    uint64_t found = 0;
+    for (unsigned i = 0; i < end; i++)
+        found += counts->buckets[i];
+    return found;
+}
+
+double ff_counts_sum_ns(const ff_counts *counts) {
+    double sum = (double)counts->buckets[LAST] * (double)ff_histogram_floor(LAST);
+    for (unsigned i = 0; i < LAST; i++)
+        sum += (double)counts->buckets[i] * (double)middle_ns(i);
+    return sum;
+}
+
 int64_t ff_counts_percentile(const ff_counts *counts, double q) {
     if (counts->count == 0 || !(q >= 0 && q <= 1))
         return -1;
@@ -46,8 +79,7 @@ int64_t ff_counts_percentile(const ff_counts *counts, double q) {
     for (unsigned i = 0; i < LAST; i++) {
         seen += counts->buckets[i];
         if (seen >= rank) {
-            uint64_t floor_ns = ff_histogram_floor(i);
-            int64_t middle = (int64_t)((floor_ns + ff_histogram_floor(i + 1) - 1) / 2);
+            int64_t middle = middle_ns(i);
             return middle < counts->max_ns ? middle : counts->max_ns;
         }
     }

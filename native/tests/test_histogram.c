@@ -45,6 +45,27 @@ static void check_percentiles(const ff_counts *counts, int64_t *sorted, size_t n
     }
 }
 
+/* How many took no longer, and how long all together, both to a thirty-second. */
+static void check_sums(const ff_counts *counts, const int64_t *sorted, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)sorted[i];
+    CHECK(fabs(ff_counts_sum_ns(counts) - sum) * 32 <= sum);
+    CHECK_EQ(ff_counts_up_to(counts, -1), 0);
+    CHECK_EQ(ff_counts_up_to(counts, INT64_MAX), n);
+    uint64_t before = 0;
+    for (int64_t bound = 1; bound <= sorted[n - 1]; bound += bound / 3 + 1) {
+        size_t least = 0, most = 0;
+        for (size_t i = 0; i < n; i++) {
+            least += sorted[i] + sorted[i] / 31 <= bound;
+            most += sorted[i] - sorted[i] / 31 <= bound;
+        }
+        uint64_t found = ff_counts_up_to(counts, bound);
+        CHECK(least <= found && found <= most && before <= found);
+        before = found;
+    }
+}
+
 static void test_percentiles(void) {
     enum { MOST = 20000 };
     static int64_t values[MOST];
@@ -64,6 +85,7 @@ static void test_percentiles(void) {
             CHECK_EQ(counts.max_ns, most);
             CHECK_EQ(counts.negative, 0);
             check_percentiles(&counts, values, n);
+            check_sums(&counts, values, n);
 
             /* The same again, apart from what was there. */
             ff_histogram_read(&histogram, &earlier);
@@ -78,6 +100,13 @@ static void test_percentiles(void) {
             CHECK_EQ(counts.max_ns, INT64_MAX);
             CHECK_EQ(ff_counts_percentile(&counts, 1), INT64_MAX);
             CHECK_EQ(counts.buckets[LAST], 3);
+
+            ff_counts_add(&counts, &earlier);
+            CHECK_EQ(counts.count, 2 * n + 3);
+            CHECK_EQ(counts.negative, 2);
+            if (width < FF_HISTOGRAM_BITS)
+                CHECK_EQ(ff_counts_up_to(&counts, values[n - 1] * 2), 2 * n);
+            CHECK(ff_counts_sum_ns(&counts) >= 3 * ldexp(1, FF_HISTOGRAM_BITS));
         }
     }
 }

@@ -81,6 +81,17 @@ void ff_histogram_read(const ff_histogram *h, ff_counts *counts);
  * as well as its bucket is wide. */
 void ff_counts_subtract(ff_counts *counts, const ff_counts *earlier);
 
+/* Add what another one held. */
+void ff_counts_add(ff_counts *counts, const ff_counts *other);
+
+/* How many took no longer than a length of 0 or more. A bucket counts as a whole, as its
+ * middle: the length is at most a thirty-second off. */
+uint64_t ff_counts_up_to(const ff_counts *counts, int64_t length_ns);
+
+/* How long all took together, each as the middle of its bucket; what is in the last one as the
+ * shortest there. */
+double ff_counts_sum_ns(const ff_counts *counts);
+
 /* The shortest length such that at least the part q (0 to 1) of all took no longer: the middle
  * of its bucket, so at most a thirty-second off. -1 where nothing was counted. */
 int64_t ff_counts_percentile(const ff_counts *counts, double q);
