@@ -50,6 +50,7 @@ from fastfeed.feeds.longport_records import (
     WarrantQuotes,
     Warrants,
 )
+from fastfeed.feeds.nats import Nats
 from fastfeed.feeds.opend import OpenD
 from fastfeed.feeds.opend_records import (
     DelayStatistics,
@@ -69,6 +70,7 @@ from fastfeed.feeds.opend_records import (
 )
 from fastfeed.hub import Hub
 from fastfeed.schema import Flags, Session, dtype
+from fastfeed.sinks.relay import Relay
 from fastfeed.stream import Reader, Stream
 
 __version__ = "0.6.0"
@@ -105,6 +107,7 @@ __all__ = [
     "LongPortTradingDay",
     "MarketSessions",
     "MarketState",
+    "Nats",
     "OpenD",
     "OptionChain",
     "OptionQuotes",
@@ -115,6 +118,7 @@ __all__ = [
     "RateLimitError",
     "Reader",
     "Rehab",
+    "Relay",
     "RemoteProtocolError",
     "RequestError",
     "RequestTimeout",
