@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from typing import Any, Literal
@@ -215,17 +216,15 @@ class _Teller:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._said: dict[str, float] = {}
-        self._down = False
         self._lost = 0
 
     def __call__(self, event: Event) -> None:
         if event.kind == "gap":
             self._lost += event.details["rows"]
         now = time.monotonic()
-        # A change of the connection is always worth a line, and the first one of anything.
-        if event.kind in self._said and now - self._said[event.kind] < _SAME_AGAIN_S:
-            if event.kind in ("gap", "connect_failed", "error"):
-                return
+        is_seldom = event.kind in ("connected", "disconnected")  # always worth a line
+        if not is_seldom and now - self._said.get(event.kind, -math.inf) < _SAME_AGAIN_S:
+            return
         self._said[event.kind] = now
         text = words.event_words(event)
         if event.kind == "gap":

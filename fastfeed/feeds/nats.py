@@ -14,6 +14,7 @@ import contextlib
 import datetime
 import json
 import logging
+import re
 import ssl
 import time
 from typing import Any, ClassVar
@@ -275,6 +276,55 @@ class Nats(Feed):
                 self._timer.cancel()
             if self._closings:
                 await asyncio.wait(list(self._closings))
+
+    async def get_stream_state(self) -> dict[str, Any]:
+        """Ask what JetStream has of the stream.
+
+        Returns
+        -------
+        dict
+            `server` and its `version`; `stream` and its `subjects`; `messages`, `bytes`; `symbols`: how many subjects;
+            `first_seq`, `last_seq`, `first_ns`, `last_ns`: of the oldest message and of the newest, ns since 1970 UTC,
+            0 = none; `max_age_s`, 0 = for ever; `round_trip_ns`.
+
+        Raises
+        ------
+        ConnectError, RequestTimeout
+            Not connected, or no answer.
+        """
+        self._check_open()
+        server = self._server
+        if server is None:
+            raise ConnectError(f"{self.url} is not connected")
+        subject = f"$JS.API.STREAM.INFO.{self._stream_name}"
+        async with failures(f"the stream {self._stream_name!r}", server):
+            began = time.monotonic_ns()
+            await server.client.flush(self._request_timeout_s)
+            took = time.monotonic_ns() - began
+            # As text: nats-py leaves the times away.
+            reply = await server.client.request(subject, b"", timeout=self._request_timeout_s)
+        try:
+            found = json.loads(reply.data)
+            config, state = found["config"], found["state"]
+            return {
+                "server": server.connected_to,
+                "version": str(server.client.connected_server_version),
+                "stream": self._stream_name,
+                "subjects": list(config.get("subjects") or ()),
+                "messages": int(state["messages"]),
+                "bytes": int(state["bytes"]),
+                "symbols": int(state.get("num_subjects", 0)),
+                "first_seq": int(state["first_seq"]),
+                "last_seq": int(state["last_seq"]),
+                "first_ns": _ns_of(state.get("first_ts", "")),
+                "last_ns": _ns_of(state.get("last_ts", "")),
+                "max_age_s": int(config.get("max_age", 0)) / 1e9,
+                "round_trip_ns": took,
+            }
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConnectError(
+                f"the answer about the stream {self._stream_name!r} cannot be read: {error!r}"
+            ) from None
 
     # subscriptions
 
@@ -716,3 +766,12 @@ def _start(start: object, sequence: int | None) -> dict[str, Any]:
     if time.tzinfo is None:
         raise ValueError(f"expected a time with its zone, such as ...Z for UTC, got {start!r}")
     return {"opt_start_time": time.astimezone(datetime.UTC)}
+
+
+def _ns_of(text: str) -> int:
+    """Return a time of JetStream's, 0 where it has none; to the microsecond."""
+    try:
+        moment = datetime.datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
+    except ValueError:
+        return 0
+    return max(0, int(moment.timestamp() * 1e6) * 1000)
