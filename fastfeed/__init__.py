@@ -50,6 +50,7 @@ from fastfeed.feeds.longport_records import (
     WarrantQuotes,
     Warrants,
 )
+from fastfeed.feeds.nats import Nats
 from fastfeed.feeds.opend import OpenD
 from fastfeed.feeds.opend_records import (
     DelayStatistics,
@@ -73,6 +74,7 @@ from fastfeed.sinks.frames import to_arrow, to_pandas, to_polars
 from fastfeed.sinks.metrics import MetricsCollector
 from fastfeed.sinks.metrics_server import MetricsServer, serve_metrics
 from fastfeed.sinks.record import Recording, record, recover
+from fastfeed.sinks.relay import Relay
 from fastfeed.sinks.segments import Sealed
 from fastfeed.stream import Reader, Stream
 
@@ -112,6 +114,7 @@ __all__ = [
     "MarketState",
     "MetricsCollector",
     "MetricsServer",
+    "Nats",
     "OpenD",
     "OptionChain",
     "OptionQuotes",
@@ -123,6 +126,7 @@ __all__ = [
     "Reader",
     "Recording",
     "Rehab",
+    "Relay",
     "RemoteProtocolError",
     "RequestError",
     "RequestTimeout",
