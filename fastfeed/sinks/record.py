@@ -43,6 +43,7 @@ _logger = logging.getLogger(__name__)
 _LOOK_S = 0.004  # between two looks at rings that had little to give
 _RETRY_S = 0.5  # between two attempts to write what could not be written
 _SEAL_AGAIN_S = 2.0
+_NICE = 10  # of the sealer
 _BATCH_ROWS = 1 << 17  # at most
 _BATCH_BYTES = 1 << 24
 _FULL = (
@@ -672,6 +673,10 @@ class _Sealer:
             )
 
     def _run(self) -> None:
+        with contextlib.suppress(
+            OSError
+        ):  # of this thread: whoever takes or makes rows comes first
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         while True:
             with self._changed:
                 while not self._paths and not self._stopping:
@@ -695,7 +700,7 @@ class _Sealer:
             sealed = seal(self._folder, path, self._options, checks=is_left)
         except FileNotFoundError as error:
             if not path.exists() and self._folder.path.exists():
-                self._say(f"the segment {path} was removed: its rows are lost")
+                self._tell(f"the segment {path} was removed: its rows are lost")
                 return True
             return self._fail(error)
         except (OSError, StorageError) as error:
@@ -714,11 +719,8 @@ class _Sealer:
         reason = why(error)
         if reason != self.failing:
             self.failing = reason
-            self._say(f"cannot make a Parquet file in {self._folder.path}: {reason}; trying again")
+            self._tell(f"cannot make a Parquet file in {self._folder.path}: {reason}; trying again")
         return False
-
-    def _say(self, text: str) -> None:
-        self._tell(text)
 
 
 def recover(
