@@ -17,9 +17,9 @@ import pytest
 from children import Process
 
 PROGRAM = str(Path(__file__).parent / "record_peers.py")
-SECONDS = 4
-RATES = (2_000_000, 4_000_000, 6_000_000)
-PEER_RATE = 2_000_000
+SECONDS = 3
+RATES = (2_100_000, 4_000_000, 6_000_000)
+PEER_RATE = 2_100_000
 #: Name in the report, kind in record_peers.py, rate.
 CANDIDATES = (
     *(("fastfeed", "fastfeed", rate) for rate in RATES),

@@ -228,6 +228,11 @@ class Recording:
             self._failing = f"the recorder has failed: {error!r}"
             self._tell(self._failing)
             _logger.exception("the recorder of %s has failed", self.path)
+            for taker in self._takers:
+                taker.end_all()
+            self._stopping.wait()
+            for taker in self._takers:
+                taker.drop(all_rows=True)
         finally:
             for taker in self._takers:
                 taker.end_all()
@@ -483,10 +488,19 @@ class _Taker:
             while self._reader.position < end and self._reader.ready:
                 if not self._take_batch(end - self._reader.position):
                     break
-        self.dropped += sum(batch.num_rows for _, _, batch in self._waiting)
-        if self._waiting:
-            self.dropped += max(end - self._reader.position, 0)
-        self._waiting.clear()
+            else:
+                if self._stream.source is not self._source:
+                    self._follow()
+                    self.finish()
+                    return
+        self.drop()
+
+    def drop(self, *, all_rows: bool = False) -> None:
+        """Count what could not be written as dropped, with what waits behind it in the ring."""
+        if self._waiting or all_rows:
+            self.dropped += sum(batch.num_rows for _, _, batch in self._waiting)
+            self.dropped += self._source.ring.published - self._reader.position
+            self._waiting.clear()
         self._waited_since = None
 
     def end_all(self) -> None:
@@ -503,7 +517,11 @@ class _Taker:
     def _take_batch(self, most: int | None = None) -> bool:
         """Take rows off the ring and write them; return False when they have to wait."""
         rows = self._reader.read(min(self._most, self._most if most is None else most))
-        batch = self._converted(rows)
+        try:
+            batch = self._converted(rows)
+        except Exception:
+            self.dropped += len(rows)
+            raise
         if batch is None or not batch.num_rows:
             return True
         self._waiting += _by_day(batch)
