@@ -256,6 +256,23 @@ AIMS = (
         "at least",
         0.7,
     ),
+    Aim(
+        "recording, rows/s",
+        "record to Parquet",
+        "rows/s",
+        "fastfeed, 2.1 M/s",
+        "at least",
+        2e6,
+    ),
+    Aim("recording 2.1 M/s, lost", "record to Parquet", "lost", "fastfeed, 2.1 M/s", "at most", 0),
+    Aim(
+        "recording the US tape at 1,000 times real time, CPU %",
+        "record to Parquet, the US tape at 1,000 times real time",
+        "CPU %",
+        "fastfeed",
+        "at most",
+        50,
+    ),
 )
 
 

@@ -43,6 +43,7 @@ _logger = logging.getLogger(__name__)
 _LOOK_S = 0.004  # between two looks at rings that had little to give
 _RETRY_S = 0.5  # between two attempts to write what could not be written
 _SEAL_AGAIN_S = 2.0
+_NICE = 10  # of the sealer
 _BATCH_ROWS = 1 << 17  # at most
 _BATCH_BYTES = 1 << 24
 _FULL = (
@@ -227,6 +228,11 @@ class Recording:
             self._failing = f"the recorder has failed: {error!r}"
             self._tell(self._failing)
             _logger.exception("the recorder of %s has failed", self.path)
+            for taker in self._takers:
+                taker.end_all()
+            self._stopping.wait()
+            for taker in self._takers:
+                taker.drop(all_rows=True)
         finally:
             for taker in self._takers:
                 taker.end_all()
@@ -482,10 +488,19 @@ class _Taker:
             while self._reader.position < end and self._reader.ready:
                 if not self._take_batch(end - self._reader.position):
                     break
-        self.dropped += sum(batch.num_rows for _, _, batch in self._waiting)
-        if self._waiting:
-            self.dropped += max(end - self._reader.position, 0)
-        self._waiting.clear()
+            else:
+                if self._stream.source is not self._source:
+                    self._follow()
+                    self.finish()
+                    return
+        self.drop()
+
+    def drop(self, *, all_rows: bool = False) -> None:
+        """Count what could not be written as dropped, with what waits behind it in the ring."""
+        if self._waiting or all_rows:
+            self.dropped += sum(batch.num_rows for _, _, batch in self._waiting)
+            self.dropped += self._source.ring.published - self._reader.position
+            self._waiting.clear()
         self._waited_since = None
 
     def end_all(self) -> None:
@@ -502,7 +517,11 @@ class _Taker:
     def _take_batch(self, most: int | None = None) -> bool:
         """Take rows off the ring and write them; return False when they have to wait."""
         rows = self._reader.read(min(self._most, self._most if most is None else most))
-        batch = self._converted(rows)
+        try:
+            batch = self._converted(rows)
+        except Exception:
+            self.dropped += len(rows)
+            raise
         if batch is None or not batch.num_rows:
             return True
         self._waiting += _by_day(batch)
@@ -672,6 +691,10 @@ class _Sealer:
             )
 
     def _run(self) -> None:
+        with contextlib.suppress(
+            OSError
+        ):  # of this thread: whoever takes or makes rows comes first
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         while True:
             with self._changed:
                 while not self._paths and not self._stopping:
@@ -695,7 +718,7 @@ class _Sealer:
             sealed = seal(self._folder, path, self._options, checks=is_left)
         except FileNotFoundError as error:
             if not path.exists() and self._folder.path.exists():
-                self._say(f"the segment {path} was removed: its rows are lost")
+                self._tell(f"the segment {path} was removed: its rows are lost")
                 return True
             return self._fail(error)
         except (OSError, StorageError) as error:
@@ -714,11 +737,8 @@ class _Sealer:
         reason = why(error)
         if reason != self.failing:
             self.failing = reason
-            self._say(f"cannot make a Parquet file in {self._folder.path}: {reason}; trying again")
+            self._tell(f"cannot make a Parquet file in {self._folder.path}: {reason}; trying again")
         return False
-
-    def _say(self, text: str) -> None:
-        self._tell(text)
 
 
 def recover(

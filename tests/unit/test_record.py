@@ -227,6 +227,24 @@ def test_torn_rows_are_not_written(tmp_path, monkeypatch):
     assert seqs[:14] == [*range(6, 20)]
 
 
+def test_recorder_that_fails_says_so_and_keeps_what_it_had(tmp_path, monkeypatch):
+    hub, said = hub_of(), []
+    usual = record_module.ArrowRows.batch
+    with ff.record(hub, tmp_path, flush_s=0, tell=said.append) as recording:
+        put(hub, ticks(0, 5, NOON_NS))
+        wait_until(lambda: recording.stats()["rows"]["ticks"] == 5)
+        monkeypatch.setattr(record_module.ArrowRows, "batch", lambda *_: 1 / 0)
+        put(hub, ticks(5, 5, NOON_NS))
+        wait_until(lambda: said)
+        monkeypatch.setattr(record_module.ArrowRows, "batch", usual)
+        wait_until(lambda: files(tmp_path))
+        put(hub, ticks(10, 5, NOON_NS))
+    found = recording.stats()
+    assert "the recorder has failed: ZeroDivisionError" in found["failing"]
+    assert (found["rows"], found["dropped"]) == ({"ticks": 5}, {"ticks": 10})
+    assert recorded(tmp_path, hub.symbols)["seq"].tolist() == [*range(5)]
+
+
 def test_second_recorder_is_refused(tmp_path):
     hub = hub_of()
     with ff.record(hub, tmp_path):
@@ -319,6 +337,20 @@ def test_next_generation_begins_new_segments(tmp_path, shm):
     assert tables[1]["symbol"].unique().to_pylist() == ["other.HK"]
     [books] = files(tmp_path, "books")
     assert pq.read_schema(books).field("bid_price").type.list_size == 2
+
+
+def test_what_the_next_generation_has_is_written_at_the_end(tmp_path, shm):
+    hub = hub_of(name="md")
+    attached = ff.attach("md")
+    recording = ff.record(attached, tmp_path, flush_s=60)
+    put(hub, ticks(0, 4, NOON_NS))
+    hub.close()
+    with hub_of(name="md") as after:
+        put(after, ticks(4, 4, NOON_NS))
+        wait_until(lambda: attached.look() and attached.generation == after.stats()["generation"])
+        recording.close()
+    assert recorded(tmp_path, hub.symbols)["seq"].tolist() == [*range(8)]
+    attached.close()
 
 
 def test_recorder_is_seen_among_the_readers(tmp_path, shm):
