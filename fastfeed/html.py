@@ -34,7 +34,7 @@ _SHOWN["odd_books"] = _SHOWN["books"]
 _SIDES = {1: "buy", -1: "sell", 0: ""}
 _LINE = "border-bottom:1px solid rgba(128,128,128,.35);"
 _CELL = f"padding:.15em .6em;{_LINE}"
-_NUMBERS = f"{_CELL}text-align:right;font-variant-numeric:tabular-nums;"
+_NUMBERS = f"{_CELL}text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums;"
 _WORDS = f"{_CELL}text-align:left;"
 
 

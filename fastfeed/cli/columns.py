@@ -20,8 +20,12 @@ from fastfeed.stream import Rows
 
 __all__ = [
     "FIELDS",
+    "FLAG_WORDS",
     "INTERVAL_NAMES",
     "SESSION_NAMES",
+    "WORDS",
+    "YES_NO",
+    "Texts",
     "names_of",
     "quoted",
     "texts_of",
@@ -52,7 +56,8 @@ INTERVAL_NAMES = {
 }
 #: Names of sessions by their number; the unknown one has none.
 SESSION_NAMES = {session.value: session.name.lower() for session in Session if session}
-_WORDS: dict[str, dict[int, str]] = {
+#: What numbers are called, by column; what has no name is empty.
+WORDS: dict[str, dict[int, str]] = {
     "side": {1: "buy", -1: "sell"},
     "session": SESSION_NAMES,
     "interval": INTERVAL_NAMES,
@@ -62,7 +67,10 @@ _WORDS: dict[str, dict[int, str]] = {
         for value in range(1, 256)
     },
 }
-_YES_NO = ("suspended", "blank")
+#: Columns that are true or false.
+YES_NO = ("suspended", "blank")
+#: The flags by their names.
+FLAG_WORDS = {flag.name.lower(): int(flag) for flag in Flags if flag.name}
 _UNKNOWN_DAYS = -(2**31)
 
 Texts = Callable[[Rows], Iterable[str]]
@@ -160,10 +168,10 @@ def _special(
     """Return the function for a field that is not simply a number."""
     if name == "time":
         return lambda rows: _times(rows, unknown)
-    if name in _WORDS:
-        words, source = _WORDS[name], "interval_s" if name == "interval" else name
+    if name in WORDS:
+        words, source = WORDS[name], "interval_s" if name == "interval" else name
         return lambda rows: [words.get(value, unknown) for value in rows[source].tolist()]
-    if name in _YES_NO:
+    if name in YES_NO:
         return lambda rows: [truth[value != 0] for value in rows[name].tolist()]
     if name == "expiry_days":
         return lambda rows: [

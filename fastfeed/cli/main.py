@@ -8,6 +8,7 @@ import click
 
 from fastfeed import __version__
 from fastfeed.cli.bench import bench
+from fastfeed.cli.convert import convert
 from fastfeed.cli.demo import demo
 from fastfeed.cli.doctor import doctor
 from fastfeed.cli.get import get
@@ -65,6 +66,7 @@ cli.add_command(relay)
 cli.add_command(hubs)
 cli.add_command(record)
 cli.add_command(recover)
+cli.add_command(convert)
 cli.add_command(doctor)
 cli.add_command(demo)
 cli.add_command(sim)

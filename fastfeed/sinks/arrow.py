@@ -234,11 +234,14 @@ def texts(names: Sequence[str]) -> pa.StringArray:
     )
 
 
-def table_of(rows: Rows | np.void, symbols: SymbolTable, *, tz: str = "UTC") -> pa.Table:
+def table_of(
+    rows: Rows | np.void, symbols: SymbolTable, *, tz: str = "UTC", stream: str | None = None
+) -> pa.Table:
     """Return rows of any stream as a table whose dictionary has the symbols of these rows only."""
     pa = load_pyarrow()
     rows = rows_1d(rows)
-    stream, depth = stream_of(rows)
+    found_stream, depth = stream_of(rows)
+    stream = stream or found_stream
     maker = ArrowRows(stream, symbols, depth, tz=tz)
     found, unknown = copied(rows, columns_of(stream, depth), _empty)
     found["symbol"], names = compact(found["symbol"], symbols)
