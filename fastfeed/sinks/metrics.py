@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastfeed._core.meter import Latency
@@ -298,7 +299,7 @@ def _buckets(latency: Latency) -> tuple[list[tuple[str, int]], float]:
 def samples_of(sight: Sight) -> Samples:
     """Return the values of all metrics."""
     found = Samples()
-    found.add("fastfeed_build", (importlib.metadata.version("fastfeed"),), 1)
+    found.add("fastfeed_build", (_version(),), 1)
     found.add("fastfeed_event_loop_up", (), int(sight.responds))
     _add_hub(found, sight)
     for url, feed in sight.feeds.items():
@@ -312,6 +313,11 @@ def samples_of(sight: Sight) -> Samples:
     for name, stats in sight.parts.items():
         _add_part(found, _PART_METRICS[name], stats)
     return found
+
+
+@cache
+def _version() -> str:
+    return importlib.metadata.version("fastfeed")
 
 
 def _add_hub(found: Samples, sight: Sight) -> None:
