@@ -265,6 +265,23 @@ AIMS = (
         0.97,
         "not scraped",
     ),
+    Aim(
+        "recording, rows/s",
+        "record to Parquet",
+        "rows/s",
+        "fastfeed, 2 M/s",
+        "at least",
+        1.995e6,
+    ),
+    Aim("recording 2 M/s, lost", "record to Parquet", "lost", "fastfeed, 2 M/s", "at most", 0),
+    Aim(
+        "recording the US tape at 1,000 times real time, CPU %",
+        "record to Parquet, the US tape at 1,000 times real time",
+        "CPU %",
+        "fastfeed",
+        "at most",
+        50,
+    ),
 )
 
 

@@ -71,6 +71,8 @@ from fastfeed.hub import Hub
 from fastfeed.schema import Flags, Session, dtype
 from fastfeed.sinks.metrics import MetricsCollector
 from fastfeed.sinks.metrics_server import MetricsServer, serve_metrics
+from fastfeed.sinks.record import Recording, record, recover
+from fastfeed.sinks.segments import Sealed
 from fastfeed.stream import Reader, Stream
 
 __version__ = "0.6.0"
@@ -118,10 +120,12 @@ __all__ = [
     "ProtocolError",
     "RateLimitError",
     "Reader",
+    "Recording",
     "Rehab",
     "RemoteProtocolError",
     "RequestError",
     "RequestTimeout",
+    "Sealed",
     "Session",
     "Snapshot",
     "StaticInfo",
@@ -142,6 +146,8 @@ __all__ = [
     "attach",
     "connect",
     "dtype",
+    "record",
+    "recover",
     "run",
     "serve_metrics",
 ]

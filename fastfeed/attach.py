@@ -177,7 +177,7 @@ class AttachedReader(BlockingReader):
         self.spin_ns = _SPIN_NS[wait]
         self.slice_ns = _SLICE_NS
         self.measures = measures
-        self.tell(stream.hub.slot_of(self, stream.number))
+        self.tell(stream.hub.new_slot(stream.number, measures=measures))
 
     @property
     def symbols(self) -> SymbolTable:
@@ -196,7 +196,7 @@ class AttachedReader(BlockingReader):
         if source is not self._source:
             self.move(source.ring, source.rows)
             self._source = source
-            self.tell(self._stream.hub.slot_of(self, self._stream.number))
+            self.tell(self._stream.hub.new_slot(self._stream.number, measures=self.measures))
         return goes_on
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -291,11 +291,6 @@ class AttachedStream(RowStream):
         self.hub = hub
         self.iterated: _Loop | None = None
         self._thread: _Waiting | None = None
-
-    @property
-    def source(self) -> Source:
-        """What the rows lie in now."""
-        return self._source
 
     def use(self, source: Source) -> None:
         """Go on there; readers follow when they wait or read."""
@@ -510,9 +505,9 @@ class AttachedHub(Streams[AttachedStream]):
         """Return the name of a broker by the id that rows of ``brokers`` have, None when it was never told."""
         return broker_name(self._generation.broker_names, int(broker))
 
-    def slot_of(self, reader: AttachedReader, stream: int) -> ReaderSlot | None:
-        """Return where a reader of a stream says how far it is."""
-        return self._readers.take(stream, measures=reader.measures)
+    def new_slot(self, stream: int, *, measures: bool = False) -> ReaderSlot | None:
+        """Return where a new reader of a stream says how far it is."""
+        return self._readers.take(stream, measures=measures)
 
     # the writer
 

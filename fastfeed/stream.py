@@ -143,6 +143,11 @@ class RowStream:
         return f"<{type(self).__name__} of {self.name}: {self.count} rows>"
 
     @property
+    def source(self) -> Source:
+        """What the rows lie in now; of a stream of another process's it changes with the writer."""
+        return self._source
+
+    @property
     def ring(self) -> Ring:
         """Where the rows lie. Machines write there."""
         return self._source.ring

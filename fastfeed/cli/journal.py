@@ -31,10 +31,18 @@ class Journal:
     fd : int
     clock : callable
         Gives seconds.
+    say : callable, optional
+        Takes the lines in place of the file descriptor, where that is a terminal with something else on it.
     """
 
-    def __init__(self, fd: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        fd: int,
+        clock: Callable[[], float] = time.monotonic,
+        say: Callable[[str], object] | None = None,
+    ) -> None:
         self._fd = fd
+        self._say = say
         self._clock = clock
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
@@ -77,6 +85,10 @@ class Journal:
         try:
             if not self._poll.poll(0):
                 return False
+            if self._say is not None:
+                self._say(line)
+                self._left_out = 0
+                return True
             os.write(self._fd, f"{line}\n".encode(errors="replace"))
         except OSError:  # nobody reads
             return False

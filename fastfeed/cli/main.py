@@ -13,6 +13,7 @@ from fastfeed.cli.doctor import doctor
 from fastfeed.cli.get import get
 from fastfeed.cli.group import Group
 from fastfeed.cli.hubs import hubs
+from fastfeed.cli.record import record, recover
 from fastfeed.cli.serve import serve
 from fastfeed.cli.sim import sim
 from fastfeed.cli.tail import tail
@@ -45,6 +46,8 @@ def cli() -> None:
     One process receives, any number of others read, each by the hub's name:
       fastfeed serve --name md opend://127.0.0.1:11111 700.HK AAPL.US
       fastfeed tail md
+    Everything kept as Parquet, by kind and date:
+      fastfeed record --hub md --out data
     Figures of this machine, beside the vendors' own packages:
       fastfeed bench --quick
     """
@@ -58,6 +61,8 @@ cli.add_command(get)
 cli.add_command(serve)
 cli.add_command(tail)
 cli.add_command(hubs)
+cli.add_command(record)
+cli.add_command(recover)
 cli.add_command(doctor)
 cli.add_command(demo)
 cli.add_command(sim)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import sys
 import time
 from collections.abc import Sequence
@@ -16,28 +15,16 @@ from fastfeed.cli import words
 from fastfeed.cli.connection import connection_options, opend_options
 from fastfeed.cli.group import complain
 from fastfeed.cli.journal import Journal
+from fastfeed.cli.members import Member, counts, given_up, settings_of, settled
 from fastfeed.cli.metrics import Listen, metrics_option, serve_metrics
-from fastfeed.cli.options import kinds_of, seconds, seconds_or_none
-from fastfeed.cli.serve_config import FeedConfig, HubConfig, Plan, Subscription, load
+from fastfeed.cli.options import seconds, seconds_or_none
+from fastfeed.cli.serve_config import HubConfig, load
 from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
-from fastfeed.errors import (
-    AuthError,
-    ConfigError,
-    ConnectError,
-    FastfeedError,
-    InternalError,
-    RequestTimeout,
-    SubscriptionError,
-)
-from fastfeed.feeds.backoff import Backoff
-from fastfeed.feeds.events import Event
+from fastfeed.errors import ConfigError
 from fastfeed.hub import Hub, Receive
 
 __all__ = ["serve"]
-
-_PAUSE_S = 1.0  # before something is tried again
-_LONGEST_PAUSE_S = 60.0
 
 
 @click.command(short_help="Receive and publish into shared memory, for other processes to read.")
@@ -153,7 +140,9 @@ def serve(
       fastfeed serve --config feeds.toml --metrics 9000
     """
     if config is None:
-        settings = _of_url(url, symbols, kinds, opend_options(url or "", rsa_key, encryption))
+        if url is None or not symbols:
+            raise click.UsageError("expected URL and SYMBOLs, or --config FILE")
+        settings = settings_of(url, symbols, kinds, opend_options(url, rsa_key, encryption))
     elif url is not None:
         raise click.UsageError("expected URL and SYMBOLs or --config, got both")
     else:
@@ -185,15 +174,6 @@ def serve(
     )
 
 
-def _of_url(
-    url: str | None, symbols: tuple[str, ...], kinds: str | None, options: dict[str, str]
-) -> HubConfig:
-    if url is None or not symbols:
-        raise click.UsageError("expected URL and SYMBOLs, or --config FILE")
-    wanted = Subscription(list(symbols), None, list(kinds_of("ticks" if kinds is None else kinds)))
-    return HubConfig(feeds=[FeedConfig(url, options, subscriptions=[wanted])])
-
-
 async def _serve(
     settings: HubConfig, *, wait: float | None, duration: float | None, metrics: Listen | None
 ) -> int:
@@ -201,18 +181,18 @@ async def _serve(
     started = time.monotonic()
     journal = Journal(sys.stderr.fileno())
     with Stop() as stop, settings.new_hub(settings.name) as hub, ExitStack() as stack:
-        members = [_Member(plan, journal, wait) for plan in settings.plans(hub, wait)]
+        members = [Member(plan, journal, wait) for plan in settings.plans(hub, wait)]
         # A member that tries again has another feed.
         stack.enter_context(
             serve_metrics(metrics, hub=hub, feeds=lambda: [member.feed for member in members])
         )
         tasks = [asyncio.create_task(member.set_up()) for member in members]
         try:
-            if await stop.race(_settled(members)) and not all(m.given_up for m in members):
-                click.echo(f"serving hub {hub.name}: {_counts(members)} (Ctrl-C ends it)")
+            if await stop.race(settled(members)) and not all(m.given_up for m in members):
+                click.echo(f"serving hub {hub.name}: {counts(members)} (Ctrl-C ends it)")
                 sys.stdout.flush()
                 stop.after(duration)
-            if await stop.race(_given_up(tasks, members)):
+            if await stop.race(given_up(tasks, members)):
                 complain(f"no feed could be set up: the hub {hub.name} is taken away")
                 return 1
         finally:
@@ -225,115 +205,7 @@ async def _serve(
     return 0
 
 
-class _Member:
-    """A feed of the hub on its way: connecting, subscribing, or given up."""
-
-    def __init__(self, plan: Plan, journal: Journal, wait_s: float | None) -> None:
-        self.plan = plan
-        self.feed = plan.feed
-        self.given_up = False
-        #: Set up or given up, or something has failed for the first time.
-        self.settled = asyncio.Event()
-        self.gaps = 0
-        self._journal = journal
-        self._until = math.inf if wait_s is None else time.monotonic() + wait_s
-
-    def _on_event(self, event: Event) -> None:
-        self._journal.tell(event)
-        if event.kind == "connect_failed":
-            self.settled.set()
-        elif event.kind == "gap":
-            self.gaps += 1
-
-    @property
-    def subscribed(self) -> int:
-        """How many of its symbols are subscribed."""
-        kinds = {kind for _, kinds in self.plan.wanted for kind in kinds}
-        return len({symbol for kind in kinds for symbol in self.feed.subscribed(kind)})
-
-    async def set_up(self) -> None:
-        """Connect and subscribe, or give the feed up."""
-        try:
-            await self._open()
-            for symbols, kinds in self.plan.wanted:
-                await self._subscribe(symbols, kinds)
-            if not self.subscribed:
-                raise SubscriptionError("nothing is subscribed")
-            if self.settled.is_set():  # the line about all feeds was too early for this one
-                self._say(f"subscribed: {_part(self.subscribed, len(self.plan.symbols), 'symbol')}")
-        except Exception as error:  # the other feeds go on, whatever it is
-            self.given_up = True
-            text = str(error) if isinstance(error, FastfeedError) else repr(error)
-            self._say(f"given up: {text}")
-            await self.feed.close()
-        finally:
-            self.settled.set()
-
-    async def _open(self) -> None:
-        """Connect. Where nothing listens, the feed itself keeps trying; a vendor who is ill may recover."""
-        pauses = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
-        while True:
-            self.feed.on_event(self._on_event)
-            try:
-                await self.feed.open()
-                return
-            except (AuthError, ConfigError, ConnectError, RequestTimeout):
-                raise
-            except FastfeedError as error:
-                pause_s = pauses.pause_s()
-                if time.monotonic() + pause_s > self._until:
-                    raise
-                self._say(f"{error}; trying again")
-                self.settled.set()
-                await asyncio.sleep(pause_s)
-                self.feed = self.plan.make()  # one is opened only once
-
-    async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
-        """Subscribe, and ask again where there is no answer; what is refused is told."""
-        pauses = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
-        while True:
-            try:
-                await self.feed.subscribe(symbols, *kinds)
-                return
-            except SubscriptionError as error:
-                self._say(str(error))
-                return
-            except InternalError:
-                raise
-            except FastfeedError as error:
-                self._say(f"{error}; asking again")
-                self.settled.set()
-                await asyncio.sleep(pauses.pause_s())
-
-    def _say(self, text: str) -> None:
-        self._journal.write(self.feed.url, text)
-
-
-async def _settled(members: Sequence[_Member]) -> None:
-    for member in members:
-        await member.settled.wait()
-
-
-async def _given_up(tasks: Sequence[asyncio.Task[None]], members: Sequence[_Member]) -> None:
-    """Return when all feeds are given up, otherwise never."""
-    await asyncio.wait(tasks)
-    if not all(member.given_up for member in members):
-        await asyncio.Event().wait()
-
-
-def _counts(members: Sequence[_Member]) -> str:
-    """Return how many feeds and symbols are there, out of how many."""
-    up = sum(member.feed.connected for member in members)
-    subscribed = sum(member.subscribed for member in members)
-    wanted = sum(len(member.plan.symbols) for member in members)
-    return f"{_part(up, len(members), 'feed')}, {_part(subscribed, wanted, 'symbol')}"
-
-
-def _part(number: int, whole: int, noun: str) -> str:
-    return f"{'' if number == whole else f'{number:,} of '}{words.counted(whole, noun)}"
-
-
-def _summary(hub: Hub, members: Sequence[_Member], took_s: float) -> str:
+def _summary(hub: Hub, members: Sequence[Member], took_s: float) -> str:
     rows = {stream.name: stream.count for stream in hub.streams if stream.count}
     total = sum(rows.values())
     each = ", ".join(f"{count:,} {name}" for name, count in rows.items())

@@ -138,6 +138,10 @@ class HubConfig(_Settings):
             checked_name(self.name)
         except ValueError as error:
             raise ConfigError(str(error)) from None
+        self.check_feeds()
+
+    def check_feeds(self) -> None:
+        """Do the same for a hub that needs no name."""
         if self.receive != "thread" and (self.spin is not None or self.cpu is not None):
             raise ConfigError(
                 "spin and cpu are about the receiving thread: expected receive thread "

@@ -8,6 +8,7 @@ import pathlib
 import re
 import threading
 
+import numpy as np
 import pytest
 
 import fastfeed as ff
@@ -55,7 +56,7 @@ async def run_pulls(text, feed):
 
 
 def test_every_block_is_run():
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 8
 
 
 @pytest.mark.parametrize("address", [OPEND, LONGPORT, ALLTICK])
@@ -253,3 +254,18 @@ def test_the_plans_are_those_that_are_kept():
         assert float(gap_s) == plan.reconnect_gap_s
         assert int(calls.split()[0]) == plan.request[0]
         assert [int(number) for number in most] == [plan.per_minute, plan.per_day]
+
+
+def test_the_recording(shm, tmp_path, monkeypatch):
+    for package in ("duckdb", "pandas", "polars"):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    text = block("ff.record(").replace("time.sleep(3600)", "publish()")
+    with ff.Hub("md") as hub:
+        hub.symbols.intern("700.HK")
+        rows = np.zeros(3, hub.ticks.dtype)
+        rows["recv_ns"], rows["volume"] = 1_795_700_000_000_000_000, 100  # 2026-11-26
+        names = {"publish": lambda: hub.ticks.ring.write(rows.view(np.uint8))}
+        exec(text.replace("duckdb.sql(", "totals = duckdb.sql("), names)
+    assert names["totals"].fetchall() == [("700.HK", 300.0)]
+    assert len(names["ticks"]) == 3

@@ -121,3 +121,16 @@ ff.OpenD(session="NIGHT")  # type: ignore[arg-type]
 ff.AllTick(market="forex")  # type: ignore[arg-type]
 ff.attach("md", wait="sleep")  # type: ignore[arg-type]
 ff.LongPort(transport="udp")  # type: ignore[arg-type]
+
+
+async def record_rows(hub: ff.AttachedHub) -> None:
+    with ff.record(hub, "data", "ticks", "books", symbols=["700.HK"], flush_s=0.5) as recording:
+        assert_type(recording, ff.Recording)
+        assert_type(recording.stats(), dict[str, Any])
+        assert_type(recording.ended, bool)
+    async with ff.record("md", "data", compression="zstd", tell=print) as named:
+        assert_type(named, ff.Recording)
+        assert_type(named.recovered, list[ff.Sealed])
+    for sealed in ff.recover("data"):
+        assert_type(sealed.rows, int)
+        assert_type(sealed.damage, str)

@@ -19,7 +19,7 @@ LAYERS = [
     ("fastfeed._core",),
     ("fastfeed.schema", "fastfeed.callbacks", "fastfeed.shared", "fastfeed.readers"),
     ("fastfeed.hub", "fastfeed.stats", "fastfeed.stream", "fastfeed.decoder", "fastfeed.capture"),
-    ("fastfeed.feeds", "fastfeed.sim", "fastfeed.sinks"),
+    ("fastfeed.feeds", "fastfeed.sim", "fastfeed.sinks", "fastfeed.attach"),
     ("fastfeed", "fastfeed.connect"),
     ("fastfeed.bench",),
     ("fastfeed.cli", "fastfeed.__main__"),
@@ -131,7 +131,18 @@ assert not logging.root.handlers
 print("good")
 """
 OPTIONAL = {
-    *("aiohttp", "rich", "pandas", "polars", "pyarrow", "duckdb", "futu", "moomoo", "longport", "longbridge"),
+    *(
+        "aiohttp",
+        "rich",
+        "pandas",
+        "polars",
+        "pyarrow",
+        "duckdb",
+        "futu",
+        "moomoo",
+        "longport",
+        "longbridge",
+    ),
     *("cryptography", "nats", "prometheus_client", "matplotlib", "picows", "websockets"),
     *("pytest", "hypothesis", "grpc_tools"),
 }

@@ -1,0 +1,416 @@
+"""Rows as Arrow, and back.
+
+A schema for each kind of rows; `fastfeed.sinks.columns` says how columns are called and what they mean. What is
+copied is copied once, from the rows into the buffers of the columns; Arrow takes these as they are.
+"""
+
+from __future__ import annotations
+
+import math
+import zoneinfo
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeed import schema
+from fastfeed._core import ring
+from fastfeed._core.symbols import SymbolTable
+from fastfeed.errors import ConfigError, StorageError
+from fastfeed.sinks.columns import Column, blocks, columns_of, copied, rows_1d, stream_of
+from fastfeed.stream import Rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "ARROW_LAYOUT",
+    "ArrowRows",
+    "arrow_schema",
+    "checked_zone",
+    "load_pyarrow",
+    "rows_of",
+    "table_of",
+]
+
+#: The version of the columns, in the metadata of each schema. Another one: columns that mean something else.
+ARROW_LAYOUT = 1
+
+_LAYOUT_KEY, _KIND_KEY, _DEPTH_KEY = b"fastfeed.layout", b"fastfeed.kind", b"fastfeed.depth"
+
+
+def load_pyarrow() -> Any:
+    """Import pyarrow and return it.
+
+    Raises
+    ------
+    ConfigError
+        It is not installed.
+    """
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise ConfigError(
+            "Arrow needs the package pyarrow: pip install 'fastfeed[arrow]'"
+        ) from error
+    return pyarrow
+
+
+def checked_zone(tz: str) -> str:
+    """Return the name of a time zone; ConfigError: there is none of that name."""
+    if tz != "UTC":
+        try:
+            zoneinfo.ZoneInfo(tz)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ConfigError(f"expected a time zone such as Asia/Hong_Kong, got {tz!r}") from error
+    return tz
+
+
+def arrow_schema(stream: str, depth: int = schema.BOOK_DEPTH, *, tz: str = "UTC") -> pa.Schema:
+    """Return the Arrow schema of a stream's rows.
+
+    The symbol comes first, as text in a dictionary; the others follow in the order of the rows. Times are
+    ``timestamp[ns, tz]`` and null where they are unknown, called `recv_time`, `time`, `gateway_time`, ...; `kind` is
+    called `type`. Other numbers are what they are in the rows, floats NaN where they were not sent. The arrays of
+    books and broker queues are lists of a fixed size.
+
+    The metadata of each field say its `unit` and a `description`; those of the schema `fastfeed.layout` (the version
+    of the columns), `fastfeed.kind` and `fastfeed.depth`.
+
+    Parameters
+    ----------
+    stream : str
+    depth : int
+        Levels of a book, 1 to 1000.
+    tz : str
+        The time zone in which times are shown; it does not change them.
+
+    Raises
+    ------
+    ValueError
+        There is no such stream, or the depth is out of range.
+    ConfigError
+        There is no such time zone, or pyarrow is not installed.
+    """
+    pa = load_pyarrow()
+    tz = checked_zone(tz)
+    columns = columns_of(stream, depth)
+    about = {
+        _LAYOUT_KEY: str(ARROW_LAYOUT),
+        _KIND_KEY: stream,
+        _DEPTH_KEY: str(depth),
+    }
+    return pa.schema([_field(pa, column, tz) for column in columns], metadata=about)
+
+
+def _field(pa: Any, column: Column, tz: str) -> Any:
+    if column.field == "symbol":
+        kind = pa.dictionary(pa.int32(), pa.string())
+    elif column.is_time:
+        kind = pa.timestamp("ns", tz=tz)
+    else:
+        kind = pa.from_numpy_dtype(column.dtype)
+        if column.length:
+            kind = pa.list_(kind, column.length)
+    about = {"unit": column.unit, "description": column.description}
+    return pa.field(column.name, kind, metadata=about)
+
+
+class ArrowRows:
+    """Rows of a stream as Arrow record batches.
+
+    Parameters
+    ----------
+    stream : str
+        Whose rows.
+    symbols : SymbolTable
+        What their `symbol` refers to.
+    depth : int
+        Levels of a book.
+    tz : str
+        The time zone in which times are shown.
+
+    Attributes
+    ----------
+    schema : pyarrow.Schema
+        Of every batch; see `arrow_schema`.
+
+    Notes
+    -----
+    The dictionary of the symbols is the whole table in the order of the ids. It is the same object in all batches
+    until there are more symbols; then there is another one that begins with those of the first.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        symbols: SymbolTable,
+        depth: int = schema.BOOK_DEPTH,
+        *,
+        tz: str = "UTC",
+    ) -> None:
+        self._pa = load_pyarrow()
+        self.schema = arrow_schema(stream, depth, tz=tz)
+        self._columns = columns_of(stream, depth)
+        self._symbols = symbols
+        self._names = self._pa.array([], self._pa.string())
+
+    def batch(self, rows: Rows) -> pa.RecordBatch:
+        """Return rows as a record batch.
+
+        Everything is copied: the batch does not refer to the ring, and `intact()` of the reader tells afterwards
+        whether the rows were whole.
+
+        Parameters
+        ----------
+        rows : array of rows
+            Of this stream, a view of the ring for example.
+
+        Raises
+        ------
+        ValueError
+            A row has a symbol that is not in the table.
+        """
+        found, unknown = copied(rows, self._columns, _empty)
+        ids = found["symbol"]
+        highest = int(ids.max(initial=0))
+        if len(ids) and highest >= len(self._names):
+            self._learn()
+            if highest >= len(self._names):
+                raise ValueError(no_such_symbol(highest, len(self._names)))
+        return self._batch(found, unknown, self._names)
+
+    def _batch(
+        self, found: Mapping[str, NDArray[Any]], unknown: Mapping[str, int], names: Any
+    ) -> Any:
+        pa = self._pa
+        arrays = []
+        for column, field in zip(self._columns, self.schema, strict=True):
+            values = found[column.name]
+            if column.field == "symbol":
+                codes = pa.Array.from_buffers(
+                    pa.int32(), len(values), [None, pa.py_buffer(values)], 0
+                )
+                array = pa.DictionaryArray.from_arrays(codes, names, safe=False)
+            else:
+                array = _array(pa, field.type, values, unknown.get(column.name, 0))
+            arrays.append(array)
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _learn(self) -> None:
+        """Add the symbols that are new; what there was is copied, not asked for again."""
+        pa, symbols, known = self._pa, self._symbols, len(self._names)
+        new = pa.array([symbols[i] for i in range(known, len(symbols))], pa.string())
+        self._names = pa.concat_arrays([self._names, new]) if known else new
+
+
+def no_such_symbol(number: int, count: int) -> str:
+    """Return what to say of rows whose symbols are others."""
+    return f"expected rows of these symbols, got the symbol {number} where there are {count}"
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return an array in memory of Arrow's pool, which has no page faults where it was used before."""
+    count = math.prod(shape)
+    buffer = load_pyarrow().allocate_buffer(count * dtype.itemsize)
+    array: NDArray[Any] = np.frombuffer(buffer, dtype, count).reshape(shape)
+    return array
+
+
+def _array(pa: Any, kind: Any, values: NDArray[Any], unknown: int) -> Any:
+    if pa.types.is_fixed_size_list(kind):
+        child = _array(pa, kind.value_type, values.reshape(-1), 0)
+        return pa.Array.from_buffers(kind, len(values), [None], 0, children=[child])
+    valid = None
+    if unknown:
+        valid = pa.py_buffer(np.packbits(values != 0, bitorder="little"))
+    return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(values)], unknown)
+
+
+def table_of(rows: Rows | np.void, symbols: SymbolTable, *, tz: str = "UTC") -> pa.Table:
+    """Return rows of any stream as a table whose dictionary has the symbols of these rows only."""
+    pa = load_pyarrow()
+    rows = rows_1d(rows)
+    stream, depth = stream_of(rows)
+    maker = ArrowRows(stream, symbols, depth, tz=tz)
+    found, unknown = copied(rows, columns_of(stream, depth), _empty)
+    found["symbol"], names = compact(found["symbol"], symbols)
+    batch = maker._batch(found, unknown, pa.array(names, pa.string()))
+    return pa.Table.from_batches([batch])
+
+
+def compact(ids: NDArray[Any], symbols: SymbolTable) -> tuple[NDArray[np.int32], list[str]]:
+    """Return the symbols that occur, in the order of their ids, and each row's place among them.
+
+    Raises
+    ------
+    ValueError
+        A row has a symbol that is not in the table.
+    """
+    if not len(ids):
+        return ids.astype(np.int32), []
+    highest = int(ids.max())
+    if highest >= len(symbols):
+        raise ValueError(no_such_symbol(highest, len(symbols)))
+    occurs = np.zeros(highest + 1, bool)
+    occurs[ids] = True
+    used = np.flatnonzero(occurs)
+    places = np.empty(highest + 1, np.int32)
+    places[used] = np.arange(len(used), dtype=np.int32)
+    return places[ids], [symbols[i] for i in used.tolist()]
+
+
+def rows_of(data: pa.RecordBatch | pa.Table, symbols: SymbolTable) -> Rows:
+    """Return the rows of a batch or a table: those that it was made of, bit for bit.
+
+    The way back of `ArrowRows.batch` and `fastfeed.to_arrow`. The columns may come in another order, and others may be
+    among them. Symbols that are not in the table get their ids now. A float that is null is NaN.
+
+    Parameters
+    ----------
+    data : pyarrow.RecordBatch or pyarrow.Table
+    symbols : SymbolTable
+        Of this process.
+
+    Returns
+    -------
+    array of rows
+        Yours.
+
+    Raises
+    ------
+    StorageError
+        These are not the columns of a stream, a value does not fit into its field, or a newer version wrote them.
+    """
+    pa = load_pyarrow()
+    stream, depth = kind_of(data.schema)
+    rows: Rows = np.zeros(data.num_rows, schema.dtype(stream, depth))
+    columns = columns_of(stream, depth)
+    missing = [column.name for column in columns if column.name not in data.schema.names]
+    if missing:
+        raise StorageError(f"expected the columns of {stream}, missing: {', '.join(missing)}")
+    batches = data.to_batches() if isinstance(data, pa.Table) else [data]
+    end = 0
+    for batch in batches:
+        begin, end = end, end + batch.num_rows
+        _fill(pa, rows[begin:end], batch, columns, symbols, stream)
+    return rows
+
+
+def kind_of(found: pa.Schema) -> tuple[str, int]:
+    """Return whose rows a schema describes: the name of the stream and the depth of its books.
+
+    By its metadata, or without these by the names of its columns.
+
+    Raises
+    ------
+    StorageError
+        They are no stream's, or it was written by a newer version.
+    """
+    about = found.metadata or {}
+    layout = about.get(_LAYOUT_KEY)
+    if layout is not None and layout != str(ARROW_LAYOUT).encode():
+        raise StorageError(
+            f"expected columns of the layout {ARROW_LAYOUT}, got {layout.decode(errors='replace')}: "
+            "it was written by another version of fastfeed"
+        )
+    depth = schema.BOOK_DEPTH
+    if "bid_price" in found.names:
+        depth = getattr(found.field("bid_price").type, "list_size", 0)
+    if 1 <= depth <= ring.MAX_DEPTH:
+        stream = about.get(_KIND_KEY, b"").decode(errors="replace")
+        if stream in schema.STREAMS:
+            return stream, depth
+        # Some streams have all the columns of another one and more.
+        fitting = [
+            stream
+            for stream in schema.STREAMS
+            if {column.name for column in columns_of(stream, depth)} <= set(found.names)
+        ]
+        if fitting:
+            return max(fitting, key=lambda stream: len(columns_of(stream, depth))), depth
+    raise StorageError(
+        f"expected the columns of a stream ({', '.join(schema.STREAMS)}), got "
+        f"{', '.join(found.names[:8])}{', ...' * (len(found.names) > 8)}"
+    )
+
+
+def _fill(
+    pa: Any,
+    rows: Rows,
+    batch: Any,
+    columns: tuple[Column, ...],
+    symbols: SymbolTable,
+    stream: str,
+) -> None:
+    found = []
+    for column in columns:
+        values = batch.column(column.name)
+        try:
+            if column.field == "symbol":
+                found.append(("symbol", _ids(pa, values, symbols)))
+            else:
+                found.append((column.field, _values(pa, values, column)))
+        except (pa.ArrowException, ValueError) as error:
+            raise StorageError(
+                f"the column {column.name} is not that of {stream}: {error}"
+            ) from error
+    for block in blocks(rows):
+        part = rows[block]
+        for field, array in found:
+            part[field] = array[block]
+
+
+def _values(pa: Any, values: Any, column: Column) -> NDArray[Any]:
+    """Return a column as an array of NumPy, without a copy where it has the right type and no nulls."""
+    kind = pa.from_numpy_dtype(column.dtype)
+    if column.length:
+        if values.null_count:
+            raise ValueError("it has nulls")
+        if not pa.types.is_fixed_size_list(values.type):
+            values = values.cast(pa.list_(kind, column.length))
+        if values.type.list_size != column.length:
+            raise ValueError(f"expected lists of {column.length}, got {values.type.list_size}")
+        flat = _numbers(pa, values.flatten(), kind)
+        return flat.reshape(len(values), column.length)
+    if column.is_time:
+        if not pa.types.is_timestamp(values.type):
+            raise ValueError(f"expected timestamps, got {values.type}")
+        if values.type.unit != "ns":
+            values = values.cast(pa.timestamp("ns", tz=values.type.tz))
+        values = values.cast(kind)
+        if values.null_count:
+            values = values.fill_null(0)
+    return _numbers(pa, values, kind)
+
+
+def _numbers(pa: Any, values: Any, kind: Any) -> NDArray[Any]:
+    if values.type != kind:
+        values = values.cast(kind)
+    if values.null_count:
+        if not pa.types.is_floating(kind):
+            raise ValueError("it has nulls")
+        values = values.fill_null(np.nan)
+    array: NDArray[Any] = values.to_numpy(zero_copy_only=True)
+    return array
+
+
+def _ids(pa: Any, values: Any, symbols: SymbolTable) -> NDArray[Any]:
+    if not pa.types.is_dictionary(values.type):
+        values = values.cast(pa.string()).dictionary_encode()
+    if values.null_count or values.dictionary.null_count:
+        raise ValueError("it has nulls")
+    codes = _numbers(pa, values.indices, pa.int64())
+    if not len(codes):
+        return codes
+    if codes.min() < 0 or codes.max() >= len(values.dictionary):
+        raise ValueError(f"its codes go beyond its dictionary of {len(values.dictionary)}")
+    occurs = np.zeros(len(values.dictionary), bool)
+    occurs[codes] = True
+    used = np.flatnonzero(occurs)
+    names = values.dictionary.take(pa.array(used)).to_pylist()
+    ids = np.zeros(len(occurs), np.uint32)
+    ids[used] = [symbols.intern(name) for name in names]
+    found: NDArray[Any] = ids[codes]
+    return found

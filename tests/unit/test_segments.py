@@ -1,0 +1,159 @@
+"""Open segments that were left behind: torn, damaged, half sealed."""
+
+import shutil
+
+import numpy as np
+import pytest
+from recorder import hub_of, put, ticks
+from waiting import wait_until
+
+import fastfeed as ff
+
+pq = pytest.importorskip("pyarrow.parquet")
+
+NOON_NS = 1_728_043_200_000_000_000
+BATCH = 10
+
+
+def seqs(out):
+    """Return the numbers of all rows in Parquet files."""
+    paths = sorted(out.rglob("*.parquet"))
+    return [seq for path in paths for seq in pq.read_table(path)["seq"].to_pylist()]
+
+
+def left_open(out):
+    return (
+        sorted(path.name for path in (out / "_open").iterdir()) if (out / "_open").exists() else []
+    )
+
+
+@pytest.fixture(scope="module")
+def segment(tmp_path_factory):
+    """Return a segment of three batches as bytes, its name, and where the batches end."""
+    out = tmp_path_factory.mktemp("segment")
+    hub, ends = hub_of(), []
+    with ff.record(hub, out, flush_s=0) as recording:
+        for number in range(3):
+            put(hub, ticks(number * BATCH, BATCH, NOON_NS))
+            wait_until(lambda: recording.stats()["rows"]["ticks"] == (number + 1) * BATCH)  # noqa: B023
+            [path] = (out / "_open").glob("*.arrows")
+            ends.append(path.stat().st_size)
+        data = path.read_bytes()
+    return path.name, data, ends
+
+
+@pytest.fixture
+def out(tmp_path):
+    """Return an empty recording."""
+    ff.record(hub_of(), tmp_path).close()
+    (tmp_path / "_open").mkdir()
+    return tmp_path
+
+
+def test_segment_is_read_up_to_its_torn_end(segment, out):
+    name, data, ends = segment
+    places = {0, 1, 7, 8, 100, *(end + step for end in ends for step in (-9, -1, 0, 1, 4, 8, 60))}
+    for at in sorted(place for place in places if 0 <= place <= len(data)):
+        (out / "_open").mkdir(exist_ok=True)
+        (out / "_open" / name).write_bytes(data[:at])
+        whole = sum(end <= at for end in ends)
+        [found] = ff.recover(out)
+        assert (found.rows, found.damage) == (whole * BATCH, "")
+        assert found.cut_bytes == at - (ends[whole - 1] if whole else 0)
+        assert (found.path is not None) == bool(whole)
+        assert seqs(out) == [*range(whole * BATCH)]
+        assert left_open(out) == []
+        assert ff.recover(out) == []
+        shutil.rmtree(out / "kind=ticks", ignore_errors=True)
+
+
+def test_damage_is_told_and_what_is_damaged_is_kept(segment, out):
+    name, data, ends = segment
+    for bad in (bytes(16), b"\xff" * 4 + b"\x10\x00\x00\x00" + b"\xee" * 16):
+        damaged = data[: ends[0]] + bad + data[ends[0] + len(bad) :]
+        (out / "_open").mkdir(exist_ok=True)
+        (out / "_open" / name).write_bytes(damaged)
+        [found] = ff.recover(out)
+        assert found.rows == BATCH
+        assert found.damage
+        kept = (out / "_open" / name).with_suffix(".damaged")
+        assert kept.read_bytes() == damaged
+        assert seqs(out) == [*range(BATCH)]
+        assert ff.recover(out) == []
+        kept.unlink()
+        shutil.rmtree(out / "kind=ticks")
+
+
+def test_any_damage_gives_whole_batches_or_fewer(segment, out):
+    name, data, _ = segment
+    generator = np.random.default_rng(3)
+    for place in generator.integers(0, len(data), 40).tolist():
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << int(generator.integers(0, 8))
+        (out / "_open").mkdir(exist_ok=True)
+        (out / "_open" / name).write_bytes(damaged)
+        [found] = ff.recover(out)
+        assert found.rows % BATCH == 0
+        assert len(seqs(out)) == found.rows
+        assert found.rows == 3 * BATCH or found.cut_bytes > 0
+        shutil.rmtree(out / "kind=ticks", ignore_errors=True)
+        for path in (out / "_open").glob("*.damaged"):
+            path.unlink()
+
+
+def test_half_sealed_segments(segment, out):
+    name, data, _ = segment
+    opened = out / "_open"
+    (opened / name).write_bytes(data)
+    [first] = ff.recover(out)
+    parquet = first.path.read_bytes()
+    assert first.path.stem == name.removesuffix(".arrows")
+    for made in (b"", parquet[:100], parquet):  # not begun, half, whole and not renamed
+        first.path.unlink()
+        opened.mkdir(exist_ok=True)
+        (opened / name).write_bytes(data)
+        if made:
+            (opened / name).with_suffix(".part").write_bytes(made)
+        [found] = ff.recover(out)
+        assert (found.path, found.rows, found.was_there) == (first.path, 3 * BATCH, False)
+        assert seqs(out) == [*range(3 * BATCH)]
+        assert left_open(out) == []
+    # Renamed, and the segment not removed: it may not come twice.
+    opened.mkdir()
+    (opened / name).write_bytes(data)
+    [found] = ff.recover(out)
+    assert (found.path, found.rows, found.was_there) == (first.path, 3 * BATCH, True)
+    assert seqs(out) == [*range(3 * BATCH)]
+    assert left_open(out) == []
+
+
+def test_next_recorder_finishes_what_was_left(segment, out):
+    name, data, ends = segment
+    (out / "_open" / name).write_bytes(data[: ends[1] + 5])
+    hub = hub_of()
+    with ff.record(hub, out, flush_s=0) as recording:
+        put(hub, ticks(100, 5, NOON_NS))  # begins at the same time as those
+        wait_until(lambda: recording.recovered)
+        [found] = recording.recovered
+        assert (found.rows, found.cut_bytes) == (20, 5)
+    assert seqs(out) == [*range(20), *range(100, 105)]
+    assert left_open(out) == []
+
+
+def test_leftovers_that_cannot_be_sealed_are_told(segment, out):
+    name, data, _ = segment
+    (out / "_open" / name).write_bytes(data)
+    (out / "kind=ticks").write_text("in the way")
+    with pytest.raises(ff.StorageError, match="cannot finish"):
+        ff.recover(out)
+    assert left_open(out) == [name]
+    (out / "kind=ticks").unlink()
+    assert len(ff.recover(out)) == 1
+    assert seqs(out) == [*range(30)]
+
+
+def test_files_with_other_names_are_left_alone(out):
+    for name in ("notes.txt", "ticks-x.arrows", "trades-20241004T120000.000000000-0000.arrows"):
+        (out / "_open" / name).write_text("mine")
+    assert ff.recover(out) == []
+    assert len(left_open(out)) == 3
