@@ -50,6 +50,7 @@ from fastfeed.feeds.longport_records import (
     WarrantQuotes,
     Warrants,
 )
+from fastfeed.feeds.nats import Nats
 from fastfeed.feeds.opend import OpenD
 from fastfeed.feeds.opend_records import (
     DelayStatistics,
@@ -72,6 +73,7 @@ from fastfeed.schema import Flags, Session, dtype
 from fastfeed.sinks.metrics import MetricsCollector
 from fastfeed.sinks.metrics_server import MetricsServer, serve_metrics
 from fastfeed.sinks.record import Recording, record, recover
+from fastfeed.sinks.relay import Relay
 from fastfeed.sinks.segments import Sealed
 from fastfeed.stream import Reader, Stream
 
@@ -111,6 +113,7 @@ __all__ = [
     "MarketState",
     "MetricsCollector",
     "MetricsServer",
+    "Nats",
     "OpenD",
     "OptionChain",
     "OptionQuotes",
@@ -122,6 +125,7 @@ __all__ = [
     "Reader",
     "Recording",
     "Rehab",
+    "Relay",
     "RemoteProtocolError",
     "RequestError",
     "RequestTimeout",

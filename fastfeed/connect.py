@@ -14,13 +14,14 @@ from fastfeed.errors import ConfigError
 from fastfeed.feeds.alltick import AllTick
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.longport import LongPort
+from fastfeed.feeds.nats import Nats
 from fastfeed.feeds.opend import OpenD
 
 __all__ = ["connect", "masked", "run", "vendor_of"]
 
 T = TypeVar("T")
 
-_EXAMPLES = "opend://127.0.0.1:11111, longport:// or alltick://crypto"
+_EXAMPLES = "opend://127.0.0.1:11111, longport://, alltick://crypto or nats://127.0.0.1:4222/md"
 
 
 def _opend(parts: SplitResult) -> dict[str, Any]:
@@ -42,19 +43,28 @@ def _alltick(parts: SplitResult) -> dict[str, Any]:
     return {"market": parts.hostname}
 
 
+def _nats(parts: SplitResult) -> dict[str, Any]:
+    if not parts.netloc:
+        raise ValueError("a host expected")
+    prefix = parts.path.strip("/")
+    return {"servers": f"{parts.scheme}://{parts.netloc}", **({"prefix": prefix} if prefix else {})}
+
+
 #: The class of each scheme, and what the URL's address means to it.
 _FEEDS: dict[
-    str, tuple[type[OpenD | LongPort | AllTick], Callable[[SplitResult], dict[str, Any]]]
+    str, tuple[type[OpenD | LongPort | AllTick | Nats], Callable[[SplitResult], dict[str, Any]]]
 ] = {
     "opend": (OpenD, _opend),
     "longport": (LongPort, _longport),
     "alltick": (AllTick, _alltick),
+    "nats": (Nats, _nats),
+    "tls": (Nats, _nats),
 }
 #: Options that cannot stand in a URL.
 _NOT_IN_URL = ("hub", "backoff", "ssl_context")
 
 
-def vendor_of(url: str) -> type[OpenD | LongPort | AllTick] | None:
+def vendor_of(url: str) -> type[OpenD | LongPort | AllTick | Nats] | None:
     """Return the class of a URL's vendor, None where the URL has none."""
     try:
         return _FEEDS[urlsplit(url).scheme][0]
@@ -75,9 +85,10 @@ def connect(url: str, /, **options: Any) -> Feed:
     ----------
     url : str
         ``opend://host:port``; the port is 11111 if not given. ``longport://``. ``alltick://stock`` or
-        ``alltick://crypto``. Options may stand in the query, as in ``opend://10.0.0.5?wait_s=30&session=ALL``.
+        ``alltick://crypto``. ``nats://host:4222/md`` (or ``tls://``), what a `Relay` publishes with the prefix ``md``.
+        Options may stand in the query, as in ``opend://10.0.0.5?wait_s=30&session=ALL``.
     **options
-        Options of the vendor's class, `OpenD`, `LongPort` or `AllTick`; they override those of the URL.
+        Options of the class, `OpenD`, `LongPort`, `AllTick` or `Nats`; they override those of the URL.
 
     Raises
     ------
@@ -95,7 +106,7 @@ def connect(url: str, /, **options: Any) -> Feed:
     try:
         parts = urlsplit(url)
         vendor, address_of = _FEEDS[parts.scheme]
-        if parts.path.strip("/") or "@" in parts.netloc:
+        if vendor is not Nats and (parts.path.strip("/") or "@" in parts.netloc):
             raise ValueError("more than an address")
         address = address_of(parts)
     except (ValueError, AttributeError, TypeError, KeyError):
@@ -123,7 +134,11 @@ def _query_options(query: str, known: dict[str, Any]) -> dict[str, Any]:
         if name not in plain:
             raise ConfigError(f"expected an option ({', '.join(plain)}), got {name!r} in the URL")
         try:
-            options[name] = msgspec.convert(text, plain[name], strict=False)
+            options[name] = (
+                text
+                if str in get_args(plain[name])
+                else msgspec.convert(text, plain[name], strict=False)
+            )
         except msgspec.ValidationError as error:
             kinds = (plain[name], *get_args(plain[name]))  # it may be `Literal[...] | None`
             words = next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())

@@ -42,6 +42,7 @@ cdef extern from "fastfeed/rows.h" nogil:
         FF_SESSION_PRE
         FF_SESSION_POST
         FF_SESSION_OVERNIGHT
+        FF_SESSIONS
 
     ctypedef struct ff_field:
         const char *name
@@ -80,7 +81,7 @@ cdef extern from "fastfeed/rows.h" nogil:
         uint32_t symbol
 
     ctypedef struct ff_quote:
-        pass
+        uint8_t session
 
     int FF_BOOK_MAX_DEPTH
     size_t FF_DEPTH
@@ -268,6 +269,7 @@ cdef extern from "fastfeed/sink.h" nogil:
         uint64_t *rows
         ff_meter *meter
         unsigned dirty
+        bint full
 
     unsigned ff_sink_publish(ff_sink *sink)
     void ff_sink_written(ff_sink *sink, int stream, uint64_t n)

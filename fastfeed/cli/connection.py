@@ -12,6 +12,7 @@ from fastfeed.errors import ConfigError
 from fastfeed.feeds.alltick import AllTick
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.longport import LongPort
+from fastfeed.feeds.nats import Nats
 from fastfeed.feeds.opend import OpenD
 from fastfeed.feeds.opend_session import Encryption
 
@@ -36,7 +37,12 @@ def connection_options(command: Command) -> Command:
 
 
 #: What the vendors are called.
-NAMES: dict[type[Feed], str] = {OpenD: "OpenD", LongPort: "LongPort", AllTick: "AllTick"}
+NAMES: dict[type[Feed], str] = {
+    OpenD: "OpenD",
+    LongPort: "LongPort",
+    AllTick: "AllTick",
+    Nats: "NATS",
+}
 
 
 def feed_of(url: str, rsa_key: str | None, encryption: str | None, **options: Any) -> Feed:
@@ -52,5 +58,7 @@ def opend_options(url: str, rsa_key: str | None, encryption: str | None) -> dict
     vendor = vendor_of(url)
     if options and vendor is not None and vendor is not OpenD:
         option = f"--{next(iter(options)).replace('_', '-')}"
-        raise ConfigError(f"{NAMES[vendor]} has no {option}: it is about OpenD; wss:// encrypts")
+        raise ConfigError(
+            f"{NAMES[vendor]} has no {option}: it is about OpenD; wss:// or tls:// encrypts"
+        )
     return options

@@ -12,12 +12,14 @@ from fastfeed.cli import doctor_alltick, doctor_longport
 from fastfeed.cli.connection import connection_options, feed_of
 from fastfeed.cli.doctor_alltick import AlltickExamination
 from fastfeed.cli.doctor_longport import LongportExamination
+from fastfeed.cli.doctor_nats import NatsExamination
 from fastfeed.cli.doctor_opend import OpendExamination
 from fastfeed.cli.examination import Check, Examination, Report, Verdict
 from fastfeed.cli.grid import say, terminal_width
 from fastfeed.connect import run
 from fastfeed.feeds.alltick import AllTick
 from fastfeed.feeds.longport import LongPort
+from fastfeed.feeds.nats import Nats
 from fastfeed.feeds.opend import OpenD
 
 __all__ = ["doctor"]
@@ -63,6 +65,7 @@ def doctor(
       fastfeed doctor "longport://?transport=tcp"
       fastfeed doctor alltick://crypto
       fastfeed doctor "alltick://stock?plan=premium"
+      fastfeed doctor nats://10.0.0.7:4222/md
     """
     options: dict[str, Any] = {
         "connect_timeout_s": timeout,
@@ -72,11 +75,15 @@ def doctor(
     options |= doctor_alltick.stand_in(url) | doctor_longport.stand_in(url)
     feed = feed_of(url, rsa_key, encryption, **options)
     tell = None if as_json else _print
-    examination: Examination[AllTick] | Examination[LongPort] | Examination[OpenD]
+    examination: (
+        Examination[AllTick] | Examination[LongPort] | Examination[OpenD] | Examination[Nats]
+    )
     if isinstance(feed, AllTick):
         examination = AlltickExamination(feed, timeout, tell, url)
     elif isinstance(feed, LongPort):
         examination = LongportExamination(feed, timeout, tell, url)
+    elif isinstance(feed, Nats):
+        examination = NatsExamination(feed, timeout, tell)
     else:
         assert isinstance(feed, OpenD)
         examination = OpendExamination(feed, timeout, tell)

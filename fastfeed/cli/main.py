@@ -14,6 +14,7 @@ from fastfeed.cli.get import get
 from fastfeed.cli.group import Group
 from fastfeed.cli.hubs import hubs
 from fastfeed.cli.record import record, recover
+from fastfeed.cli.relay import relay
 from fastfeed.cli.serve import serve
 from fastfeed.cli.sim import sim
 from fastfeed.cli.tail import tail
@@ -60,6 +61,7 @@ cli.add_command(top)
 cli.add_command(get)
 cli.add_command(serve)
 cli.add_command(tail)
+cli.add_command(relay)
 cli.add_command(hubs)
 cli.add_command(record)
 cli.add_command(recover)

@@ -1,0 +1,269 @@
+"""`fastfeed relay`: the rows of a hub on NATS JetStream."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import time
+from typing import Any, Literal
+
+import click
+
+from fastfeed.attach import AttachedHub, attach
+from fastfeed.cli import words
+from fastfeed.cli.group import complain
+from fastfeed.cli.options import kinds_of, seconds, seconds_or_none, user_option
+from fastfeed.cli.progress import Progress
+from fastfeed.cli.stop import Stop
+from fastfeed.connect import run
+from fastfeed.errors import AuthError, FastfeedError
+from fastfeed.feeds.events import Event
+from fastfeed.schema import STREAMS
+from fastfeed.sinks.relay import Relay
+
+__all__ = ["relay"]
+
+_SHOW_S = 0.25
+_DRAIN_S = 5.0
+_SAME_AGAIN_S = 10.0  # between two lines of a kind of events
+_ATTEMPT_S = 1.0
+
+
+def _shard(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,5})/(\d{1,5})", value)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise click.BadParameter(f"expected a shard such as 1/4, got {value!r}")
+    return int(found[1]), int(found[2])
+
+
+@click.command(short_help="Publish the rows of a hub on NATS JetStream, for other machines.")
+@click.argument("servers", metavar="NATS")
+@click.argument("symbols", metavar="[SYMBOL]...", nargs=-1)
+@click.option("--hub", "name", metavar="NAME", required=True, help="The hub, see fastfeed hubs.")
+@click.option(
+    "--kinds",
+    default="ticks",
+    show_default=True,
+    metavar="KIND,...",
+    help=f"Of {', '.join(STREAMS)}.",
+)
+@click.option(
+    "--shard",
+    default="1/1",
+    callback=_shard,
+    metavar="I/N",
+    help="Publish the symbols of relay I of N only, from 1; which that are, their hash says.",
+)
+@click.option(
+    "--from",
+    "start",
+    type=click.Choice(["now", "oldest"]),
+    default="now",
+    show_default=True,
+    help="Begin with the next row, or with the oldest one that the hub still keeps.",
+)
+@click.option("--prefix", default="md", show_default=True, metavar="TEXT", help="Of subjects.")
+@click.option(
+    "--linger",
+    callback=seconds,
+    default="0.005",
+    show_default=True,
+    metavar="S",
+    help="Collect rows for S seconds at least.",
+)
+@click.option(
+    "--max-in-flight",
+    type=click.IntRange(1, 1 << 14),
+    default=512,
+    show_default=True,
+    metavar="N",
+    help="Messages without an acknowledgement.",
+)
+@click.option("--creds", metavar="FILE", help="Of credentials.  [env: NATS_CREDS]")
+@click.option("--stream", metavar="NAME", help="Of JetStream's stream.  [default: the prefix]")
+@click.option(
+    "--max-age",
+    callback=seconds_or_none,
+    metavar="S",
+    help="How long the stream keeps messages, 0 = for ever.  [default of a new one: 86400]",
+)
+@click.option(
+    "--max-bytes", type=int, metavar="N", help="How much it keeps, -1 = what the server allows."
+)
+@click.option(
+    "--storage", type=click.Choice(["file", "memory"]), help="[default of a new one: file]"
+)
+@click.option(
+    "--replicas", type=click.IntRange(1, 5), metavar="N", help="[default of a new one: 1]"
+)
+@click.option("--update-stream", is_flag=True, help="Change a stream that has other settings.")
+@click.option(
+    "--wait",
+    callback=seconds_or_none,
+    default="0",
+    metavar="S",
+    help="Keep trying for S seconds if the hub or NATS is not there yet.",
+)
+@click.option("--duration", callback=seconds, metavar="S", help="End after S seconds.")
+@user_option
+@click.option("--no-follow", is_flag=True, help="End when the hub's writer is gone.")
+def relay(
+    *,
+    servers: str,
+    symbols: tuple[str, ...],
+    name: str,
+    kinds: str,
+    shard: tuple[int, int],
+    start: Literal["now", "oldest"],
+    prefix: str,
+    linger: float,
+    max_in_flight: int,
+    creds: str | None,
+    stream: str | None,
+    max_age: float | None,
+    max_bytes: int | None,
+    storage: Literal["file", "memory"] | None,
+    replicas: int | None,
+    update_stream: bool,
+    wait: float,
+    duration: float | None,
+    user: str | int | None,
+    no_follow: bool,
+) -> None:
+    """Publish the rows of a hub on NATS JetStream: of all its symbols, or of SYMBOLs only.
+
+    Other machines read them with fastfeed.connect("nats://HOST:4222/md"), fastfeed watch and fastfeed serve, or without
+    fastfeed: a message has rows of one symbol as an .npy file. Subjects are md.KIND.REGION.TICKER: md.ticks.HK.700.
+
+    NATS is where the servers listen, with commas between them: nats://HOST:4222, or tls://. Credentials stand before
+    the host, or in NATS_USER and NATS_PASSWORD, NATS_TOKEN or NATS_CREDS. A stream that is not there is made; one that
+    has other settings than were asked for is left alone, and that is an error.
+
+    The hub's writer is not slowed down. While NATS is away or slow, rows wait in the hub; those that are overwritten
+    there are counted, told here and told to consumers, and the exit code is 1. Ctrl-C, SIGTERM or --duration end it
+    after what is there was published.
+
+    \b
+    Examples:
+      fastfeed relay --hub md nats://10.0.0.7:4222
+      fastfeed relay --hub md nats://a:4222,b:4222 --kinds ticks,quotes,books --max-age 3600
+      fastfeed relay --hub md tls://nats.example.com --creds md.creds --shard 1/2
+    """
+    until = time.monotonic() + wait
+    try:
+        hub = attach(name, user=user, wait="block", wait_s=wait, follow=not no_follow)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--hub'") from None
+    options: dict[str, Any] = {
+        "kinds": kinds_of(kinds), "symbols": symbols or None, "shard": shard, "start": start, "prefix": prefix,
+        "linger_s": linger, "max_in_flight": max_in_flight, "creds": creds, "stream": stream, "max_age_s": max_age,
+        "max_bytes": max_bytes, "storage": storage, "replicas": replicas, "update_stream": update_stream,
+    }  # fmt: skip
+    with hub:
+        code = run(_relay(hub, servers, options, until, duration))
+    click.get_current_context().exit(code)
+
+
+async def _relay(
+    hub: AttachedHub,
+    servers: str,
+    options: dict[str, Any],
+    until: float,
+    duration: float | None,
+) -> int:
+    """Publish until the end is requested; return the exit code."""
+    with Stop() as stop, Progress() as progress:
+        while True:
+            relay = Relay(hub, servers, **options)
+            try:
+                if not await stop.race(relay.open()):
+                    return 0
+                break
+            except (AuthError, click.ClickException):
+                raise
+            except FastfeedError as error:
+                if time.monotonic() >= until or isinstance(error, ValueError):
+                    raise
+                await stop.sleep(_ATTEMPT_S)
+        began = time.monotonic()
+        relay.on_event(_Teller(progress))
+        hub.on_event(lambda event: progress.say(f"fastfeed: {event.feed}: {event.text}"))
+        stop.after(duration)
+        line = _Line(relay)
+        ended = asyncio.ensure_future(relay.wait())
+        try:
+            while not stop.requested and not ended.done():
+                progress.show(line.text())
+                await stop.sleep(_SHOW_S)
+            if ended.done():
+                ended.result()
+        finally:
+            ended.cancel()
+            await relay.close(_DRAIN_S)
+        progress.end(_summary(relay, time.monotonic() - began))
+    stats = relay.stats()
+    if left := stats["lag_rows"]:
+        complain(f"{left:,} rows were not acknowledged by NATS when this ended")
+    if lost := sum(stats["lost"].values()):
+        complain(f"{lost:,} rows were overwritten before they could be published")
+    return 1 if left or lost else 0
+
+
+class _Teller:
+    """Says what happens to the relay, and the same again not too often."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._said: dict[str, float] = {}
+        self._lost = 0
+
+    def __call__(self, event: Event) -> None:
+        if event.kind == "gap":
+            self._lost += event.details["rows"]
+        now = time.monotonic()
+        is_seldom = event.kind in ("connected", "disconnected")  # always worth a line
+        if not is_seldom and now - self._said.get(event.kind, -math.inf) < _SAME_AGAIN_S:
+            return
+        self._said[event.kind] = now
+        text = words.event_words(event)
+        if event.kind == "gap":
+            text = f"{self._lost:,} rows were overwritten in the hub before they could be published"
+            self._lost = 0
+        self._progress.say(f"fastfeed: {event.feed}: {text}")
+
+
+class _Line:
+    """How far a relay is, in a line."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._before = time.monotonic(), 0
+
+    def text(self) -> str:
+        """Return the line."""
+        stats = self._relay.stats()
+        now, rows = time.monotonic(), sum(stats["rows"].values())
+        then, before = self._before
+        self._before = now, rows
+        rate = (rows - before) / max(now - then, 1e-3)
+        text = (
+            f"{rows:,} rows, {words.rate(rate)} rows/s, {words.counted(stats['messages'], 'message')}, "
+            f"lag {stats['lag_rows']:,}"
+        )
+        if lost := sum(stats["lost"].values()):
+            text += f", lost {lost:,}"
+        return text if stats["connected"] else f"{text}, not connected"
+
+
+def _summary(relay: Relay, took_s: float) -> str:
+    stats = relay.stats()
+    rows = {kind: count for kind, count in stats["rows"].items() if count}
+    total = sum(rows.values())
+    each = ", ".join(f"{count:,} {kind}" for kind, count in rows.items())
+    return (
+        f"{relay.url}: {total:,} rows in {took_s:.1f} s, {words.rate(total / max(took_s, 1e-3))} rows/s"
+        f"{f' ({each})' if len(rows) > 1 else ''}; {words.counted(stats['messages'], 'message')}, "
+        f"{stats['bytes'] / 1e6:,.1f} MB, {stats['retries']:,} sent again, "
+        f"{words.counted(stats['reconnects'], 'reconnect')}, {sum(stats['lost'].values()):,} rows lost."
+    )
