@@ -9,6 +9,7 @@
 
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.attach import AttachedHub, AttachedReader, AttachedStream, attach
+from fastfeed.capture import Capture, CaptureFile, Player, capture
 from fastfeed.connect import connect, run
 from fastfeed.decoder import Decoder
 from fastfeed.errors import (
@@ -82,6 +83,8 @@ __all__ = [
     "Backoff",
     "CapitalDistribution",
     "CapitalFlow",
+    "Capture",
+    "CaptureFile",
     "ConfigError",
     "ConnectError",
     "Connections",
@@ -110,6 +113,7 @@ __all__ = [
     "OptionQuotes",
     "Participant",
     "Plate",
+    "Player",
     "Profile",
     "ProtocolError",
     "RateLimitError",
@@ -136,6 +140,7 @@ __all__ = [
     "WatchlistGroup",
     "__version__",
     "attach",
+    "capture",
     "connect",
     "dtype",
     "run",

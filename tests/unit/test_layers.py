@@ -131,7 +131,18 @@ assert not logging.root.handlers
 print("good")
 """
 OPTIONAL = {
-    *("aiohttp", "rich", "pandas", "polars", "pyarrow", "duckdb", "futu", "moomoo", "longport", "longbridge"),
+    *(
+        "aiohttp",
+        "rich",
+        "pandas",
+        "polars",
+        "pyarrow",
+        "duckdb",
+        "futu",
+        "moomoo",
+        "longport",
+        "longbridge",
+    ),
     *("cryptography", "nats", "prometheus_client", "matplotlib", "picows", "websockets"),
     *("pytest", "hypothesis", "grpc_tools"),
 }
