@@ -9,6 +9,7 @@
 
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.attach import AttachedHub, AttachedReader, AttachedStream, attach
+from fastfeed.capture import Capture, CaptureFile, Player, capture
 from fastfeed.connect import connect, run
 from fastfeed.decoder import Decoder
 from fastfeed.errors import (
@@ -88,6 +89,8 @@ __all__ = [
     "Backoff",
     "CapitalDistribution",
     "CapitalFlow",
+    "Capture",
+    "CaptureFile",
     "ConfigError",
     "ConnectError",
     "Connections",
@@ -119,6 +122,7 @@ __all__ = [
     "OptionQuotes",
     "Participant",
     "Plate",
+    "Player",
     "Profile",
     "ProtocolError",
     "RateLimitError",
@@ -148,6 +152,7 @@ __all__ = [
     "WatchlistGroup",
     "__version__",
     "attach",
+    "capture",
     "connect",
     "dtype",
     "record",

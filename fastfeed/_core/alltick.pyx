@@ -3,7 +3,7 @@
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
 from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from fastfeed._core.machine cimport Machine, add_message, broken, now_ns, reasons
 from fastfeed._core.native cimport (
@@ -15,6 +15,11 @@ from fastfeed._core.native cimport (
     FF_BOOK_MAX_DEPTH,
     FF_ETIME,
     FF_FRAME,
+    FF_RECORD_AGAIN,
+    FF_RECORD_BEGIN,
+    FF_RECORD_EXPECT,
+    FF_RECORD_RESET,
+    FF_RECORD_SIDED,
     FF_STREAM_BOOKS,
     FF_STREAM_TICKS,
     ff_alltick_decode,
@@ -36,11 +41,18 @@ from fastfeed._core.native cimport (
     ff_lock_give,
     ff_lock_take,
     ff_reason_name,
+    ff_record,
+    ff_tap_begin,
+    ff_tap_note,
+    ff_tap_reset,
+    ff_tap_symbol,
     ff_tick,
 )
 from fastfeed._core.symbols cimport SymbolTable
 
 cimport cython
+
+from fastfeed.errors import StorageError
 
 
 @cython.final
@@ -79,6 +91,7 @@ cdef class AlltickMachine(Machine):
         self.recv_ns = &self.machine.decoder.recv_ns
         self.machine.decoder.depth = depth
         self.machine.decoder.learn = learn
+        self.limit_bytes = limit_bytes
 
     def __dealloc__(self):
         ff_alltick_free(&self.machine)
@@ -93,15 +106,19 @@ cdef class AlltickMachine(Machine):
 
         With `sided` false, what its ticks say of buyer and seller is left out.
         """
-        cdef uint32_t number = self.symbols.intern(symbol)
+        self.expect_one(self.symbols.intern(symbol), sided)
+
+    cdef int expect_one(self, uint32_t number, bint sided) except -1:
         cdef ff_alltick_seen *seen
         ff_lock_take(self.symbols.lock)
         seen = ff_alltick_seen_of(&self.machine, number)
         if seen != NULL:
             seen.sideless = not sided
+            ff_tap_symbol(self.sink.tap, FF_RECORD_EXPECT, FF_RECORD_SIDED if sided else 0, number)
         ff_lock_give(self.symbols.lock)
         if seen == NULL:
             raise MemoryError("no memory for another symbol")
+        return 0
 
     def feed(self, data, recv_ns=None):
         """Decode one message.
@@ -137,6 +154,9 @@ cdef class AlltickMachine(Machine):
         self.machine.upgraded = True
         self.machine.counters.bytes -= len(rest)  # counted again where they are used
         self.begun_at = self.machine.counters.bytes
+        ff_lock_take(self.symbols.lock)
+        ff_tap_begin(self.sink.tap, False)
+        ff_lock_give(self.symbols.lock)
         if rest:
             self.keep(rest, len(rest))
         return self.process()
@@ -156,7 +176,47 @@ cdef class AlltickMachine(Machine):
         """
         self.enter_reading()
         ff_alltick_reset(&self.machine)
+        ff_lock_take(self.symbols.lock)
+        ff_tap_reset(self.sink.tap, True)
+        ff_lock_give(self.symbols.lock)
         self.error = None
+
+    def options(self):
+        """Return what a machine that plays a record of this one is made with."""
+        return {"limit_bytes": self.limit_bytes, "learn": self.machine.decoder.learn}
+
+    cdef int play(self, const ff_record *record, const uint8_t *data) except -1:
+        cdef uint32_t number
+        cdef size_t i
+        if record.type == FF_RECORD_RESET:
+            self.reset()
+            self.begun = False
+        elif record.type == FF_RECORD_BEGIN:
+            self.machine.upgraded = self.begun = True
+        elif record.type == FF_RECORD_EXPECT:
+            for i in range(record.length // sizeof(number)):
+                memcpy(&number, data + i * sizeof(number), sizeof(number))
+                if number >= self.symbols.table.count:
+                    raise StorageError(f"the symbol {number}, of which there are {self.symbols.table.count}")
+                self.expect_one(number, record.flags & FF_RECORD_SIDED)
+        else:
+            return Machine.play(self, record, data)
+        return 0
+
+    cdef int mend(self) except -1:
+        self.reset()
+        self.machine.upgraded = True
+        return 0
+
+    cdef int say_again(self) noexcept:
+        cdef size_t i
+        Machine.say_again(self)
+        for i in range(min(self.machine.seen_size, <size_t>self.symbols.table.count)):
+            if self.machine.seen[i].sideless:
+                ff_tap_symbol(&self.tap, FF_RECORD_EXPECT, FF_RECORD_AGAIN, <uint32_t>i)
+        if self.tap.on:
+            ff_tap_note(&self.tap, FF_RECORD_BEGIN, FF_RECORD_AGAIN, 0)
+        return 0
 
     @property
     def messages(self):

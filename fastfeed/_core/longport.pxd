@@ -9,7 +9,10 @@ cdef class LongportMachine(HoldingMachine):
     cdef dict again            # symbol id: how often a tick that was written will come once more, by what it says
     cdef set following         # symbol ids: live ticks are written, and copies of them wait
     cdef dict last_second      # symbol id: latest time of ticks before it was held, and how many had it
-    cdef size_t limit_bytes
     cdef uint64_t begun_at     # the counter of bytes at the beginning of this stream
 
+    cdef bytes zipped          # of one that plays a record: the body that waits, and its packet
+    cdef ff_frame zipped_frame
+
     cdef list unzip(self, list messages, ff_frame *packet)
+    cdef int begin_record(self, const ff_frame *packet) except -1

@@ -16,7 +16,15 @@ from fastfeed._core.native cimport (
     FF_HELD,
     FF_LONGPORT_MAX_BODY,
     FF_LONGPORT_PUSH,
+    FF_LONGPORT_RESPONSE,
     FF_PACKET,
+    FF_RECORD_AGAIN,
+    FF_RECORD_BEGIN,
+    FF_RECORD_FRAMED,
+    FF_RECORD_RESET,
+    FF_RECORD_SEED,
+    FF_RECORD_UNZIP,
+    FF_SESSIONS,
     FF_STREAM_BOOKS,
     FF_STREAM_BROKERS,
     FF_STREAM_QUOTES,
@@ -36,14 +44,25 @@ from fastfeed._core.native cimport (
     ff_order_symbol,
     ff_quote,
     ff_reason_name,
+    ff_record,
     ff_sink_publish,
+    ff_tap,
+    ff_tap_begin,
+    ff_tap_note,
+    ff_tap_reset,
     ff_tick,
 )
 from fastfeed._core.symbols cimport SymbolTable
 
 cimport cython
 
+from fastfeed.errors import StorageError
+
 from fastfeed._core.websocket import CLOSING
+
+#: Commands of the responses that end the handshake: they say what the gateway knows the session by.
+cdef int AUTH = 2
+cdef int RECONNECT = 3
 
 #: What stands before a packet in the lists for the session, where WebSocket frames have their opcode.
 PACKET = CLOSING + 1
@@ -104,6 +123,11 @@ cdef class LongportMachine(HoldingMachine):
             raise ValueError(f"expected the stream of ticks, quotes, books or brokers, got {stream}")
         HoldingMachine.listen(self, stream, ring, deliver, latest)
 
+    cdef int set_up_tap(self) except -1:
+        self.tap.inside = &self.machine.inside
+        self.tap.apart = &self.machine.apart
+        return 0
+
     def feed(self, data, recv_ns=None):
         """Process one WebSocket message without its frame or, where there are no messages, a piece of the stream, cut
         wherever it may be. Returns what `received()` does.
@@ -147,6 +171,7 @@ cdef class LongportMachine(HoldingMachine):
         elif status == FF_PACKET:
             messages = add_packet(messages, frame,
                                   PyBytes_FromStringAndSize(<const char *>frame.data, frame.length))
+            self.begin_record(frame)
         elif status == FF_ZIPPED:
             messages = self.unzip(messages, frame)
         elif status == FF_FRAME:
@@ -176,6 +201,7 @@ cdef class LongportMachine(HoldingMachine):
         packet.data = plain
         packet.length = len(plain)
         ff_lock_take(self.symbols.lock)
+        ff_tap_note(self.sink.tap, FF_RECORD_UNZIP, 0, 0)
         rc = ff_longport_take(&self.machine, packet)
         try:
             if rc == FF_HELD:  # as in Machine.process()
@@ -183,10 +209,74 @@ cdef class LongportMachine(HoldingMachine):
         finally:
             ff_lock_give(self.symbols.lock)
         if rc == FF_PACKET:
+            self.begin_record(packet)
             return add_packet(messages, packet, plain)
         if rc == FF_HELD:
             self.hold_rows(<const ff_tick *><const char *>rows, packet.length)
         return messages
+
+    cdef int begin_record(self, const ff_frame *packet) except -1:
+        """Record what comes behind the response that ends the handshake."""
+        cdef ff_tap *tap = self.sink.tap
+        if tap != NULL and not tap.on and packet.type == FF_LONGPORT_RESPONSE and packet.kind in (AUTH, RECONNECT):
+            ff_lock_take(self.symbols.lock)
+            # What is left of this very message has no beginning that could be told.
+            tap.left = self.machine.inside
+            tap.ahead = tap.left if self.machine.apart == NULL else 0
+            ff_tap_begin(tap, False)
+            ff_lock_give(self.symbols.lock)
+        return 0
+
+    def options(self):
+        """Return what a machine that plays a record of this one is made with."""
+        return {"limit_bytes": self.limit_bytes, "ordered": self.machine.order != NULL}
+
+    cdef int play(self, const ff_record *record, const uint8_t *data) except -1:
+        cdef size_t i
+        if record.type == FF_RECORD_RESET:
+            self.reset(framed=bool(record.flags & FF_RECORD_FRAMED))
+            self.begun = False
+            self.zipped = None
+            if record.flags & FF_RECORD_AGAIN:
+                self.hold_none()
+        elif record.type == FF_RECORD_BEGIN:
+            self.machine.upgraded = self.begun = True
+        elif record.type == FF_RECORD_SEED:
+            self.check_rows(FF_STREAM_QUOTES, data, record.length, sizeof(ff_quote))
+            for i in range(record.length // sizeof(ff_quote)):
+                if (<const ff_quote *>data)[i].session >= FF_SESSIONS:
+                    raise StorageError(f"a quote of the session {(<const ff_quote *>data)[i].session}")
+            self.seed(PyBytes_FromStringAndSize(<const char *>data, record.length))
+        elif record.type == FF_RECORD_UNZIP:
+            if self.zipped is not None:
+                self.zipped_frame.data = self.zipped
+                self.unzip(None, &self.zipped_frame)
+                self.zipped = None
+                if self.sink.dirty:
+                    self.publish()
+        else:
+            return HoldingMachine.play(self, record, data)
+        return 0
+
+    cdef int keep_zipped(self, const ff_frame *frame) except -1:
+        self.zipped = PyBytes_FromStringAndSize(<const char *>frame.data, frame.length)
+        self.zipped_frame = frame[0]
+        return 0
+
+    cdef bint is_left(self, size_t bytes) noexcept:
+        cdef size_t waiting = self.window.end - self.window.start
+        return self.machine.inside == bytes and waiting == (bytes if self.machine.apart == NULL else 0)
+
+    cdef int mend(self) except -1:
+        self.reset(framed=self.machine.framed)
+        self.machine.upgraded = True
+        return 0
+
+    cdef int say_again(self) noexcept:
+        HoldingMachine.say_again(self)
+        if self.tap.on:
+            ff_tap_note(&self.tap, FF_RECORD_BEGIN, FF_RECORD_AGAIN, 0)
+        return 0
 
     def reset(self, *, bint framed=True):
         """Forget the stream and its error, for a new connection, and what its pushes said so far: quotes and books are
@@ -197,6 +287,9 @@ cdef class LongportMachine(HoldingMachine):
         """
         self.enter_reading()
         ff_longport_reset(&self.machine, framed)
+        ff_lock_take(self.symbols.lock)
+        ff_tap_reset(self.sink.tap, framed)
+        ff_lock_give(self.symbols.lock)
         self.begun_at = self.machine.counters.bytes
         self.error = None
 
@@ -214,6 +307,7 @@ cdef class LongportMachine(HoldingMachine):
         cdef size_t part, start = 0
         cdef unsigned dirty = 0
         cdef uint8_t *first
+        cdef ff_tap *tap
         cdef int rc
         if rows.shape[0] % sizeof(ff_quote):
             raise ValueError(f"expected whole rows of {sizeof(ff_quote)} bytes, got {rows.shape[0]} bytes")
@@ -223,9 +317,14 @@ cdef class LongportMachine(HoldingMachine):
             first = &view[start * sizeof(ff_quote)]
             # Under one lock: no push comes between what is known and its row.
             ff_lock_take(self.symbols.lock)
+            tap = self.sink.tap
+            if tap != NULL:
+                self.record_rows(FF_RECORD_SEED, FF_STREAM_QUOTES, first, part, sizeof(ff_quote))
             rc = ff_longport_seed(&self.machine, <ff_quote *>first, part)
             if rc >= 0 and listened:
+                self.sink.tap = NULL  # these are not other rows
                 rc = self.put_rows(FF_STREAM_QUOTES, first, part)
+                self.sink.tap = tap
                 dirty = ff_sink_publish(self.sink)
             ff_lock_give(self.symbols.lock)
             self.show(dirty)

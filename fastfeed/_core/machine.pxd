@@ -7,13 +7,16 @@ from fastfeed._core.native cimport (
     ff_order,
     ff_order_symbol,
     ff_receiver,
+    ff_record,
     ff_sink,
     ff_slot,
     ff_step,
+    ff_tap,
     ff_tick,
     ff_window,
 )
 from fastfeed._core.symbols cimport SymbolTable
+from fastfeed._core.tape cimport Tape
 
 
 cdef class Machine:
@@ -32,6 +35,12 @@ cdef class Machine:
     cdef list deliver
     cdef list latest
     cdef Meter meter             # that the sink measures with
+    cdef ff_tap tap              # what the sink records with
+    cdef Tape tape               # where, None: nowhere
+    cdef bytes secret            # that is not recorded
+    cdef size_t limit_bytes      # of a packet's body, or a message
+    cdef bint begun              # of one that plays a record: the handshake is over
+    cdef bint torn               # the same: something before is missing
     cdef readonly object error   # RemoteProtocolError once framing is lost
     cdef bint stopped            # behind a frame that the session has to look at first
     cdef bint busy               # `deliver` runs user code, which must not call in again
@@ -48,6 +57,16 @@ cdef class Machine:
     cdef int put_rows(self, int stream, const uint8_t *rows, size_t n) noexcept
     cdef int take_held_notes(self) except -1
     cdef int write_rows(self, int stream, const uint8_t *rows, size_t n) except -1
+    cdef int record_rows(self, int type, int stream, const uint8_t *rows, size_t n, size_t size) noexcept
+    cdef int set_up_tap(self) except -1
+    cdef int say_again(self) noexcept
+    cdef int play(self, const ff_record *record, const uint8_t *data) except -1
+    cdef int play_bytes(self, const ff_record *record, const uint8_t *data) except -1
+    cdef int play_rows(self, int stream, const uint8_t *rows, size_t bytes) except -1
+    cdef int check_rows(self, int stream, const uint8_t *rows, size_t bytes, size_t size) except -1
+    cdef int mend(self) except -1
+    cdef bint is_left(self, size_t bytes) noexcept
+    cdef int keep_zipped(self, const ff_frame *frame) except -1
 
 
 cdef class HoldingMachine(Machine):
@@ -67,6 +86,7 @@ cdef class HoldingMachine(Machine):
     cdef bytearray pop_held(self, uint32_t number)
     cdef int let_go(self, uint32_t number, const unsigned char[::1] rows) except -1
     cdef int hold_rows(self, const ff_tick *first, size_t n) except -1
+    cdef int hold_none(self) noexcept
 
 
 cdef int64_t now_ns() noexcept nogil

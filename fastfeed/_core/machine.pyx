@@ -17,11 +17,24 @@ from fastfeed._core.native cimport (
     FF_HELD,
     FF_NEED_MORE,
     FF_REASONS,
+    FF_RECORD_AGAIN,
+    FF_RECORD_ANEW,
+    FF_RECORD_BYTES,
+    FF_RECORD_CHANGE,
+    FF_RECORD_FORGET,
+    FF_RECORD_HOLD,
+    FF_RECORD_HOLE,
+    FF_RECORD_LISTEN,
+    FF_RECORD_MORE,
+    FF_RECORD_RESET,
+    FF_RECORD_ROWS,
+    FF_RECORD_UNHOLD,
     FF_ROWS_FULL,
     FF_STREAM_BOOKS,
     FF_STREAM_ODD_BOOKS,
     FF_STREAM_TICKS,
     FF_STREAMS,
+    FF_ZIPPED,
     ff_book_size,
     ff_clock_ns,
     ff_frame,
@@ -35,12 +48,20 @@ from fastfeed._core.native cimport (
     ff_order_symbol,
     ff_receiver_held,
     ff_receiver_held_of,
+    ff_record,
     ff_ring,
     ff_reason_name,
     ff_ring_claim,
+    ff_ring_published,
     ff_row_types,
     ff_sink_publish,
     ff_sink_written,
+    ff_symbol_at,
+    ff_tap,
+    ff_tap_note,
+    ff_tap_put,
+    ff_tap_step,
+    ff_tap_symbol,
     ff_tick,
     ff_window_commit,
     ff_window,
@@ -48,9 +69,11 @@ from fastfeed._core.native cimport (
     ff_ws_close_code,
 )
 from fastfeed._core.ring cimport Ring
+from fastfeed._core.symbols cimport SymbolTable
+from fastfeed._core.tape cimport Tape
 
 from fastfeed._core.websocket import CLOSING
-from fastfeed.errors import LocalProtocolError, RemoteProtocolError
+from fastfeed.errors import LocalProtocolError, RemoteProtocolError, StorageError
 
 
 cdef int64_t now_ns() noexcept nogil:
@@ -127,6 +150,7 @@ cdef class Machine:
         self.depth = depth
         self.rings = [None] * FF_STREAMS
         self.deliver = [None] * FF_STREAMS
+        self.secret = b""
         self.latest = [None] * FF_STREAMS
 
     def listen(self, int stream, Ring ring not None, deliver, LatestTable latest=None):
@@ -161,6 +185,7 @@ cdef class Machine:
         ff_lock_take(self.symbols.lock)
         self.sink.rings[stream] = &ring.ring
         self.sink.latest[stream] = NULL if latest is None else &latest.table
+        ff_tap_note(self.sink.tap, FF_RECORD_LISTEN, 0, stream)
         ff_lock_give(self.symbols.lock)
         del before
 
@@ -173,6 +198,40 @@ cdef class Machine:
         ff_lock_give(self.symbols.lock)
         self.meter = meter
         del before
+
+    def record(self, Tape tape):
+        """Record on a tape from now on what changes the rows, or nowhere. The machine is new: nothing was received yet."""
+        cdef ff_tap *tap = NULL
+        self.enter(stopped=True)
+        if tape is not None:
+            if tape.symbols is not self.symbols:
+                raise ValueError("expected a tape for the symbols of this machine")
+            if len(tape.machines) > 0xffff:
+                raise ValueError("a tape has no room for another machine")
+            self.tap.tape = &tape.tape
+            self.tap.machine = len(tape.machines)
+            self.tap.on = self.tap.by_packet = False
+            self.tap.ahead = self.tap.left = 0
+            self.tap.secret = <const uint8_t *><const char *>self.secret
+            self.tap.secret_length = len(self.secret)
+            self.set_up_tap()
+            tap = &self.tap
+        before = self.tape  # until nobody writes there any more
+        ff_lock_take(self.symbols.lock)
+        self.sink.tap = tap
+        ff_lock_give(self.symbols.lock)
+        self.tape = tape
+        if tape is not None:
+            tape.machines.append(self)
+        del before
+
+    cdef int set_up_tap(self) except -1:
+        """Fill in what is the vendor's."""
+        return 0
+
+    def conceal(self, bytes secret not None):
+        """Leave a text out of what is recorded, where the vendor repeats it."""
+        self.secret = secret
 
     def space(self, size_hint=-1):
         """Return writable memory for the next read; using it after the next call of any method, or after the
@@ -205,9 +264,13 @@ cdef class Machine:
         cdef list frames = None
         cdef bytes held
         cdef int status
+        cdef size_t start
         while True:
             ff_lock_take(self.symbols.lock)
+            start = self.window.start
             status = self.step(self.own, &frame)
+            if self.sink.tap != NULL:
+                ff_tap_step(self.sink.tap, self.window, start, self.recv_ns[0], status)
             if status == FF_HELD and self.symbols.lock != NULL:
                 # They lie where other connections' rows go next. (Bytes are no matter of the collector's.)
                 try:
@@ -266,11 +329,23 @@ cdef class Machine:
         cdef ff_ring *ring = self.sink.rings[stream]
         cdef void *place = ff_ring_claim(ring, n)
         cdef int rc
+        if self.sink.tap != NULL:
+            self.record_rows(FF_RECORD_ROWS, stream, rows, n, ring.row_size)
         memcpy(place, rows, n * ring.row_size)
         rc = self.order_rows(stream, place, &n)
         if rc == 0:
             ff_sink_written(self.sink, stream, n)
         return rc
+
+    cdef int record_rows(self, int type, int stream, const uint8_t *rows, size_t n, size_t size) noexcept:
+        """Record rows that come another way, under the lock."""
+        cdef ff_record record
+        record.type = type
+        record.flags = 0
+        record.number = 0
+        record.stream = stream
+        ff_tap_put(self.sink.tap, record, rows, n * size, size)
+        return 0
 
     cdef int write_rows(self, int stream, const uint8_t *rows, size_t n) except -1:
         cdef ff_ring *ring = self.sink.rings[stream]
@@ -334,6 +409,105 @@ cdef class Machine:
 
     cdef int take_held_notes(self) except -1:
         """Take the ticks that the receiver has decoded since and that are to wait; see `HoldingMachine`."""
+        return 0
+
+    # What was recorded, done again.
+
+    cdef int play(self, const ff_record *record, const uint8_t *data) except -1:
+        """Do what a record of a machine of the same kind says, other than to listen."""
+        if record.type == FF_RECORD_BYTES:
+            return self.play_bytes(record, data)
+        if record.type == FF_RECORD_ROWS:
+            return self.play_rows(record.stream, data, record.length)
+        return 0
+
+    cdef int play_bytes(self, const ff_record *record, const uint8_t *data) except -1:
+        cdef ff_window own
+        cdef ff_frame frame
+        cdef int status
+        cdef size_t left
+        cdef bint aside = self.window.start == self.window.end and not record.flags & FF_RECORD_MORE
+        if self.error is not None or not self.begun:
+            return 0
+        self.recv_ns[0] = record.recv_ns
+        if not aside:
+            if self.window.end - self.window.start > self.limit_bytes + MOST_BESIDE:
+                raise StorageError(f"a packet of more than {self.limit_bytes} bytes")
+            self.keep(data, record.length)
+            if record.flags & FF_RECORD_MORE:
+                return 0
+        else:
+            # In place, without a copy: steps only read.
+            own = self.window[0]
+            self.window.data = <uint8_t *>data
+            self.window.size = record.length
+            self.window.start = 0
+            self.window.end = record.length
+        try:
+            while True:
+                status = self.step(self.own, &frame)
+                if status == FF_ROWS_FULL:
+                    self.publish()
+                    continue
+                if status == FF_NEED_MORE:
+                    self.window.start = self.window.end  # records are whole packets
+                    break
+                if status == FF_ZIPPED:
+                    self.keep_zipped(&frame)
+                elif status < 0:
+                    self.note(None, status, &frame)
+                    break
+                if record.number and self.is_left(record.number):
+                    break
+        finally:
+            if aside:
+                data = self.window.data + self.window.start
+                left = self.window.end - self.window.start
+                self.window[0] = own
+                self.window.start = self.window.end = 0
+                if left:
+                    self.keep(data, left)
+        if self.sink.dirty:
+            self.publish()
+        return 0
+
+    cdef int mend(self) except -1:
+        """Begin anew with the next whole packet."""
+        raise NotImplementedError
+
+    cdef bint is_left(self, size_t bytes) noexcept:
+        """Return whether so many bytes of a message are left in the window."""
+        return False
+
+    cdef int keep_zipped(self, const ff_frame *frame) except -1:
+        return 0
+
+    cdef int play_rows(self, int stream, const uint8_t *rows, size_t bytes) except -1:
+        if self.sink.rings[stream] == NULL:
+            return 0  # nobody listens yet: the beginning is missing
+        self.check_rows(stream, rows, bytes, self.sink.rings[stream].row_size)
+        return self.write_rows(stream, rows, bytes // self.sink.rings[stream].row_size)
+
+    cdef int check_rows(self, int stream, const uint8_t *rows, size_t bytes, size_t size) except -1:
+        """Raise StorageError unless these are rows of known symbols."""
+        cdef size_t at = ff_symbol_at[stream]
+        cdef uint32_t number
+        if bytes == 0 or bytes % size:
+            raise StorageError(f"expected whole rows of {size} bytes, got {bytes} bytes")
+        while at < bytes:
+            memcpy(&number, rows + at, sizeof(number))
+            if number >= self.symbols.table.count:
+                raise StorageError(f"a row of the symbol {number}, of which there are {self.symbols.table.count}")
+            at += size
+        return 0
+
+    cdef int say_again(self) noexcept:
+        """Record the state for who begins here, under the lock."""
+        cdef int stream
+        ff_tap_note(self.sink.tap, FF_RECORD_RESET, FF_RECORD_AGAIN, 0)
+        for stream in range(FF_STREAMS):
+            if self.sink.rings[stream] != NULL:
+                ff_tap_note(self.sink.tap, FF_RECORD_LISTEN, FF_RECORD_AGAIN, stream)
         return 0
 
     @property
@@ -457,6 +631,7 @@ cdef class HoldingMachine(Machine):
                 symbol.gap = False
                 symbol.time_ns = 0
                 symbol.count = 0
+            ff_tap_symbol(self.sink.tap, FF_RECORD_UNHOLD, FF_RECORD_FORGET if forget else 0, number)
         ff_lock_give(self.symbols.lock)
         while notes != NULL:
             note = notes.next
@@ -478,6 +653,8 @@ cdef class HoldingMachine(Machine):
             if anew:
                 symbol.last = -1
             symbol.gap = symbol.gap or gap
+            ff_tap_symbol(self.sink.tap, FF_RECORD_CHANGE,
+                          (FF_RECORD_HOLE if gap else 0) | (FF_RECORD_ANEW if anew else 0), number)
         ff_lock_give(self.symbols.lock)
         return self.check_symbol(symbol, number)
 
@@ -490,6 +667,7 @@ cdef class HoldingMachine(Machine):
         if symbol != NULL:
             before = symbol[0]
             symbol.held = True
+            ff_tap_symbol(self.sink.tap, FF_RECORD_HOLD, 0, number)
         ff_lock_give(self.symbols.lock)
         self.check_symbol(symbol, number)
         return before
@@ -540,3 +718,54 @@ cdef class HoldingMachine(Machine):
             self.overflowed[number] = (symbol.time_ns, first.time_ns)
         self.release(number, rows, True)
         return 0
+
+    cdef int play(self, const ff_record *record, const uint8_t *data) except -1:
+        cdef uint32_t number
+        cdef size_t i
+        if record.type not in (FF_RECORD_HOLD, FF_RECORD_CHANGE, FF_RECORD_UNHOLD):
+            return Machine.play(self, record, data)
+        for i in range(record.length // sizeof(number)):
+            memcpy(&number, data + i * sizeof(number), sizeof(number))
+            if number >= self.symbols.table.count:
+                raise StorageError(f"the symbol {number}, of which there are {self.symbols.table.count}")
+            if record.type == FF_RECORD_HOLD:
+                self.hold_one(number)
+            elif record.type == FF_RECORD_CHANGE:
+                self.change(number, record.flags & FF_RECORD_HOLE, record.flags & FF_RECORD_ANEW)
+            else:
+                self.unhold(number, record.flags & FF_RECORD_FORGET)
+        return 0
+
+    cdef int say_again(self) noexcept:
+        cdef size_t i
+        Machine.say_again(self)
+        for i in range(self.order.count):
+            if self.order.symbols[i].held:
+                ff_tap_symbol(self.sink.tap, FF_RECORD_HOLD, FF_RECORD_AGAIN, <uint32_t>i)
+        return 0
+
+    cdef int hold_none(self) noexcept:
+        """Let the ticks of all symbols follow."""
+        cdef size_t i
+        for i in range(self.order.count):
+            self.order.symbols[i].held = False
+        return 0
+
+
+def say_again(Tape tape not None):
+    """Record what the machines of a tape are like, for who begins there; the names of the symbols before it are the
+    caller's. Returns the position, and how many symbols there are.
+    """
+    cdef Machine machine
+    cdef uint64_t position
+    ff_lock_take(tape.symbols.lock)
+    position = ff_ring_published(&tape.tape.ring)
+    tape.tape.named = tape.symbols.table.count
+    for machine in tape.machines:
+        if machine.sink.tap != NULL:
+            machine.say_again()
+    ff_lock_give(tape.symbols.lock)
+    return position, tape.tape.named
+
+
+cdef size_t MOST_BESIDE = 1 << 20  # of a packet, besides its body

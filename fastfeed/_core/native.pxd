@@ -1,6 +1,7 @@
 # What Cython sees of native/include/fastfeed.
 
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "fastfeed/status.h" nogil:
@@ -80,12 +81,15 @@ cdef extern from "fastfeed/rows.h" nogil:
     ctypedef struct ff_book:
         uint32_t symbol
 
+    int FF_SESSIONS
+
     ctypedef struct ff_quote:
         uint8_t session
 
     int FF_BOOK_MAX_DEPTH
     size_t FF_DEPTH
     const ff_row_type *ff_row_types
+    const size_t *ff_symbol_at
     size_t ff_book_size(size_t depth)
 
 
@@ -262,12 +266,17 @@ cdef extern from "fastfeed/window.h" nogil:
     void ff_window_commit(ff_window *w, size_t n)
 
 
+cdef extern from "fastfeed/tap.h" nogil:
+    ctypedef struct ff_tap
+
+
 cdef extern from "fastfeed/sink.h" nogil:
     ctypedef struct ff_sink:
         ff_ring **rings
         ff_latest **latest
         uint64_t *rows
         ff_meter *meter
+        ff_tap *tap
         unsigned dirty
         bint full
 
@@ -314,6 +323,8 @@ cdef extern from "fastfeed/order.h" nogil:
         bint gap
 
     ctypedef struct ff_order:
+        ff_order_symbol *symbols
+        size_t count
         uint64_t duplicates
 
     void ff_order_init(ff_order *order)
@@ -543,6 +554,8 @@ cdef extern from "fastfeed/alltick.h" nogil:
         ff_window window
         ff_sink sink
         ff_alltick_decoder decoder
+        ff_alltick_seen *seen
+        size_t seen_size
         bint upgraded
         ff_alltick_counters counters
 
@@ -593,6 +606,7 @@ cdef extern from "fastfeed/longport_decoder.h" nogil:
 
 cdef extern from "fastfeed/longport.h" nogil:
     enum:
+        FF_LONGPORT_RESPONSE
         FF_LONGPORT_PUSH
         FF_LONGPORT_MAX_BODY
 
@@ -623,6 +637,135 @@ cdef extern from "fastfeed/longport.h" nogil:
     int ff_longport_take(ff_longport *m, ff_frame *packet)
     int ff_longport_seed(ff_longport *m, ff_quote *rows, size_t n)
     void ff_longport_message(ff_longport *m, const uint8_t *data, size_t length)
+
+
+cdef extern from "fastfeed/tap.h" nogil:
+    enum:
+        FF_CELL
+        FF_RECORD_MAGIC
+        FF_TAPE_MOST
+
+    enum:
+        FF_RECORD_BYTES
+        FF_RECORD_SYMBOLS
+        FF_RECORD_LISTEN
+        FF_RECORD_RESET
+        FF_RECORD_BEGIN
+        FF_RECORD_ROWS
+        FF_RECORD_SEED
+        FF_RECORD_HOLD
+        FF_RECORD_CHANGE
+        FF_RECORD_UNHOLD
+        FF_RECORD_UNZIP
+        FF_RECORD_EXPECT
+        FF_RECORD_GAP
+        FF_RECORD_TYPES
+
+    enum:
+        FF_RECORD_MORE
+        FF_RECORD_FRAMED
+        FF_RECORD_SHA1
+        FF_RECORD_HOLE
+        FF_RECORD_ANEW
+        FF_RECORD_FORGET
+        FF_RECORD_SIDED
+        FF_RECORD_AGAIN
+
+    ctypedef struct ff_record:
+        uint32_t magic
+        uint8_t type
+        uint8_t flags
+        uint16_t machine
+        uint32_t length
+        uint32_t number
+        int64_t recv_ns
+        uint8_t stream
+
+    ctypedef struct ff_tape:
+        ff_ring ring
+        const ff_symbols *symbols
+        uint32_t named
+
+    ctypedef struct ff_tap:
+        ff_tape *tape
+        uint16_t machine
+        bint on
+        bint by_packet
+        size_t ahead
+        size_t left
+        const size_t *inside
+        const uint8_t *const *apart
+        const uint8_t *secret
+        size_t secret_length
+
+    size_t ff_record_cells(size_t length)
+    ptrdiff_t ff_record_at(const uint8_t *data, size_t length, ff_record *out)
+    int ff_tape_init(ff_tape *tape, size_t bytes, const ff_symbols *symbols)
+    void ff_tape_free(ff_tape *tape)
+    void ff_tap_put(ff_tap *tap, ff_record record, const void *data, size_t length, size_t unit)
+    void ff_tap_note(ff_tap *tap, int type, uint8_t flags, int stream)
+    void ff_tap_symbol(ff_tap *tap, int type, uint8_t flags, uint32_t symbol)
+    void ff_tap_reset(ff_tap *tap, bint framed)
+    void ff_tap_begin(ff_tap *tap, bint check_sha1)
+    void ff_tap_step(ff_tap *tap, const ff_window *w, size_t start, int64_t recv_ns, int status)
+
+
+cdef extern from "fastfeed/crc32c.h" nogil:
+    uint32_t ff_crc32c(uint32_t crc, const void *data, size_t length)
+
+
+cdef extern from "fastfeed/capture.h" nogil:
+    enum:
+        FF_CHUNK_MAGIC
+        FF_CHUNK_MOST
+
+    enum:
+        FF_CODEC_NONE
+        FF_CODEC_ZSTD
+
+    enum:
+        FF_PUMP_ASKED
+        FF_PUMP_PIECE
+        FF_PUMP_LAPPED
+        FF_PUMP_FULL
+        FF_PUMP_REACHED
+
+    ctypedef struct ff_chunk:
+        uint32_t magic
+        uint32_t crc
+        uint32_t stored
+        uint32_t plain
+        uint64_t number
+        int64_t recv_ns
+        uint32_t records
+        uint8_t codec
+
+    ctypedef struct ff_piece:
+        const uint8_t *data
+        size_t bytes
+        uint32_t records
+        int64_t recv_ns
+
+    ctypedef struct ff_pump:
+        uint64_t position
+        uint64_t until
+        int fd
+        uint64_t file_bytes
+        uint64_t most_bytes
+        uint64_t number
+        bint asked
+        uint64_t bytes
+        uint64_t stored_bytes
+        uint64_t records
+
+    void ff_pump_init(ff_pump *pump, const ff_ring *ring, int64_t flush_ns)
+    int ff_pump_wait(ff_pump *pump, ff_piece *piece)
+    void ff_chunk_init(ff_chunk *chunk, uint64_t number, const ff_piece *piece, int codec, const void *data,
+                       size_t stored)
+    uint32_t ff_chunk_crc(const ff_chunk *chunk, const void *data)
+    bint ff_pump_done(ff_pump *pump, const ff_piece *piece, size_t file_bytes)
+    int ff_pump_run(ff_pump *pump)
+    uint64_t ff_pump_skip(ff_pump *pump, uint64_t position)
 
 
 cdef extern from "fastfeed/load.h" nogil:

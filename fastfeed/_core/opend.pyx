@@ -18,6 +18,10 @@ from fastfeed._core.native cimport (
     FF_HELD,
     FF_NEED_MORE,
     FF_OPEND_INIT_CONNECT,
+    FF_RECORD_AGAIN,
+    FF_RECORD_BEGIN,
+    FF_RECORD_RESET,
+    FF_RECORD_SHA1,
     FF_ROWS_FULL,
     FF_STREAMS,
     FF_STREAM_BARS,
@@ -50,7 +54,11 @@ from fastfeed._core.native cimport (
     ff_order_symbol,
     ff_order_take,
     ff_reason_name,
+    ff_record,
     ff_row_types,
+    ff_tap_begin,
+    ff_tap_note,
+    ff_tap_reset,
     ff_tick,
 )
 from fastfeed._core.machine cimport HoldingMachine, now_ns, reasons
@@ -113,6 +121,7 @@ cdef class OpendMachine(HoldingMachine):
         self.recv_ns = &self.machine.decoder.recv_ns
         self.machine.check_sha1 = check_sha1
         self.machine.depth = depth
+        self.limit_bytes = limit_bytes
         if brokers is not None:
             self.machine.decoder.brokers = &brokers.table
         if ordered:
@@ -167,6 +176,10 @@ cdef class OpendMachine(HoldingMachine):
         self.enter_reading(True)
         self.init_sha1 = None
         self.stopped = False
+        if self.sink.tap != NULL:
+            ff_lock_take(self.symbols.lock)
+            ff_tap_begin(self.sink.tap, self.machine.check_sha1)
+            ff_lock_give(self.symbols.lock)
         return self.process()
 
     def set_cipher(self, OpendCipher cipher):
@@ -175,6 +188,7 @@ cdef class OpendMachine(HoldingMachine):
             explicit_bzero(&self.machine.cipher, sizeof(self.machine.cipher))
         else:
             self.machine.cipher = cipher.cipher
+        self.tap.by_packet = cipher is not None
 
     cdef list walk(self, const uint8_t **p, size_t *left):
         """Work through the `left` bytes at p, while the window is empty: as `process()`."""
@@ -221,11 +235,42 @@ cdef class OpendMachine(HoldingMachine):
         """
         self.enter_reading(True)
         ff_opend_reset(&self.machine)
+        ff_lock_take(self.symbols.lock)
+        ff_tap_reset(self.sink.tap, False)
+        ff_lock_give(self.symbols.lock)
         self.begun_at = self.machine.counters.bytes
         self.stops_behind_init = handshake
         self.stopped = False
         self.init_sha1 = None
         self.error = None
+
+    def options(self):
+        """Return what a machine that plays a record of this one is made with."""
+        return {"limit_bytes": self.limit_bytes, "ordered": self.machine.order != NULL}
+
+    cdef int play(self, const ff_record *record, const uint8_t *data) except -1:
+        if record.type == FF_RECORD_RESET:
+            self.reset()
+            self.begun = False
+            if record.flags & FF_RECORD_AGAIN:
+                self.hold_none()
+            return 0
+        if record.type == FF_RECORD_BEGIN:
+            self.machine.check_sha1 = record.flags & FF_RECORD_SHA1
+            self.begun = True
+            return 0
+        return HoldingMachine.play(self, record, data)
+
+    cdef int mend(self) except -1:
+        self.reset()
+        return 0
+
+    cdef int say_again(self) noexcept:
+        HoldingMachine.say_again(self)
+        if self.tap.on:
+            ff_tap_note(&self.tap, FF_RECORD_BEGIN,
+                        FF_RECORD_AGAIN | (FF_RECORD_SHA1 if self.machine.check_sha1 else 0), 0)
+        return 0
 
     cdef int order_rows(self, int stream, void *rows, size_t *n) noexcept:
         cdef ff_order_symbol *symbol

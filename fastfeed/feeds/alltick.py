@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
 from fastfeed._core.alltick import AlltickMachine
+from fastfeed._core.tape import Tape
 from fastfeed.errors import (
     AuthError,
     ConfigError,
@@ -176,6 +177,7 @@ class AllTick(AlltickPulls):
             window_bytes=window_bytes,
             depth=self.hub.book_depth,
         )
+        self._machine.conceal(token.encode())
         self._pacers: list[Pacer] = []  # of all connections of the token
         self._pacer = Pacer(self._pacers, self._times)
         self._turns = asyncio.Lock()  # of the same: whoever waits longest is next
@@ -204,6 +206,17 @@ class AllTick(AlltickPulls):
             "limit_bytes": limit_bytes, "window_bytes": window_bytes, "ssl_context": ssl_context,
             "receive": receive, "spin": spin, "cpu": cpu,
         }  # fmt: skip
+
+    @property
+    def machine_options(self) -> tuple[str, str, dict[str, Any]]:
+        """See `Feed.machine_options`."""
+        return "alltick", "ws", self._machine.options()
+
+    def record_on(self, tape: Tape | None) -> None:
+        """See `Feed.record_on`."""
+        super().record_on(tape)
+        for line in self._lines:
+            line.record_on(tape)
 
     # connection
 
@@ -466,6 +479,7 @@ class AllTick(AlltickPulls):
         line._pacer = Pacer(self._pacers, self._times)
         line._turns = self._turns
         line.on_event(self._events)
+        line.record_on(self._tape)
         self._lines.append(line)
         try:
             await line.open()

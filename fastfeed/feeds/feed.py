@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self
 from fastfeed._core.machine import Machine
 from fastfeed._core.meter import Meter
 from fastfeed._core.symbols import SymbolTable
+from fastfeed._core.tape import Tape
 from fastfeed.callbacks import Callbacks
 from fastfeed.errors import (
     ConfigError,
@@ -106,6 +107,7 @@ class Feed(Streams[Stream]):
         self._meter: Meter | None = None
         self._beat_timer: asyncio.TimerHandle | None = None
         self._in_outage = False  # the gateway has lost its source: recovery waits for its end
+        self._tape: Tape | None = None
 
     # what a vendor adds
 
@@ -177,6 +179,28 @@ class Feed(Streams[Stream]):
     def symbols(self) -> SymbolTable:
         """Ids and symbols: ``feed.symbols[3]``, ``feed.symbols["700.HK"]``."""
         return self.hub.symbols
+
+    # what is received, for `fastfeed.capture()`
+
+    @property
+    @abc.abstractmethod
+    def machine_options(self) -> tuple[str, str, dict[str, Any]]:
+        """Vendor, transport, and what a machine is made with that reads what this feed receives."""
+
+    def record_on(self, tape: Tape | None) -> None:
+        """Record what is received on a tape, from the beginning; or no more. `fastfeed.capture()` calls it.
+
+        Raises
+        ------
+        LocalProtocolError
+            The feed has been opened, or is recorded already.
+        """
+        if tape is not None and self._opened:
+            raise LocalProtocolError("a capture begins before its feed is opened")
+        if tape is not None and self._tape is not None:
+            raise LocalProtocolError("the feed is captured already")
+        self._tape = tape
+        self._machine.record(tape)
 
     # life
 

@@ -232,6 +232,11 @@ class LongPort(LongportPulls):
         password = await self._password()
         return Connections(password.limit, password.online)
 
+    @property
+    def machine_options(self) -> tuple[str, str, dict[str, Any]]:
+        """See `Feed.machine_options`."""
+        return "longport", "tcp" if self._address.scheme == "tcp" else "ws", self._machine.options()
+
     # connection
 
     async def _password(self) -> OneTimePassword:

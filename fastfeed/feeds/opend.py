@@ -213,6 +213,11 @@ class OpenD(OpendPulls):
         self._unsubscribe_at: dict[tuple[str, str], float] = {}
         self._unsubscribe_timer: asyncio.TimerHandle | None = None
 
+    @property
+    def machine_options(self) -> tuple[str, str, dict[str, Any]]:
+        """See `Feed.machine_options`."""
+        return "opend", "tcp", self._machine.options()
+
     # connection
 
     async def _connect(self) -> asyncio.Future[Exception | None]:

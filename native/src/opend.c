@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "fastfeed/sha1.h"
+#include "fastfeed/tap.h"
 
 /* The fewest bytes of a body that can make a row: a ticker is tag, length and a price, a
  * session of a quote may be empty, as may a bar and a point. */
@@ -223,6 +224,15 @@ static FF_NOINLINE void give(ff_frame *frame, const uint8_t *header, span body, 
     memcpy(frame->sha1, header + FF_OPEND_SHA1_OFFSET, sizeof frame->sha1);
 }
 
+/* What is received is no use without the key, which is not recorded. InitConnect has one. */
+static FF_NOINLINE void record_plain(ff_opend *m, uint32_t proto_id, const uint8_t *header,
+                                     span body) {
+    ff_tap *tap = m->sink.tap;
+    if (tap->on && tap->by_packet && proto_id != FF_OPEND_INIT_CONNECT)
+        ff_tap_packet(tap, header, FF_OPEND_HEADER, FF_OPEND_LENGTH_OFFSET, body.data,
+                      body.length, m->decoder.recv_ns);
+}
+
 int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_t *used,
                           ff_frame *frame) {
     const uint8_t *p = data, *end = data + length;
@@ -269,6 +279,8 @@ int ff_opend_process_span(ff_opend *m, const uint8_t *data, size_t length, size_
             why = plain_body(m, proto_id, sha1, &plain);
             body = plain.data;
             body_length = plain.length;
+            if (FF_UNLIKELY(m->sink.tap != NULL) && why == 0)
+                record_plain(m, proto_id, header, plain);
         }
         if (FF_UNLIKELY(why != 0)) {
             m->counters.rejected[-why]++;

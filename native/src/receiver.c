@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "fastfeed/clock.h"
+#include "fastfeed/tap.h"
 
 enum { MOST_YIELDS = 64 };
 
@@ -118,7 +119,10 @@ static void work(ff_receiver *r, ff_slot *slot) {
     const ff_machine *m = &slot->machine;
     for (;;) {
         ff_frame frame = {0};
+        const size_t start = m->window->start;
         const int status = m->step(m->self, &frame);
+        if (FF_UNLIKELY(m->sink->tap != NULL))
+            ff_tap_step(m->sink->tap, m->window, start, *m->recv_ns, status);
         if (FF_LIKELY(status == FF_NEED_MORE))
             break;
         if (status == FF_ROWS_FULL) {

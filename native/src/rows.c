@@ -148,6 +148,16 @@ static const ff_field brokers_fields[] = {
     FF_ARRAY(ff_brokers, ask_level),  FF_END,
 };
 
+const size_t ff_symbol_at[FF_STREAMS] = {
+    [FF_STREAM_TICKS] = offsetof(ff_tick, symbol),
+    [FF_STREAM_QUOTES] = offsetof(ff_quote, symbol),
+    [FF_STREAM_BOOKS] = offsetof(ff_book, symbol),
+    [FF_STREAM_ODD_BOOKS] = offsetof(ff_book, symbol),
+    [FF_STREAM_BARS] = offsetof(ff_bar, symbol),
+    [FF_STREAM_TIMESHARE] = offsetof(ff_timeshare, symbol),
+    [FF_STREAM_BROKERS] = offsetof(ff_brokers, symbol),
+};
+
 const ff_row_type ff_row_types[FF_STREAMS] = {
     [FF_STREAM_TICKS] = {"ticks", sizeof(ff_tick), tick_fields},
     [FF_STREAM_QUOTES] = {"quotes", sizeof(ff_quote), quote_fields},

@@ -5,6 +5,7 @@ import gc
 import importlib.util
 
 import pytest
+from captures import all_captured
 from keys import new_key, write_key
 
 import fastfeed as ff
@@ -30,11 +31,12 @@ def run_it(transport):
 
 
 @pytest.fixture(params=["loop", "thread"])
-def receive(request, monkeypatch):
-    """Let feeds receive in this way where a test does not say in which."""
+def receive(request, monkeypatch, tmp_path):
+    """Let feeds receive in this way where a test does not say in which; what a capture of them gives is the same."""
     for vendor in (ff.OpenD, ff.LongPort, ff.AllTick):
         monkeypatch.setitem(vendor.__init__.__kwdefaults__, "receive", request.param)
-    return request.param
+    with all_captured(monkeypatch, tmp_path):
+        yield request.param
 
 
 @pytest.fixture

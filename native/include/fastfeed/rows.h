@@ -258,4 +258,7 @@ typedef struct ff_row_type {
 
 extern const ff_row_type ff_row_types[FF_STREAMS];
 
+/* Where the id of the symbol stands in a row. */
+extern const size_t ff_symbol_at[FF_STREAMS];
+
 #endif

@@ -11,11 +11,14 @@
 #include "fastfeed/ring.h"
 #include "fastfeed/rows.h"
 
+struct ff_tap;
+
 typedef struct ff_sink {
     ff_ring *rings[FF_STREAMS];    /* NULL: nobody listens */
     ff_latest *latest[FF_STREAMS]; /* NULL: not kept */
     uint64_t rows[FF_STREAMS];     /* written */
     ff_meter *meter;               /* NULL: nothing is measured */
+    struct ff_tap *tap;            /* NULL: nobody keeps what is received */
     unsigned dirty;                /* bit by stream: rows are written and not published */
     bool full;                     /* one of them has enough rows for a publication */
 } ff_sink;

@@ -1,0 +1,63 @@
+from collections.abc import Callable
+
+from typing_extensions import Buffer
+
+from fastfeed._core.machine import Machine
+from fastfeed._core.symbols import SymbolTable
+
+class Record:
+    @property
+    def type(self) -> int: ...
+    @property
+    def flags(self) -> int: ...
+    @property
+    def connection(self) -> int: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def stream(self) -> int: ...
+    @property
+    def recv_ns(self) -> int: ...
+    @property
+    def again(self) -> bool: ...
+    @property
+    def more(self) -> bool: ...
+    @property
+    def payload(self) -> memoryview: ...
+    @property
+    def data(self) -> memoryview: ...
+
+def records(chunk: memoryview) -> list[Record]: ...
+def symbols_record(number: int, names: list[bytes], recv_ns: int) -> bytes: ...
+def gap_record(lost_bytes: int, recv_ns: int) -> bytes: ...
+
+BYTES: int
+SYMBOLS: int
+LISTEN: int
+RESET: int
+BEGIN: int
+ROWS: int
+SEED: int
+HOLD: int
+CHANGE: int
+UNHOLD: int
+UNZIP: int
+EXPECT: int
+GAP: int
+
+class RecordPlayer:
+    def __init__(
+        self,
+        symbols: SymbolTable,
+        make: Callable[[], Machine],
+        listen: Callable[[Machine, int], object],
+    ) -> None: ...
+    def play(self, data: Buffer) -> int: ...
+    @property
+    def machines(self) -> list[Machine]: ...
+    @property
+    def gaps(self) -> int: ...
+    @property
+    def lost_bytes(self) -> int: ...
+    @property
+    def broken(self) -> int: ...

@@ -1,0 +1,357 @@
+"""The files of a capture, and who reads them.
+
+    PATH/000000.ffcap, 000001.ffcap, ...    segments
+    PATH/lock                               who has locked it writes here
+
+A segment is a head and chunks, all in little-endian and in multiples of 64 bytes but the data of compressed chunks:
+
+    head    magic "FFCAPTUR", u32 version, u32 length, u32 CRC-32C of the two and the JSON, the JSON (`Header`), zeros
+    chunk   u32 magic "FFCK", u32 CRC-32C of all that follows, u32 bytes of data, u32 the same when decompressed,
+            u64 number in the capture, i64 time of the first record, u32 records, u8 codec (1: zstd), 27 zeros; the
+            data: whole records, see native/include/fastfeed/tap.h
+
+Segments are only ever appended to, and only by who has begun them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, NamedTuple, Self
+
+import msgspec
+
+from fastfeed._core.player import Record, records
+from fastfeed._core.tape import CELL, CHUNK_MOST, CODEC_NONE, CODEC_ZSTD, crc32c
+from fastfeed.errors import StorageError
+
+__all__ = [
+    "SUFFIX",
+    "VERSION",
+    "CaptureFile",
+    "Chunk",
+    "Damage",
+    "Header",
+    "encode_header",
+    "segment_name",
+    "zstd",
+]
+
+#: Of the layout of the files; it changes with every change of them and of the records.
+VERSION = 1
+SUFFIX = ".ffcap"
+
+_MAGIC = b"FFCAPTUR"
+_HEAD = struct.Struct("<8sIII")  # magic, version, length and CRC of the JSON
+_CHUNK = struct.Struct("<IIIIQqIB27s")
+_CHUNK_MAGIC = int.from_bytes(b"FFCK", "little")
+_MOST_JSON = 1 << 16
+_NAME = re.compile(r"\d{6,9}\.ffcap")
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What a segment says of its capture.
+
+    Attributes
+    ----------
+    vendor : str
+        ``"opend"``, ``"longport"`` or ``"alltick"``.
+    url : str
+        Of the feed, without credentials.
+    options : dict
+        What a machine that reads this is made with: `limit_bytes`, and what else the vendor's has.
+    transport : str
+        ``"tcp"``, or ``"ws"`` where what was received are WebSocket frames.
+    book_depth, capacity, max_symbols : int
+        Of the feed's hub.
+    streams : dict
+        Names of the streams in the order of their numbers, with the bytes of a row.
+    created_ns : int
+        When the segment was begun, ns since 1970 UTC.
+    capture_ns : int
+        The same of the capture: all of its segments have it.
+    segment : int
+        Counted from 0.
+    fastfeed : str
+        The version that wrote it.
+    """
+
+    vendor: str
+    url: str
+    options: dict[str, Any]
+    transport: str
+    book_depth: int
+    capacity: int
+    max_symbols: int
+    streams: dict[str, int]
+    created_ns: int
+    capture_ns: int
+    segment: int
+    fastfeed: str
+
+
+class Damage(NamedTuple):
+    """Where and why a capture cannot be read further.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    position : int
+        The byte in it behind which nothing can be read.
+    reason : str
+    is_torn : bool
+        The file only ends in the middle of something, as it does when its writer was killed.
+    """
+
+    path: Path
+    position: int
+    reason: str
+    is_torn: bool
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}, at byte {self.position}"
+
+
+class Chunk(NamedTuple):
+    """Records that were written together.
+
+    Attributes
+    ----------
+    number : int
+        In the capture, from 0.
+    recv_ns : int
+        The time of the first record.
+    data : memoryview
+        The records: what `Player.play` takes.
+    """
+
+    number: int
+    recv_ns: int
+    data: memoryview
+
+    def records(self) -> list[Record]:
+        """Return the records one by one."""
+        return records(self.data)
+
+
+def segment_name(number: int) -> str:
+    """Return the name of a segment's file."""
+    return f"{number:06}{SUFFIX}"
+
+
+def encode_header(header: Header) -> bytes:
+    """Return the head of a segment's file."""
+    data = msgspec.json.encode(header)
+    numbers = struct.pack("<II", VERSION, len(data))
+    head = _HEAD.pack(_MAGIC, VERSION, len(data), crc32c(data, crc32c(numbers))) + data
+    return head + bytes(-len(head) % CELL)
+
+
+def zstd() -> Any:
+    """Return the codec of compressed chunks; StorageError where its package is missing."""
+    try:
+        import pyarrow
+    except ImportError:
+        raise StorageError(
+            "compressed captures need a package that is not installed: pip install 'fastfeed[arrow]'"
+        ) from None
+    return pyarrow.Codec("zstd", compression_level=1)
+
+
+class _Damaged(Exception):
+    def __init__(self, position: int, reason: str, is_torn: bool = False) -> None:
+        super().__init__(reason)
+        self.position, self.reason, self.is_torn = position, reason, is_torn
+
+
+class CaptureFile:
+    """A capture that is there, to be read up to its end or to where it is damaged.
+
+    Iterating over it gives its records (`fastfeed._core.player.Record`) in the order in which they were recorded;
+    each time from the beginning. Memory is that of a chunk, 4 MiB, and of what is still referred to.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder, or one of its segments, which then is read alone.
+
+    Raises
+    ------
+    StorageError
+        There is no capture, or it cannot be read; it is of a newer version of fastfeed; or the head of its first
+        segment is damaged.
+
+    Attributes
+    ----------
+    path : Path
+    segments : tuple of Path
+        The files, in their order.
+    header : Header
+        Of the first one.
+    damage : Damage or None
+        What the last iteration came to, None where that was the end of the capture, or there was none yet.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.segments = _segments(self.path)
+        self.damage: Damage | None = None
+        with _opened(self.segments[0]) as file:
+            try:
+                self.header = _read_header(file, self.segments[0])
+            except _Damaged as damage:
+                raise StorageError(
+                    f"{self.segments[0]} is no capture: {damage.reason}, at byte {damage.position}"
+                ) from None
+
+    def __iter__(self) -> Iterator[Record]:
+        for chunk in self.chunks():
+            yield from chunk.records()
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Iterate over the chunks from the beginning: faster than by records."""
+        self.damage = None
+        number: int | None = None
+        for i, path in enumerate(self.segments):
+            position = 0
+            try:
+                with _opened(path) as file:
+                    header = _read_header(file, path)
+                    expected = self.header.segment + i
+                    if header.capture_ns != self.header.capture_ns or header.segment != expected:
+                        raise _Damaged(
+                            0, f"expected segment {expected} of this capture, it is another one"
+                        )
+                    for chunk in _chunks(file):
+                        if number is not None and chunk.number != number:
+                            raise _Damaged(position, f"expected chunk {number}, got {chunk.number}")
+                        number = chunk.number + 1
+                        yield chunk
+                        position = file.tell()
+            except _Damaged as damage:
+                is_last = i + 1 == len(self.segments)
+                reason = damage.reason
+                if not is_last:
+                    reason += f"; {len(self.segments) - i - 1} later segments are not read"
+                self.damage = Damage(path, damage.position, reason, damage.is_torn and is_last)
+                return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    def __repr__(self) -> str:
+        return (
+            f"<CaptureFile {str(self.path)!r}: {self.header.vendor}, {len(self.segments)} segments>"
+        )
+
+
+def _segments(path: Path) -> tuple[Path, ...]:
+    try:
+        if not path.is_dir():
+            if not path.exists():
+                raise StorageError(f"there is no capture {path}")
+            return (path,)
+        found = sorted(
+            (one for one in path.iterdir() if _NAME.fullmatch(one.name)),
+            key=lambda one: int(one.stem),
+        )
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    if not found:
+        raise StorageError(f"there is no capture in {path}: no file such as {segment_name(0)}")
+    return tuple(found)
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return open(path, "rb", buffering=0)  # type: ignore[return-value]
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _read(file: BinaryIO, length: int) -> bytearray:
+    """Read so many bytes, or as many as there are."""
+    data = bytearray(length)
+    view = memoryview(data)
+    done = 0
+    while done < length:
+        try:
+            n = file.readinto(view[done:])  # type: ignore[attr-defined]
+        except OSError as error:
+            raise _Damaged(file.tell(), f"cannot be read ({error.strerror})") from error
+        if not n:
+            view.release()
+            del data[done:]
+            break
+        done += n
+    return data
+
+
+def _read_header(file: BinaryIO, path: Path) -> Header:
+    head = _read(file, _HEAD.size)
+    if len(head) < _HEAD.size or head[:8] != _MAGIC:
+        raise _Damaged(0, "does not begin as a capture does", len(head) < _HEAD.size)
+    _, version, length, crc = _HEAD.unpack(head)
+    if version > VERSION:
+        raise StorageError(
+            f"{path} has version {version} of the capture's layout, this fastfeed reads {VERSION}: "
+            "read it with a newer fastfeed"
+        )
+    if version == 0 or length > _MOST_JSON:
+        raise _Damaged(8, f"has a head of version {version} and {length} bytes")
+    padded = length + -(_HEAD.size + length) % CELL
+    data = _read(file, padded)
+    if len(data) < padded:
+        raise _Damaged(_HEAD.size, "ends in the middle of its head", True)
+    if crc32c(data[:length], crc32c(head[8:16])) != crc:
+        raise _Damaged(8, "has a head with a wrong checksum")
+    try:
+        return msgspec.json.decode(data[:length], type=Header)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise _Damaged(_HEAD.size, f"has a head that cannot be read ({error})") from None
+
+
+def _chunks(file: BinaryIO) -> Iterator[Chunk]:
+    codec: Any = None
+    while True:
+        position = file.tell()
+        head = _read(file, _CHUNK.size)
+        if not head:
+            return
+        if len(head) < _CHUNK.size:
+            raise _Damaged(position, "ends in the middle of a chunk", True)
+        magic, crc, stored, plain, number, recv_ns, _, kind, _ = _CHUNK.unpack(head)
+        if magic != _CHUNK_MAGIC:
+            raise _Damaged(position, "has something else where a chunk should begin")
+        if stored > 2 * CHUNK_MOST or not 0 < plain <= CHUNK_MOST or kind > CODEC_ZSTD:
+            raise _Damaged(position, "has a chunk with a head that cannot be")
+        data = _read(file, stored)
+        if len(data) < stored:
+            raise _Damaged(position, "ends in the middle of a chunk", True)
+        if crc32c(data, crc32c(memoryview(head)[8:])) != crc:
+            raise _Damaged(position, "has a chunk with a wrong checksum")
+        view = memoryview(data).toreadonly()
+        if kind == CODEC_ZSTD:
+            codec = zstd() if codec is None else codec
+            try:
+                view = memoryview(codec.decompress(view, plain, asbytes=True))
+            except (OSError, ValueError) as error:
+                raise _Damaged(
+                    position, f"has a chunk that cannot be decompressed ({error})"
+                ) from None
+        if len(view) != plain or (kind == CODEC_NONE and stored != plain):
+            raise _Damaged(position, "has a chunk of another length than it says")
+        yield Chunk(number, recv_ns, view)
