@@ -257,6 +257,15 @@ AIMS = (
         0.7,
     ),
     Aim(
+        "ticks a second while metrics are scraped ten times a second / while they are not",
+        "wire opend, scraped",
+        "ticks/s",
+        "every 0.1 s",
+        "at least",
+        0.97,
+        "not scraped",
+    ),
+    Aim(
         "recording, rows/s",
         "record to Parquet",
         "rows/s",

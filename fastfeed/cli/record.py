@@ -21,6 +21,7 @@ from fastfeed.cli.connection import connection_options, feed_of, opend_options
 from fastfeed.cli.group import complain
 from fastfeed.cli.journal import Journal
 from fastfeed.cli.members import Member, counts, given_up, settings_of, settled
+from fastfeed.cli.metrics import Listen, metrics_option, serve_metrics
 from fastfeed.cli.options import FOR_EVER_S, kinds_of, seconds, seconds_or_none
 from fastfeed.cli.progress import Progress
 from fastfeed.cli.serve_config import HubConfig
@@ -28,6 +29,7 @@ from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
 from fastfeed.errors import ConfigError
 from fastfeed.feeds.events import Event
+from fastfeed.feeds.feed import Feed
 from fastfeed.hub import Hub, Receive
 from fastfeed.sinks.record import Recording
 from fastfeed.sinks.record import recover as finish
@@ -124,6 +126,7 @@ def _bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int
     metavar="N",
     help="Of the thread: the processor it runs on.",
 )
+@metrics_option
 @connection_options
 def record(
     *,
@@ -144,6 +147,7 @@ def record(
     receive: Receive | None,
     spin: bool | None,
     cpu: int | None,
+    metrics: Listen | None,
     rsa_key: str | None,
     encryption: str | None,
 ) -> None:
@@ -167,7 +171,7 @@ def record(
     \b
     Examples:
       fastfeed record opend://127.0.0.1:11111 700.HK AAPL.US --kinds ticks,books --out data
-      fastfeed record --hub md --out data
+      fastfeed record --hub md --out data --metrics 9001
       fastfeed record --hub md 700.HK --kinds quotes --out quotes --segment-time 3600
       fastfeed record longport:// 700.HK --raw --zstd --out capture
     """
@@ -197,7 +201,8 @@ def record(
         if raw:
             raise click.UsageError("--raw needs URL: the bytes as received are not in a hub")
         with _attached(name, wait, arguments, of_feed) as hub:
-            code(run(_record(hub, out, chosen, arguments, options, duration=duration)))
+            work = _record(hub, out, chosen, arguments, options, duration=duration, metrics=metrics)
+            code(run(work))
     url, *symbols = arguments or ("",)
     if "://" not in url or not symbols:
         raise click.UsageError("expected URL and SYMBOLs, or --hub NAME")
@@ -218,7 +223,7 @@ def record(
             raise click.UsageError(str(error)) from None
         from fastfeed.cli.record_raw import run_raw  # type: ignore[import-untyped,unused-ignore]
 
-        code(run_raw(feed, names, chosen, out, zstd=zstd, duration=duration, metrics=None))
+        code(run_raw(feed, names, chosen, out, zstd=zstd, duration=duration, metrics=metrics))
     settings = settings_of(url, tuple(symbols), kinds, opend_options(url, rsa_key, encryption))
     settings.capacity, settings.book_depth = capacity, depth
     settings.receive, settings.spin, settings.cpu = receive, spin, cpu
@@ -226,7 +231,10 @@ def record(
         settings.check_feeds()
     except ConfigError as error:  # there is no file to point into
         raise ConfigError(str(error).partition(" - at `")[0]) from None
-    code(run(_record(settings, out, chosen, None, options, duration=duration, wait=wait)))
+    work = _record(
+        settings, out, chosen, None, options, duration=duration, wait=wait, metrics=metrics
+    )
+    code(run(work))
 
 
 def _attached(
@@ -253,6 +261,7 @@ async def _record(
     *,
     duration: float | None,
     wait: float | None = None,
+    metrics: Listen | None = None,
 ) -> int:
     """Record until the end is requested; return the exit code."""
     started = time.monotonic()
@@ -268,7 +277,15 @@ async def _record(
         recording = Recording(
             hub, out, *kinds, symbols=symbols or None, tell=report.tell, **options
         )
+        members: list[Member] = []
+
+        def feeds() -> list[Feed]:
+            return [member.feed for member in members]
+
         try:
+            with_feeds = None if isinstance(source, AttachedHub) else feeds
+            parts = {"recording": recording}
+            stack.enter_context(serve_metrics(metrics, hub=hub, feeds=with_feeds, parts=parts))
             if isinstance(source, AttachedHub):
                 _begin(f"recording hub {source.name} into {out}")
                 stop.after(duration)
@@ -276,7 +293,7 @@ async def _record(
                 goes_on = True
             else:
                 plans = source.plans(hub, wait)  # type: ignore[arg-type]
-                members = [Member(plan, report.journal, wait) for plan in plans]
+                members += [Member(plan, report.journal, wait) for plan in plans]
                 goes_on = await _from_feeds(members, recording, report, stop, duration)
         finally:
             report.show_end()

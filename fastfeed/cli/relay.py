@@ -6,6 +6,7 @@ import asyncio
 import math
 import re
 import time
+from contextlib import ExitStack
 from typing import Any, Literal
 
 import click
@@ -13,6 +14,7 @@ import click
 from fastfeed.attach import AttachedHub, attach
 from fastfeed.cli import words
 from fastfeed.cli.group import complain
+from fastfeed.cli.metrics import Listen, metrics_option, serve_metrics
 from fastfeed.cli.options import kinds_of, seconds, seconds_or_none, user_option
 from fastfeed.cli.progress import Progress
 from fastfeed.cli.stop import Stop
@@ -106,6 +108,7 @@ def _shard(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     help="Keep trying for S seconds if the hub or NATS is not there yet.",
 )
 @click.option("--duration", callback=seconds, metavar="S", help="End after S seconds.")
+@metrics_option
 @user_option
 @click.option("--no-follow", is_flag=True, help="End when the hub's writer is gone.")
 def relay(
@@ -128,6 +131,7 @@ def relay(
     update_stream: bool,
     wait: float,
     duration: float | None,
+    metrics: Listen | None,
     user: str | int | None,
     no_follow: bool,
 ) -> None:
@@ -161,7 +165,7 @@ def relay(
         "max_bytes": max_bytes, "storage": storage, "replicas": replicas, "update_stream": update_stream,
     }  # fmt: skip
     with hub:
-        code = run(_relay(hub, servers, options, until, duration))
+        code = run(_relay(hub, servers, options, until, duration, metrics))
     click.get_current_context().exit(code)
 
 
@@ -171,9 +175,10 @@ async def _relay(
     options: dict[str, Any],
     until: float,
     duration: float | None,
+    metrics: Listen | None,
 ) -> int:
     """Publish until the end is requested; return the exit code."""
-    with Stop() as stop, Progress() as progress:
+    with Stop() as stop, Progress() as progress, ExitStack() as stack:
         while True:
             relay = Relay(hub, servers, **options)
             try:
@@ -193,6 +198,7 @@ async def _relay(
         line = _Line(relay)
         ended = asyncio.ensure_future(relay.wait())
         try:
+            stack.enter_context(serve_metrics(metrics, hub=hub, parts={"relay": relay}))
             while not stop.requested and not ended.done():
                 progress.show(line.text())
                 await stop.sleep(_SHOW_S)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastfeed._core.meter import Latency
@@ -124,6 +125,7 @@ FAMILIES = {
     "fastfeed_recording_written_bytes": Family("counter", "Bytes that were written."),
     "fastfeed_recording_open_segments": Family("gauge", "Segments that are being written."),
     "fastfeed_recording_sealed_files": Family("counter", "Files that were finished."),
+    "fastfeed_recording_sealed_bytes": Family("counter", "Bytes of finished files."),
     "fastfeed_recording_lag_rows": Family("gauge", "Rows that have not been taken yet."),
     "fastfeed_recording_lag_seconds": Family("gauge", "How far it is behind."),
     "fastfeed_recording_failing": Family("gauge", "Whether it cannot write at the moment."),
@@ -156,6 +158,7 @@ _PART_METRICS = {
         "fastfeed_recording_written_bytes": "bytes",
         "fastfeed_recording_open_segments": "segments",
         "fastfeed_recording_sealed_files": "sealed",
+        "fastfeed_recording_sealed_bytes": "sealed_bytes",
         "fastfeed_recording_lag_rows": "lag_rows",
         "fastfeed_recording_lag_seconds": "lag_s",
         "fastfeed_recording_failing": "failing",
@@ -298,7 +301,7 @@ def _buckets(latency: Latency) -> tuple[list[tuple[str, int]], float]:
 def samples_of(sight: Sight) -> Samples:
     """Return the values of all metrics."""
     found = Samples()
-    found.add("fastfeed_build", (importlib.metadata.version("fastfeed"),), 1)
+    found.add("fastfeed_build", (_version(),), 1)
     found.add("fastfeed_event_loop_up", (), int(sight.responds))
     _add_hub(found, sight)
     for url, feed in sight.feeds.items():
@@ -312,6 +315,11 @@ def samples_of(sight: Sight) -> Samples:
     for name, stats in sight.parts.items():
         _add_part(found, _PART_METRICS[name], stats)
     return found
+
+
+@cache
+def _version() -> str:
+    return importlib.metadata.version("fastfeed")
 
 
 def _add_hub(found: Samples, sight: Sight) -> None:

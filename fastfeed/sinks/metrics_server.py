@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.resources
 import logging
 import math
 import socket
@@ -32,7 +33,7 @@ _REQUEST_S = 10.0  # the longest a client may take
 _IDLE_S = 5.0  # and between two of its pieces
 _POLL_S = 0.2
 _TEXT = "text/plain; charset=utf-8"
-_INDEX = b"fastfeed: /metrics for Prometheus, /healthz\n"
+_INDEX = b"fastfeed: /metrics for Prometheus, /healthz, /grafana.json: a dashboard to import\n"
 
 
 def serve_metrics(
@@ -47,6 +48,8 @@ def serve_metrics(
     silent_s: float = SILENT_S,
 ) -> MetricsServer:
     """Serve metrics for Prometheus at ``/metrics`` and a state at ``/healthz``, until the server is closed.
+
+    ``/grafana.json`` is a dashboard that shows them, to be imported into Grafana.
 
     ``/healthz`` answers 200, or 503 when a feed has been down for `down_s`, or has had no row for `silent_s` while
     a market of its symbols is in its regular hours; also when the event loop hangs, the writer of an attached hub
@@ -154,6 +157,9 @@ class _Answers:
             return self._metrics(accept)
         if parts.path == "/healthz":
             return self._health(parts.query)
+        if parts.path == "/grafana.json":
+            dashboard = importlib.resources.files("fastfeed.sinks") / "grafana.json"
+            return 200, "application/json", dashboard.read_bytes()
         return (200, _TEXT, _INDEX) if parts.path == "/" else (404, _TEXT, _INDEX)
 
     def _metrics(self, accept: str) -> tuple[int, str, bytes]:

@@ -56,7 +56,7 @@ async def run_pulls(text, feed):
 
 
 def test_every_block_is_run():
-    assert len(BLOCKS) == 8
+    assert len(BLOCKS) == 9
 
 
 @pytest.mark.parametrize("address", [OPEND, LONGPORT, ALLTICK])
@@ -254,6 +254,22 @@ def test_the_plans_are_those_that_are_kept():
         assert float(gap_s) == plan.reconnect_gap_s
         assert int(calls.split()[0]) == plan.request[0]
         assert [int(number) for number in most] == [plan.per_minute, plan.per_day]
+
+
+def test_the_metrics(capsys):
+    async def main():
+        async with OpenDSimulator(symbols=["700.HK"], rate=1000) as sim:
+            async with ff.connect(sim.url) as feed:
+                await feed.subscribe("700.HK", "ticks")
+                text = f"import fastfeed as ff\n{block('ff.serve_metrics(')}"
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(run_pulls(text.replace("9000", "0"), feed), 2)
+
+    asyncio.run(main())
+    first, *prices = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"metrics at http://127\.0\.0\.1:\d+/metrics", first)
+    assert all(float(price) > 0 for price in prices)
+    assert prices
 
 
 def test_the_recording(shm, tmp_path, monkeypatch):

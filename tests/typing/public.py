@@ -102,6 +102,15 @@ def attach() -> None:
         assert_type(hub.look(), bool)
 
 
+def metrics(feed: ff.Feed, hub: ff.Hub, attached: ff.AttachedHub) -> None:
+    with ff.serve_metrics(9000, hub, feeds=[feed], host="0.0.0.0", silent_s=120) as server:
+        assert_type(server, ff.MetricsServer)
+        assert_type(server.url, str)
+    assert_type(ff.MetricsCollector(attached), ff.MetricsCollector)
+    ff.MetricsCollector(hub, feeds=lambda: [feed], parts={"recording": feed})
+    ff.serve_metrics("9000", hub)  # type: ignore[arg-type]
+
+
 async def attach_async() -> None:
     hub = ff.attach("md")
     async for rows in hub.ticks:
