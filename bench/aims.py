@@ -256,6 +256,17 @@ AIMS = (
         "at least",
         0.7,
     ),
+    *(
+        Aim(
+            f"relay to consumer, {symbols} symbols, ticks/s",
+            "relay to consumer",
+            "ticks/s",
+            f"{symbols} symbols",
+            "at least",
+            300e3,
+        )
+        for symbols in (50, 2000)
+    ),
 )
 
 
