@@ -304,12 +304,13 @@ class Nats(Feed):
             took = time.monotonic_ns() - began
             # As text: nats-py leaves the times away.
             reply = await server.client.request(subject, b"", timeout=self._request_timeout_s)
+        version = server.client.connected_server_version
         try:
             found = json.loads(reply.data)
             config, state = found["config"], found["state"]
             return {
                 "server": server.connected_to,
-                "version": str(server.client.connected_server_version),
+                "version": f"{version.major}.{version.minor}.{version.patch}",
                 "stream": self._stream_name,
                 "subjects": list(config.get("subjects") or ()),
                 "messages": int(state["messages"]),

@@ -567,7 +567,7 @@ class Relay:
             if differences and not self._update_stream:
                 raise ConfigError(
                     f"{what} at {self.url} has {'; '.join(differences)}: do not ask for that, name another "
-                    "stream, or allow to update the stream"
+                    "stream (--stream), or have it changed (--update-stream)"
                 )
             if differences:
                 async with failures(f"cannot change {what}", server):
