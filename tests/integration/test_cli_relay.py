@@ -127,6 +127,10 @@ def test_what_goes_wrong_is_a_line(server, tmp_path):
     doctor = run("doctor", nobody)
     assert doctor.returncode == 1
     assert "nothing listens" in doctor.stdout
+    for arguments in (("ticks", "700.HK"), ("--help",)):
+        asked = run("get", f"{server.url}/md", *arguments)
+        assert (asked.returncode, asked.stdout) == (2, "")
+        assert asked.stderr.startswith("fastfeed get: NATS answers no questions")
     watch = run("watch", f"{server.url}/other", "700.HK", "--format", "csv")
     assert watch.returncode == 1
     assert "there is no stream 'other'" in watch.stderr

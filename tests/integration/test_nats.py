@@ -8,10 +8,12 @@ import asyncio
 import contextlib
 import datetime
 import io
+import ssl
 import time
 
 import numpy as np
 import pytest
+from certificates import make_certificate
 from nats_server import nats_server, programs
 
 import fastfeed as ff
@@ -449,6 +451,28 @@ def test_credentials(tmp_path, monkeypatch):
     for name in ("USER", "PASSWORD", "TOKEN", "CREDS"):
         monkeypatch.delenv(f"NATS_{name}", raising=False)
     with nats_server(tmp_path, "--user", "me", "--pass", "secret") as server:
+        go(main(server))
+
+
+def test_tls(tmp_path):
+    path = make_certificate(tmp_path)
+    context = ssl.create_default_context(cafile=path)
+    tls = ("--tls", "--tlscert", path, "--tlskey", path)
+
+    async def main(server):
+        url = server.url.replace("nats://", "tls://")
+        with pytest.raises(ff.ConnectError, match="TLS"):
+            await ff.Relay(ff.Hub(), url).open()  # nobody vouches for it
+        source = Source(["A.US"])
+        async with ff.Relay(source.hub, url, ssl_context=context):
+            async with ff.connect(f"{url}/md", ssl_context=context) as feed:
+                taker = Taker(feed)
+                await feed.subscribe("A.US", "ticks")
+                source.write(10)
+                await until(lambda: taker.count == 10)
+                taker.check(source)
+
+    with nats_server(tmp_path, *tls) as server:
         go(main(server))
 
 
