@@ -282,6 +282,17 @@ AIMS = (
         "at most",
         50,
     ),
+    *(
+        Aim(
+            f"relay to consumer, {symbols} symbols, ticks/s",
+            "relay to consumer",
+            "ticks/s",
+            f"{symbols} symbols",
+            "at least",
+            300e3,
+        )
+        for symbols in (50, 2000)
+    ),
 )
 
 

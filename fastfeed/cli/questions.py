@@ -115,6 +115,10 @@ class _GetGroup(click.Group):
                 )
             args = ["URL", *args]
         if args and (vendor := vendor_of(args[0])) is not None:
+            if not self.of(vendor):
+                raise click.UsageError(
+                    f"{NAMES[vendor]} answers no questions: see fastfeed watch", ctx
+                )
             ctx.meta[_VENDOR] = vendor  # click parses an option behind the URL by itself again
         return super().parse_args(ctx, args)
 

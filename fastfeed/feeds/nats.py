@@ -115,6 +115,7 @@ class _Consumer:
         self.subject = subject
         self.start = start
         self.position: int | None = None
+        self.created: object = None  # when JetStream's stream was
         self.name = ""
         self.running = False
         self.received = 0  # by the present one
@@ -224,12 +225,12 @@ class Nats(Feed):
     # connection
 
     async def _connect(self) -> asyncio.Future[Exception | None]:
-        from nats.js.errors import NotFoundError
-
         self._granted.clear()
         for consumer in self._consumers:
             consumer.running = False
         server = await self._address.connect("fastfeed", self._connect_timeout_s)
+        from nats.js.errors import NotFoundError
+
         self._server = server
         what = f"the stream {self._stream_name!r}"
         try:
@@ -303,12 +304,13 @@ class Nats(Feed):
             took = time.monotonic_ns() - began
             # As text: nats-py leaves the times away.
             reply = await server.client.request(subject, b"", timeout=self._request_timeout_s)
+        version = server.client.connected_server_version
         try:
             found = json.loads(reply.data)
             config, state = found["config"], found["state"]
             return {
                 "server": server.connected_to,
-                "version": str(server.client.connected_server_version),
+                "version": f"{version.major}.{version.minor}.{version.patch}",
                 "stream": self._stream_name,
                 "subjects": list(config.get("subjects") or ()),
                 "messages": int(state["messages"]),
@@ -429,9 +431,11 @@ class Nats(Feed):
         js = js_of(server, self._request_timeout_s)
         what = f"cannot read {consumer.subject} of the stream {self._stream_name!r}"
         async with failures(what, server):
-            state = (await js.stream_info(self._stream_name)).state
-            last = int(state.last_seq or 0)
-            if consumer.position is not None and consumer.position > last:
+            found = await js.stream_info(self._stream_name)
+            last = int(found.state.last_seq or 0)
+            created, consumer.created = consumer.created, found.created
+            is_other = created is not None and created != found.created
+            if consumer.position is not None and (is_other or consumer.position > last):
                 self._emit(
                     "gap",
                     f"the stream {self._stream_name!r} began anew: what it had before may be missing",

@@ -25,6 +25,7 @@ _PORT = 4222
 _PING_S = 5.0  # a server that answers none of three pings is gone
 _PINGS = 2
 _MOST_SYMBOL_BYTES = 80
+_ATTEMPTS = 5
 _PENDING_BYTES = 1 << 21
 
 
@@ -117,10 +118,16 @@ class Address:
         """
         failure: FastfeedError | None = None
         for url in random.sample(self._urls, len(self._urls)):
-            try:
-                return await self._connect_to(url, name, timeout_s)
-            except FastfeedError as error:
-                failure = error
+            for _ in range(_ATTEMPTS):
+                try:
+                    return await self._connect_to(url, name, timeout_s)
+                except ConnectionResetError:
+                    # Who refuses credentials closes at once, and that may overtake the reason.
+                    place = url.rpartition("@")[2].rpartition("/")[2]
+                    failure = ConnectError(f"{place} closed the connection without a word")
+                except FastfeedError as error:
+                    failure = error
+                    break
         assert failure is not None
         raise failure
 
@@ -163,7 +170,12 @@ class Address:
             await server.close()
             if not isinstance(error, Exception):
                 raise
-            raise self._failure(place, reasons[0] if reasons else error) from None
+            reason = reasons[0] if reasons else error
+            if isinstance(reason, (ConnectionResetError, BrokenPipeError)) or (
+                type(reason).__name__ == "UnexpectedEOF"
+            ):
+                raise ConnectionResetError from None
+            raise self._failure(place, reason) from None
         return server
 
     def _failure(self, place: str, error: Exception) -> FastfeedError:  # noqa: PLR0911

