@@ -7,19 +7,14 @@ own, which takes what the sender leaves.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from receivers import ours
 
-import fastfeed as ff
 from fastfeed.bench.feeding import BLOCK, fed
 from fastfeed.bench.results import ratio
 from fastfeed.bench.turns import Candidate, Effort
-from fastfeed.capture import CaptureFile, Player
 
 ROUNDS = 9
 TICKS = 4_000_000
