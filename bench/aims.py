@@ -256,6 +256,17 @@ AIMS = (
         "at least",
         0.7,
     ),
+    *(
+        Aim(
+            f"a capture of {vendor} played at full speed, times the live wire path",
+            f"replay {vendor}",
+            "x live",
+            "fastfeed, file://",
+            "at least",
+            1,
+        )
+        for vendor in ("opend", "longport", "alltick")
+    ),
 )
 
 

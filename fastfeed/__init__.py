@@ -68,6 +68,7 @@ from fastfeed.feeds.opend_records import (
     UserInfo,
     WatchlistGroup,
 )
+from fastfeed.feeds.replay import Replay
 from fastfeed.hub import Hub
 from fastfeed.schema import Flags, Session, dtype
 from fastfeed.stream import Reader, Stream
@@ -120,6 +121,7 @@ __all__ = [
     "Reader",
     "Rehab",
     "RemoteProtocolError",
+    "Replay",
     "RequestError",
     "RequestTimeout",
     "Session",

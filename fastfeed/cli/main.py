@@ -13,6 +13,7 @@ from fastfeed.cli.doctor import doctor
 from fastfeed.cli.get import get
 from fastfeed.cli.group import Group
 from fastfeed.cli.hubs import hubs
+from fastfeed.cli.replay import replay
 from fastfeed.cli.serve import serve
 from fastfeed.cli.sim import sim
 from fastfeed.cli.tail import tail
@@ -57,6 +58,7 @@ cli.add_command(top)
 cli.add_command(get)
 cli.add_command(serve)
 cli.add_command(tail)
+cli.add_command(replay)
 cli.add_command(hubs)
 cli.add_command(doctor)
 cli.add_command(demo)
