@@ -16,6 +16,8 @@ from commands import process
 from feeds import until
 
 import fastfeed as ff
+from fastfeed._core.player import gap_record
+from fastfeed._core.tape import own_chunk
 from fastfeed.capture import CaptureFile
 from fastfeed.cli.main import cli
 
@@ -228,6 +230,31 @@ def test_a_torn_capture_is_played_up_to_there(tmp_path, run, replay):
     assert len(done.stdout.splitlines()) == 1 + len(ticks)
     assert len(done.stderr.splitlines()) == 1
     assert file.name in done.stderr
+
+
+def test_gaps_of_the_capture_are_told(tmp_path, run):
+    path = tmp_path / "c"
+
+    async def main():
+        rows, _ = await record("opend", path)
+        (file,) = path.glob("*.ffcap")
+        number = sum(1 for _ in CaptureFile(path).chunks())
+        file.write_bytes(file.read_bytes() + own_chunk(number, 7, 1, gap_record(1234, 7)))
+        return rows, *await play(path)
+
+    rows, found, events, feed = run(main())
+    assert_same(found, rows)
+    assert [event.kind for event in events] == ["connected", "gap", "ended"]
+    assert "1,234 bytes" in events[1].text
+    assert events[1].end_ns == 7
+    stats = feed.stats()
+    assert (stats["capture_gaps"], stats["capture_lost_bytes"]) == (1, 1234)
+
+
+def test_a_replay_is_not_captured(session, tmp_path):
+    path, _, _ = session
+    with pytest.raises(ff.LocalProtocolError, match="is a capture"):
+        ff.capture(ff.connect(f"file://{path}"), tmp_path / "again")
 
 
 # ---- on the command line

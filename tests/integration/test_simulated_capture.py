@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from alltick_client import BOOKS, Client
 from captured import (
+    LONGPORT_SYMBOLS,
     RECORDED,
     SYMBOLS,
     assert_same,
@@ -44,7 +45,7 @@ def sessions(tmp_path_factory):
 
 
 @pytest.mark.parametrize("how", RECORDED)
-def test_our_feeds_get_what_came_then(how, sessions, run):
+def test_our_feeds_get_what_came_then(how, sessions):
     path, rows, symbols = sessions(how)
     vendor = RECORDED[how]
 
@@ -61,7 +62,7 @@ def test_our_feeds_get_what_came_then(how, sessions, run):
                 await until(lambda: ticks_only.ticks.count >= len(mine))
                 return kept(feed.hub), kept(ticks_only.hub), mine, sim.stats()
 
-    found, only, mine, stats = run(main())
+    found, only, mine, stats = ff.run(main())
     assert_same(found, rows, but=OURS)
     assert set(only) == {"ticks"}
     assert only["ticks"]["price"].tobytes() == mine["price"].tobytes()
@@ -90,8 +91,7 @@ def test_the_vendors_own_client_of_opend(package, sessions, tmp_path):
 @pytest.mark.parametrize("package", ["longport", "longbridge"])
 def test_the_vendors_own_client_of_longport(package, sessions, tmp_path):
     pytest.importorskip(package)
-    path, rows, _symbols = sessions("longport")
-    ticks = rows["ticks"]
+    path, rows, symbols = sessions("longport")
 
     async def main():
         async with simulator("longport", capture=path, speed="max") as sim:
@@ -100,22 +100,33 @@ def test_the_vendors_own_client_of_longport(package, sessions, tmp_path):
                 package,
                 "pushes",
                 sim.port,
-                len(ticks),
+                len(rows["ticks"]),
                 home=tmp_path,
             )
 
     said = asyncio.run(main())
-    assert said, ticks
+    assert said["complete"]
+    for name in LONGPORT_SYMBOLS:
+        of_name = {
+            kind: found[found["symbol"] == symbols.index(name)] for kind, found in rows.items()
+        }
+        ticks, books = of_name["ticks"], of_name["books"]
+        trades = [trade for symbol, trade in said["trades"] if symbol == name]
+        assert [float(trade["price"]) for trade in trades] == ticks["price"].tolist()
+        assert [trade["volume"] for trade in trades] == ticks["volume"].tolist()
+        assert [trade["timestamp"] * 10**9 for trade in trades] == ticks["time_ns"].tolist()
+        depths = [depth for symbol, depth in said["depth"] if symbol == name]
+        best = [float(depth["bids"][0]["price"]) for depth in depths]
+        assert best == books["bid_price"][:, 0].tolist()
 
 
-@pytest.mark.parametrize("market", ["stock"])
-def test_any_websocket_client_gets_alltick(market, sessions):
+def test_any_websocket_client_gets_alltick(sessions):
     path, rows, _symbols = sessions("alltick")
     ticks, books = rows["ticks"], rows["books"]
 
     async def main():
         async with simulator("alltick", capture=path, speed="max", hold=True) as sim:
-            assert sim.side == market
+            assert sim.side == "stock"
             async with open_websocket(f"{sim.url}?token=testtoken") as websocket:
                 client = Client(websocket)
                 assert await client.subscribe(SYMBOLS) == 200
@@ -135,19 +146,16 @@ def test_any_websocket_client_gets_alltick(market, sessions):
     ].tolist()
 
 
-def test_it_can_begin_again(sessions, run):
+def test_it_can_begin_again(sessions):
     path, rows, _symbols = sessions("opend")
 
     async def main():
         async with simulator("opend", capture=path, speed="max", loop=True) as sim:
-            feed = feed_at(sim, "opend")
-            pushes = []
-            feed.on_event(pushes.append)
-            async with feed:
+            async with feed_at(sim, "opend") as feed:
                 await feed.subscribe(SYMBOLS, "ticks", "books")
                 await until(lambda: feed.books.count > 2 * len(rows["books"]))
 
-    run(main())
+    ff.run(main())
 
 
 def test_a_torn_capture_is_served_up_to_there(tmp_path, caplog):

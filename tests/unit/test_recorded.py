@@ -7,6 +7,8 @@ from alltick_feeds import book, frame, tick
 from longport_packets import depth, trade, trades
 from vendor_streams import ALLTICK, LONGPORT_FRAMES, LONGPORT_PACKETS
 
+from fastfeed.errors import ConfigError
+from fastfeed.protocols import opend_codes
 from fastfeed.protocols.longport_codes import KINDS
 from fastfeed.protocols.longport_messages import Command
 from fastfeed.protocols.longport_packets import pack_push
@@ -142,3 +144,10 @@ def test_what_is_broken_ends_a_connection(name):
         pushes_of(make, b"\x0f\xff" * 40)
     connection = make()
     assert connection.feed(data[:-1])
+
+
+def test_symbols_of_other_vendors_are_left_out(caplog):
+    assert recorded.served(["700.HK", "BTCUSDT"], opend_codes.security) == ("700.HK",)
+    assert "BTCUSDT" in caplog.text
+    with pytest.raises(ConfigError, match="got none"):
+        recorded.served(["BTCUSDT"], opend_codes.security)
