@@ -15,6 +15,8 @@ from fastfeed.bench.clients import DEADLINE_S, Count, Done, FeedClient, Sink
 
 __all__ = ["Alltick", "Longport", "Opend"]
 
+_BUFFER_BYTES = 1 << 28  # all of a round fits, however slow the disk is
+
 
 class _Replayed(FeedClient):
     """`ff.connect("file://...")` with `on_batch`, as fast as it can be."""
@@ -24,7 +26,7 @@ class _Replayed(FeedClient):
             path = Path(folder, "captured")
             feed = self.feed()
             live = Count(sink.total)
-            with ff.capture(feed, path) as written:
+            with ff.capture(feed, path, buffer_bytes=_BUFFER_BYTES) as written:
                 uvloop.run(self._run(feed, live))
             if written.stats()["gaps"]:
                 raise RuntimeError(f"the capture could not keep up: {written.stats()}")

@@ -16,7 +16,7 @@ from fastfeed.bench.results import ratio
 from fastfeed.bench.turns import Candidate, Effort
 
 ROUNDS = 5
-BLOCKS = {"opend": 100, "longport": 100, "alltick": 50}
+BLOCKS = {"opend": 50, "longport": 80, "alltick": 40}
 
 
 @pytest.mark.parametrize("vendor", list(BLOCKS))
@@ -41,6 +41,7 @@ def test_replay(vendor: str, benchmark: Any, report: Any) -> None:
                 lambda gateway, each: gateway.blast(feeding.path, BLOCK, BLOCKS[vendor]),
                 lambda: None,
             )
+            report.lack(feeding.missing)
             return found
 
     benchmark.group = "whole tables"
