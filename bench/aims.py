@@ -293,6 +293,17 @@ AIMS = (
         )
         for symbols in (50, 2000)
     ),
+    *(
+        Aim(
+            f"a capture of {vendor} played at full speed, times the live wire path",
+            f"replay {vendor}",
+            "x live",
+            "fastfeed, file://",
+            "at least",
+            1,
+        )
+        for vendor in ("opend", "longport", "alltick")
+    ),
 )
 
 

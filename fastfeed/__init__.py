@@ -69,6 +69,7 @@ from fastfeed.feeds.opend_records import (
     UserInfo,
     WatchlistGroup,
 )
+from fastfeed.feeds.replay import Replay
 from fastfeed.hub import Hub
 from fastfeed.schema import Flags, Session, dtype
 from fastfeed.sinks.frames import to_arrow, to_pandas, to_polars
@@ -132,6 +133,7 @@ __all__ = [
     "Rehab",
     "Relay",
     "RemoteProtocolError",
+    "Replay",
     "RequestError",
     "RequestTimeout",
     "Sealed",

@@ -15,8 +15,9 @@ from fastfeed.feeds.longport import LongPort
 from fastfeed.feeds.nats import Nats
 from fastfeed.feeds.opend import OpenD
 from fastfeed.feeds.opend_session import Encryption
+from fastfeed.feeds.replay import Replay
 
-__all__ = ["NAMES", "connection_options", "feed_of", "opend_options"]
+__all__ = ["NAMES", "connection_options", "feed_of", "opend_options", "vendor_class"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -49,6 +50,11 @@ def feed_of(url: str, rsa_key: str | None, encryption: str | None, **options: An
     """Return the feed of a URL; options that are None are left to the URL and the defaults."""
     given = opend_options(url, rsa_key, encryption) | options
     return connect(url, **{name: value for name, value in given.items() if value is not None})
+
+
+def vendor_class(feed: Feed) -> type[Feed]:
+    """Return the class of the vendor's feeds that a feed is, or that it replays."""
+    return feed.vendor if isinstance(feed, Replay) else type(feed)
 
 
 def opend_options(url: str, rsa_key: str | None, encryption: str | None) -> dict[str, Any]:

@@ -72,6 +72,8 @@ def doctor(
         "request_timeout_s": timeout,
         "wait_s": 0.0,
     }
+    if url.startswith("file:"):
+        raise click.UsageError("expected the URL of a server: fastfeed replay PATH reads a capture")
     options |= doctor_alltick.stand_in(url) | doctor_longport.stand_in(url)
     feed = feed_of(url, rsa_key, encryption, **options)
     tell = None if as_json else _print

@@ -16,6 +16,7 @@ from fastfeed.cli.group import Group
 from fastfeed.cli.hubs import hubs
 from fastfeed.cli.record import record, recover
 from fastfeed.cli.relay import relay
+from fastfeed.cli.replay import replay
 from fastfeed.cli.serve import serve
 from fastfeed.cli.sim import sim
 from fastfeed.cli.tail import tail
@@ -63,6 +64,7 @@ cli.add_command(get)
 cli.add_command(serve)
 cli.add_command(tail)
 cli.add_command(relay)
+cli.add_command(replay)
 cli.add_command(hubs)
 cli.add_command(record)
 cli.add_command(recover)

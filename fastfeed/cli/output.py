@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import msgspec
 
 from fastfeed._core.symbols import SymbolTable
+from fastfeed.cli.chosen import ChosenReader
 from fastfeed.cli.columns import FIELDS, texts_of, values_of
 from fastfeed.cli.stop import Stop
 from fastfeed.schema import BOOK_DEPTH, dtype
@@ -217,7 +218,7 @@ class Source(Protocol):
 class StreamSource:
     """A stream of this process that is written: its own reader, and how its rows become text."""
 
-    def __init__(self, stream: Stream, reader: Reader, form: Format) -> None:
+    def __init__(self, stream: Stream, reader: Reader | ChosenReader, form: Format) -> None:
         self.stream = stream
         self.reader = reader
         self._form = form

@@ -89,7 +89,9 @@ class _Ticks(Panel):
         super().__init__("ticks")
         self._symbols = feed.symbols
         self._board = Board()
-        self._screen = Screen(console, self._board, feed.symbols, feed.url)
+        self._screen = Screen(
+            console, self._board, feed.symbols, feed.url, silent=not feed.delivers_all
+        )
 
     def take(self, rows: Rows, now_s: float) -> None:
         self._board.update(rows, now_s)

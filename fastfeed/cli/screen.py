@@ -190,11 +190,21 @@ class Screen:
     url : str
     title : str
         What stands first.
+    silent : bool
+        Show also symbols without a tick.
     """
 
     def __init__(
-        self, console: Console, board: Board, symbols: Any, url: str, title: str = "fastfeed"
+        self,
+        console: Console,
+        board: Board,
+        symbols: Any,
+        url: str,
+        title: str = "fastfeed",
+        *,
+        silent: bool = True,
     ) -> None:
+        self._silent = silent
         self._console = console
         self._board = board
         self._symbols = symbols
@@ -223,11 +233,12 @@ class Screen:
             (words.latency(board.recent_latency_ns()), BOLD),
             (" latency", DIM),
         ]
-        hidden = len(self._symbols) - (len(body) - 1)
+        size = len(self._candidates())
+        hidden = size - (len(body) - 1)
         if lost:
             note = [(f"{lost:,} not seen here", WAIT)]
         elif hidden > 0:
-            note = [(f"busiest {len(body) - 1} of {len(self._symbols)}", DIM)]
+            note = [(f"busiest {len(body) - 1} of {size}", DIM)]
         else:
             note = []
         return self._frame.draw(
@@ -250,10 +261,9 @@ class Screen:
     def summary(self) -> Picture:
         """Return the table of the whole time, for a terminal's scrollback or a file."""
         console = self._console
-        size = len(self._symbols)
-        shown = list(range(size))
+        shown = self._candidates()
+        size = len(shown)
         if console.is_terminal and size > _MOST_SUMMARY_ROWS:
-            self._board.grow(size)
             busiest = np.argsort(-self._board.ticks, kind="stable")[:_MOST_SUMMARY_ROWS]
             shown = sorted(busiest.tolist())
         cells = self._cells(shown, _SUMMARY, time.monotonic())
@@ -268,12 +278,19 @@ class Screen:
 
     # ---- which symbols
 
+    def _candidates(self) -> list[int]:
+        """Return the ids that may be shown."""
+        self._board.grow(len(self._symbols))
+        if self._silent:
+            return list(range(len(self._symbols)))
+        found: list[int] = np.flatnonzero(self._board.ticks).tolist()
+        return found
+
     def _most_active(self, room: int, now_s: float) -> list[int]:
         """Return the ids to show, in the order of the symbols; looked at anew every few seconds only."""
-        size = len(self._symbols)
-        self._board.grow(size)
-        if size <= room:
-            return list(range(size))
+        found = self._candidates()
+        if len(found) <= room:
+            return found
         if now_s - self._chosen_at >= _SORT_AGAIN_S or len(self._chosen) != room:
             self._chosen_at = now_s
             activity = self._board.rates() + 1e-9 * self._board.ticks

@@ -253,6 +253,10 @@ def _permissions(mode: int | str | None) -> int | None:
 
 
 def _plan(config: FeedConfig, where: str, options: dict[str, Any]) -> Plan:
+    if config.url.startswith("file:"):
+        raise ConfigError(
+            f"fastfeed replay PATH --hub NAME publishes a capture, see its --help - at `{where}`"
+        )
     vendor = vendor_of(config.url)
     own = _checked_options(config, {} if vendor is None else get_type_hints(vendor.__init__), where)
     if vendor is not None and "wait_s" in parse_qs(urlsplit(config.url).query):

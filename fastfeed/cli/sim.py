@@ -104,6 +104,7 @@ def opend(
     *,
     listen: tuple[str, int],
     tape: str | None,
+    capture: str | None,
     speed: float | Literal["max"],
     loop: bool,
     symbols: int | list[str],
@@ -122,16 +123,18 @@ def opend(
     """Run a simulated OpenD (Futu / moomoo gateway).
 
     Prints `listening opend://HOST:PORT`, then serves clients until Ctrl-C: the trades of a tape, or
-    generated ones, and the quotes, bars and books that follow from them.
+    generated ones, and the quotes, bars and books that follow from them. Of a capture it serves the recorded pushes,
+    byte for byte, to whoever subscribes to them.
     """
     from fastfeed.sim import Faults, OpenDSimulator
 
-    check_source(ctx, tape)
+    check_source(ctx, tape, capture)
     wrong = parsed(Faults, faults, "--fault")
     run(
         lambda: OpenDSimulator(
             *listen,
             tape=tape,
+            capture=capture,
             speed=speed,
             loop=loop,
             symbols=symbols,

@@ -48,9 +48,7 @@ def _sections() -> Iterator[tuple[str, Any]]:
 @click.option(
     "--market",
     type=click.Choice(["stock", "crypto"]),
-    default="stock",
-    show_default=True,
-    help="The side: stocks, or crypto, forex and metals.",
+    help="The side: stocks, or crypto, forex and metals.  [default: stock, or the capture's]",
 )
 @source(_symbols, "AAPL.US,700.HK or BTCUSDT,EURUSD")
 @click.option(
@@ -92,8 +90,9 @@ def alltick(
     ctx: click.Context,
     *,
     listen: tuple[str, int],
-    market: Literal["stock", "crypto"],
+    market: Literal["stock", "crypto"] | None,
     tape: str | None,
+    capture: str | None,
     speed: float | Literal["max"],
     loop: bool,
     symbols: int | list[str],
@@ -115,8 +114,8 @@ def alltick(
     """
     from fastfeed.sim import AllTickFaults, AllTickKnobs, AllTickSimulator
 
-    check_source(ctx, tape)
-    _check_codes(symbols, market)
+    check_source(ctx, tape, capture)
+    _check_codes(symbols, market or "stock")
     knobs = parsed(AllTickKnobs, settings, "--set")
     wrong = parsed(AllTickFaults, faults, "--fault")
     run(
@@ -124,6 +123,7 @@ def alltick(
             *listen,
             market=market,
             tape=tape,
+            capture=capture,
             speed=speed,
             loop=loop,
             symbols=symbols,

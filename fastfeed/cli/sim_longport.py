@@ -89,6 +89,7 @@ def longport(
     listen: tuple[str, int],
     tcp_port: int,
     tape: str | None,
+    capture: str | None,
     speed: float | Literal["max"],
     loop: bool,
     symbols: int | list[str],
@@ -110,7 +111,7 @@ def longport(
     """
     from fastfeed.sim import LongPortFaults, LongPortKnobs, LongPortSimulator
 
-    check_source(ctx, tape)
+    check_source(ctx, tape, capture)
     knobs = parsed(LongPortKnobs, settings, "--set")
     wrong = parsed(LongPortFaults, faults, "--fault")
     run(
@@ -118,6 +119,7 @@ def longport(
             *listen,
             tcp_port=tcp_port,
             tape=tape,
+            capture=capture,
             speed=speed,
             loop=loop,
             symbols=symbols,

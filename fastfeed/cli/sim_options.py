@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 # Which options say something only with a tape, which only without.
-_TAPE_ONLY = ("speed", "loop")
+_PLAYED_ONLY = ("speed", "loop")
 _GENERATOR_ONLY = ("symbols", "rate", "seed")
 
 
@@ -110,14 +110,19 @@ def source(
             help="Play the trades of this CSV file (plain or .gz), from the first subscription on.",
         ),
         click.option(
+            "--capture",
+            metavar="PATH",
+            help="Serve the pushes of this raw capture (see fastfeed record --raw), from the first subscription on.",
+        ),
+        click.option(
             "--speed",
             callback=_speed,
             metavar="max|X",
             default="1",
             show_default=True,
-            help="Tape: multiple of its own speed; max: as fast as clients read.",
+            help="Tape, capture: multiple of its own speed; max: as fast as clients read.",
         ),
-        click.option("--loop", is_flag=True, help="Tape: begin again at its end."),
+        click.option("--loop", is_flag=True, help="Tape, capture: begin again at its end."),
         click.option(
             "--symbols",
             callback=symbols,
@@ -163,12 +168,18 @@ settings_option = click.option(
 )
 
 
-def check_source(ctx: click.Context, tape: str | None) -> None:
-    """Refuse options that say nothing with a tape, or without one."""
-    for name in _GENERATOR_ONLY if tape is not None else _TAPE_ONLY:
+def check_source(ctx: click.Context, tape: str | None, capture: str | None) -> None:
+    """Refuse options that say nothing with a tape or a capture, or without one."""
+    if tape is not None and capture is not None:
+        raise click.UsageError("--capture cannot be used together with --tape")
+    played = "--tape" if tape is not None else "--capture" if capture is not None else None
+    for name in _PLAYED_ONLY if played is None else _GENERATOR_ONLY:
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            use = "cannot be used together with" if tape is not None else "needs"
-            raise click.UsageError(f"--{name} {use} --tape")
+            raise click.UsageError(
+                f"--{name} needs --tape or --capture"
+                if played is None
+                else f"--{name} cannot be used together with {played}"
+            )
 
 
 _Options_co = TypeVar("_Options_co", covariant=True)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 import click
-import numpy as np
 
 from fastfeed.attach import AttachedHub, AttachedReader, Wait, attach
+from fastfeed.cli.chosen import Chosen
 from fastfeed.cli.group import complain
 from fastfeed.cli.lines import Lines
 from fastfeed.cli.options import kinds_of, seconds, user_option
@@ -171,9 +171,7 @@ class _Followed:
                 reader.on_idle()
         self._forms = {name: self._form_of(name) for name in self._readers}
         self._header = b"".join(form.header for form in self._forms.values())
-        self._missing = list(self._wanted)
-        self._known = 0
-        self._is_wanted = np.zeros(0, bool)
+        self._chosen = Chosen(self._hub.symbols, self._wanted)
 
     def _form_of(self, name: str) -> Format:
         symbols, depth, several = self._hub.symbols, self._hub.book_depth, len(self._readers) > 1
@@ -227,20 +225,8 @@ class _Followed:
             self._torn += len(rows)
             return 0, above
         if self._wanted:
-            rows = rows[self._mask()[rows["symbol"]]]
+            rows = self._chosen(rows)
         return len(rows), above + (self._forms[name](rows) if len(rows) else b"")
-
-    def _mask(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Return which ids belong to symbols that are wanted."""
-        symbols = self._hub.symbols
-        count = len(symbols)
-        if count > self._known:
-            found = [symbol for symbol in self._missing if symbol in symbols]
-            self._missing = [symbol for symbol in self._missing if symbol not in found]
-            self._is_wanted = np.concatenate([self._is_wanted, np.zeros(count - self._known, bool)])
-            self._is_wanted[[symbols[symbol] for symbol in found]] = True
-            self._known = count
-        return self._is_wanted
 
     async def wait(self, timeout: float) -> object:
         """Wait for rows of any of the streams, or for the next writer; this holds the event loop."""

@@ -16,7 +16,8 @@ import click
 
 from fastfeed.cli import words
 from fastfeed.cli.board import Board
-from fastfeed.cli.connection import connection_options, feed_of
+from fastfeed.cli.chosen import Chosen, ChosenReader
+from fastfeed.cli.connection import connection_options, feed_of, vendor_class
 from fastfeed.cli.group import complain
 from fastfeed.cli.metrics import Listen, metrics_option, serve_metrics
 from fastfeed.cli.options import format_option, kinds_of, seconds, seconds_or_none
@@ -27,7 +28,7 @@ from fastfeed.feeds.events import Event
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.longport import LongPort
 
-__all__ = ["console_for_table", "watch", "watch_table", "watch_text"]
+__all__ = ["console_for_table", "show", "watch", "watch_table", "watch_text"]
 
 _REFRESH_S = 0.11
 _SOON_S = 1.0  # connecting for longer than this is worth a word
@@ -130,20 +131,35 @@ def watch(
         names = feed.check(symbols, *chosen)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    streams = streams_of(chosen)
+    code = show(feed, names, form, limit=limit, duration=duration, kinds=chosen, metrics=metrics)
+    click.get_current_context().exit(code)
+
+
+def show(
+    feed: Feed,
+    symbols: Sequence[str],
+    form: Literal["table", "csv", "jsonl"],
+    *,
+    limit: int | None,
+    duration: float | None,
+    kinds: Sequence[str],
+    metrics: Listen | None = None,
+) -> int:
+    """Show what a feed delivers in one of the formats; return the exit code."""
+    streams = streams_of(kinds)
     if form == "csv" and len(streams) > 1:
         raise click.UsageError(
             f"csv has the columns of one kind, got {', '.join(streams)}: choose one, or --format jsonl"
         )
     if form != "table":
-        work = watch_text(feed, names, form, limit=limit, duration=duration, kinds=chosen)
+        work = watch_text(feed, symbols, form, limit=limit, duration=duration, kinds=kinds)
     elif streams == ("ticks",):
         console = console_for_table()
-        work = watch_table(feed, names, console, limit=limit, duration=duration)
+        work = watch_table(feed, symbols, console, limit=limit, duration=duration)
     else:
         console = console_for_table()
-        work = watch_panels(feed, names, console, limit=limit, duration=duration, kinds=chosen)
-    click.get_current_context().exit(run(_with_metrics(work, feed, metrics)))
+        work = watch_panels(feed, symbols, console, limit=limit, duration=duration, kinds=kinds)
+    return run(_with_metrics(work, feed, metrics))
 
 
 async def _with_metrics(work: Coroutine[Any, Any, int], feed: Feed, metrics: Listen | None) -> int:
@@ -191,7 +207,7 @@ async def watch_text(
     feed.on_event(_tell())
     streams = streams_of(kinds)
     noun = "ticks" if streams == ("ticks",) else "rows"
-    sources = [_source(feed, name, form, len(streams) > 1) for name in streams]
+    sources = [_source(feed, symbols, name, form, len(streams) > 1) for name in streams]
     with Stop(feed.hub.end) as stop:
         try:
             if not await _begin(feed, symbols, kinds, stop):
@@ -213,15 +229,24 @@ async def watch_text(
     return 0
 
 
-def _source(feed: Feed, name: str, form: Literal["csv", "jsonl"], tagged: bool) -> StreamSource:
+def _source(
+    feed: Feed, symbols: Sequence[str], name: str, form: Literal["csv", "jsonl"], tagged: bool
+) -> StreamSource:
     """Return what is to be written of a stream, from now on: made before anything is subscribed."""
-    stream = feed.stream(name)
-    depth, sessions = feed.hub.book_depth, isinstance(feed, LongPort)
+    stream, reader = feed.stream(name), _reader(feed, symbols, name)
+    depth, sessions = feed.hub.book_depth, issubclass(vendor_class(feed), LongPort)
     if form == "csv":
         cells = Csv(feed.symbols, name, depth, sessions=sessions)
-        return StreamSource(stream, stream.reader(), cells)
+        return StreamSource(stream, reader, cells)
     lines = JsonLines(feed.symbols, name, depth, tagged=tagged, sessions=sessions)
-    return StreamSource(stream, stream.reader(), lines)
+    return StreamSource(stream, reader, lines)
+
+
+def _reader(feed: Feed, symbols: Sequence[str], name: str) -> ChosenReader:
+    """Return a reader of what is wanted of a stream, from now on."""
+    reader = feed.stream(name).reader()
+    only = feed.delivers_all and symbols
+    return ChosenReader(reader, Chosen(feed.symbols, symbols) if only else None)
 
 
 async def watch_table(
@@ -243,7 +268,7 @@ async def watch_table(
     from fastfeed.cli.screen import Picture, Screen, readable
 
     board = Board()
-    screen = Screen(console, board, feed.symbols, feed.url, title)
+    screen = Screen(console, board, feed.symbols, feed.url, title, silent=not feed.delivers_all)
     live = console.is_terminal
     tell = _tell()
 
@@ -253,7 +278,7 @@ async def watch_table(
             tell(event)
 
     feed.on_event(on_event)
-    reader = feed.ticks.reader()
+    reader = _reader(feed, symbols, "ticks")
 
     def take() -> None:
         while True:
@@ -273,7 +298,7 @@ async def watch_table(
     if begun:
         console.print(screen.summary(), end="")
         console.print(Picture([[]]), end="")
-        sentence = readable(_sentence(board, len(symbols), reader.lost), console)
+        sentence = readable(_sentence(board, len(symbols or feed.symbols), reader.lost), console)
         console.print(sentence, soft_wrap=not live)
     return 0
 
@@ -299,7 +324,7 @@ async def watch_panels(
 
     live = console.is_terminal
     parts = [
-        (feed.stream(name).reader(), panel_of(name, feed, console)) for name in streams_of(kinds)
+        (_reader(feed, symbols, name), panel_of(name, feed, console)) for name in streams_of(kinds)
     ]
     panels = Panels(console, [panel for _, panel in parts], feed.url)
     tell = _tell()
@@ -336,7 +361,7 @@ async def watch_panels(
         console.print(Picture([[]]), end="")
         took = max(panels.elapsed_s, 1e-3)
         text = (
-            f"{panels.total:,} rows of {_counted(len(symbols))} in {took:.1f} s, "
+            f"{panels.total:,} rows of {_counted(len(symbols or feed.symbols))} in {took:.1f} s, "
             f"{words.rate(panels.total / took)} rows/s"
         )
         text += f"; {lost():,} more were not seen here." if lost() else "."
@@ -357,6 +382,7 @@ async def _show(
 ) -> bool:
     """Subscribe, and take rows until the end; False when the end was requested before there was anything."""
     with Stop() as stop:
+        feed.on_event(lambda event: stop.request() if event.kind == "ended" else None)
         try:
             if not await _begin(feed, symbols, kinds, stop):
                 return False
@@ -416,6 +442,8 @@ def _tell() -> Any:
         nonlocal begun, down
         if not begun and event.kind == "connect_failed":
             return  # `--wait` was asked for
+        if event.kind == "ended":
+            return  # the summary follows
         if event.kind == "connected" and not down:
             begun = True
             return  # at first, and further connections when they are needed

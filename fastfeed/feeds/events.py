@@ -20,7 +20,8 @@ class Event:
         back did not succeed, the next one follows); ``resubscribed`` (`symbols` are delivered again); ``gap``
         (`symbols` were not delivered between `start_ns` and `end_ns`; `filled` says whether all that was
         missed has been fetched); ``notice`` (the vendor says something); ``price_reminder`` (a price alert
-        fired, of `symbols`); ``error`` (something failed in the background, `symbols` are those it concerns).
+        fired, of `symbols`); ``ended`` (a capture has been played to its end); ``error`` (something failed in the
+        background, `symbols` are those it concerns).
     feed : str
         URL of the feed, without credentials.
     time_ns : int

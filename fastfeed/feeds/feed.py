@@ -45,6 +45,8 @@ _GOOD_CONNECTION_S = 10.0
 #: Pauses before symbols that were refused after a reconnect are asked for again: the first and the longest.
 _ASK_AGAIN_S = 2.0
 _ASK_AGAIN_MOST_S = 60.0
+#: Events that are no cause for concern.
+_GOOD_NEWS = ("connected", "resubscribed", "notice", "ended")
 #: So often counters are copied to where other processes see them.
 _BEAT_S = 0.25
 
@@ -67,6 +69,8 @@ class Feed(Streams[Stream]):
 
     #: The streams that can be subscribed to.
     kinds: ClassVar[tuple[str, ...]] = ()
+    #: It delivers whatever it has, and not only what is subscribed.
+    delivers_all: ClassVar[bool] = False
     _machine: Machine
 
     def __init__(
@@ -160,10 +164,11 @@ class Feed(Streams[Stream]):
     def _canonical(symbol: str) -> str:
         """Return the canonical form of a symbol; ValueError."""
 
-    def _canonical_kind(self, kind: str) -> str:
+    @classmethod
+    def _canonical_kind(cls, kind: str) -> str:
         """Return the canonical form of a kind; ValueError."""
-        if kind not in self.kinds:
-            raise ValueError(f"expected a kind ({', '.join(self.kinds)}), got {kind!r}")
+        if kind not in cls.kinds:
+            raise ValueError(f"expected a kind ({', '.join(cls.kinds)}), got {kind!r}")
         return kind
 
     @abc.abstractmethod
@@ -225,7 +230,7 @@ class Feed(Streams[Stream]):
         self._loop = asyncio.get_running_loop()
         self._meter = self.hub.meters.take(self.url)
         if self._meter is not None:
-            self._machine.measure(self._meter)
+            self._measure(self._meter)
             self._beat(self._meter)
         deadline = time.monotonic() + self._wait_s
         try:
@@ -438,7 +443,7 @@ class Feed(Streams[Stream]):
         event = Event(kind, self.url, time.time_ns(), text, **fields)
         self._gaps += kind == "gap"
         _logger.log(
-            logging.INFO if kind in ("connected", "resubscribed", "notice") else logging.WARNING,
+            logging.INFO if kind in _GOOD_NEWS else logging.WARNING,
             "%s %s %s",
             self.url,
             kind,
@@ -464,6 +469,10 @@ class Feed(Streams[Stream]):
             lost_rows=stats["lost_rows"],
         )
 
+    def _measure(self, meter: Meter | None) -> None:
+        """Let the machine count and time what it does, or no longer."""
+        self._machine.measure(meter)
+
     def _enter(self, state: str) -> None:
         if self._meter is not None:
             self._meter.enter(state)
@@ -473,7 +482,7 @@ class Feed(Streams[Stream]):
             self._beat_timer.cancel()
         if self._meter is not None:
             self._copy_counters(self._meter)
-            self._machine.measure(None)
+            self._measure(None)
             self._meter.close()
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -379,7 +379,8 @@ class OpenD(OpendPulls):
 
     # subscriptions
 
-    def _canonical_kind(self, kind: str) -> str:
+    @classmethod
+    def _canonical_kind(cls, kind: str) -> str:
         stream, colon, length = kind.partition(":") if isinstance(kind, str) else (kind, "", "")
         if stream == "bars":
             if not colon:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 from fastfeed.errors import ConfigError
 from fastfeed.protocols.alltick_codes import MARKETS, PLANS, Plan, http_path
@@ -23,6 +24,7 @@ from fastfeed.sim.alltick_texts import Integers, Sequences, Texts
 from fastfeed.sim.generator import TickGenerator
 from fastfeed.sim.market import Market
 from fastfeed.sim.playback import GeneratorSource, Playback, Rows, Source, TapeSource
+from fastfeed.sim.recorded import Recording, RecordingSource, recording, served
 from fastfeed.sim.server import FLUSH_S, WebServer
 from fastfeed.sim.tape import Tape
 
@@ -48,7 +50,7 @@ class AllTickSimulator(WebServer[Client]):
     port : int, default 0
         0 takes any free port.
     market : {"stock", "crypto"}, default "stock"
-        The side: stocks and exchange indices, or crypto, forex, metals, energy.
+        The side: stocks and exchange indices, or crypto, forex, metals, energy. With a capture, the capture's.
     tape : Tape or path, optional
         Trades to play; their symbols are codes of this side. None: generate them.
     speed : float or "max", default 1.0
@@ -79,11 +81,16 @@ class AllTickSimulator(WebServer[Client]):
         The trades wait for `begin`, so that several clients can subscribe before the first.
     clock_ns : callable, optional
         Epoch nanoseconds; the times of generated trades, and sequences, come from it.
+    capture : path, optional
+        In place of a tape, a raw capture of an AllTick, see `fastfeed.capture`: its pushes go to whoever subscribes
+        to their code and kind, each when it came. Methods over HTTP are answered from a market that stands still.
 
     Raises
     ------
     ConfigError
-        The tape, a code, the plan or the address cannot be used, or aiohttp is missing.
+        The tape, the capture, a code, the plan or the address cannot be used, or aiohttp is missing.
+    StorageError
+        The capture cannot be read.
     """
 
     def __init__(
@@ -91,7 +98,7 @@ class AllTickSimulator(WebServer[Client]):
         host: str = "127.0.0.1",
         port: int = 0,
         *,
-        market: MarketName = "stock",
+        market: MarketName | None = None,
         tape: Tape | str | PathLike[str] | None = None,
         speed: float | Literal["max"] = 1.0,
         loop: bool = False,
@@ -107,16 +114,17 @@ class AllTickSimulator(WebServer[Client]):
         faults: AllTickFaults | None = None,
         hold: bool = False,
         clock_ns: Callable[[], int] = time.time_ns,
+        capture: str | PathLike[str] | None = None,
     ) -> None:
         if find_spec("aiohttp") is None:
             raise ConfigError(
                 "the simulated AllTick needs the package aiohttp: pip install 'fastfeed[sim]'"
             )
-        if market not in MARKETS:
-            raise ConfigError(f"expected market stock or crypto, got {market!r}")
         if not token:
             raise ConfigError("expected a token, got an empty one")
-        self.side = market
+        self.recording = recording(capture, "alltick", tape)
+        """What is played in place of trades; the market stands still then."""
+        self.side = market = _market_of(self.recording, market)
         self.plan = _plan(plan, connections, codes)
         self.knobs = knobs or AllTickKnobs()
         self.faults = faults or AllTickFaults()
@@ -124,7 +132,13 @@ class AllTickSimulator(WebServer[Client]):
         self.strikes: Counter[str] = Counter()
         self.last_request: tuple[Client | None, float] = (None, 0.0)
         source: Source
-        if tape is None:
+        if self.recording is not None:
+            known = served(self.recording.symbols, lambda text: alltick_codes.code(text, market))
+            self.codes = codes_of(known, market)
+            source = RecordingSource(self.recording, speed=speed, loop=loop)
+            span_s = source.span_s
+            self.sequences = Sequences(self.knobs.seq_mode, _DELAY_MS)
+        elif tape is None:
             texts = alltick_codes.names(symbols, market) if isinstance(symbols, int) else symbols
             self.codes = codes_of(texts, market)
             names = [found.symbol for found in self.codes]
@@ -136,11 +150,10 @@ class AllTickSimulator(WebServer[Client]):
             tape = tape if isinstance(tape, Tape) else Tape.load(tape)
             self.codes = codes_of(tape.symbols, market)
             source = TapeSource(tape, speed=speed, loop=loop)
-            first_ns, last_ns = (int(tape.rows["time_ns"][i]) for i in (0, -1))
-            span_s = (first_ns // 10**9, last_ns // 10**9)
+            span_s = source.span_s
             self.sequences = Sequences(
                 self.knobs.seq_mode,
-                (clock_ns() - first_ns) // 1_000_000,
+                (clock_ns() - int(tape.rows["time_ns"][0])) // 1_000_000,
                 length=len(tape),
                 period_ms=source.period_ns // 1_000_000,
             )
@@ -257,7 +270,7 @@ class AllTickSimulator(WebServer[Client]):
 
     def pass_ticks(self, position: int) -> None:
         """Let the trades before a position pass through the market."""
-        if position > self.market.position:
+        if self.recording is None and position > self.market.position:
             self.market.advance(position)
 
     def rows_at(self, positions: Integers) -> Rows:
@@ -286,6 +299,19 @@ class AllTickSimulator(WebServer[Client]):
         sides = ([] if found.code in down else bids, [] if found.code in up else asks)
         position = max(int(self.market.days["newest"][number]), 0)
         return texts.book(number, position, quote.time_ns, sides, levels, older_ms=older_ms)
+
+
+def _market_of(recorded: Recording | None, wanted: MarketName | None) -> MarketName:
+    """Return the side: that of a capture if there is one; ConfigError where another one is wanted."""
+    if wanted is not None and wanted not in MARKETS:
+        raise ConfigError(f"expected market stock or crypto, got {wanted!r}")
+    if recorded is None:
+        return wanted or "stock"
+    host = urlsplit(recorded.header.url).hostname
+    found: MarketName = "crypto" if host == "crypto" else "stock"
+    if wanted is not None and wanted != found:
+        raise ConfigError(f"the capture is of the market {found}: expected that one, got {wanted}")
+    return found
 
 
 def _plan(name: str, connections: int | None, codes: int | None) -> Plan:

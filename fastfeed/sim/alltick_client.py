@@ -21,10 +21,11 @@ from fastfeed.protocols.alltick_codes import (
 from fastfeed.protocols.websocket import CloseCode
 from fastfeed.sim.alltick_knobs import AllTickFaults
 from fastfeed.sim.alltick_replies import BAD_DATA, BAD_HEADER, Refused, wanted_codes
-from fastfeed.sim.alltick_texts import Shape
+from fastfeed.sim.alltick_texts import TICK_PUSH, Shape
 from fastfeed.sim.alltick_wire import Wire
 from fastfeed.sim.changes import Changes
 from fastfeed.sim.playback import Player, Rows
+from fastfeed.sim.recorded import Recording
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -74,6 +75,7 @@ class Client:
         self._sets: dict[int, dict[str, Any]] = {SUBSCRIBE_TICKS: {}, SUBSCRIBE_BOOKS: {}}
         self._wanted = np.zeros(len(simulator.codes), bool)
         self._everything = False
+        self._recorded = np.zeros(0, bool)  # which keys of a recording it gets
         self._levels: dict[int, int] = {}
         self._changes = Changes(simulator.market.days)
         self._player: Player | None = None
@@ -172,6 +174,8 @@ class Client:
         if self._slow:
             rows = rows[:_SLOW_ROWS]
         used = len(rows)
+        if sim.recording is not None:
+            return self._encode_recorded(sim.recording, rows)
         if self._everything and not self._slow:
             positions = np.arange(first, first + used)
         else:
@@ -187,6 +191,21 @@ class Client:
         changed, self.behind = self._changes.take()
         texts += [self._book(number) for number in changed]
         return self._encode_pushes(texts, books=len(changed)), used
+
+    def _encode_recorded(self, recording: Recording, rows: Rows) -> tuple[bytes, int]:
+        """Return what was pushed then, and for how many rows that is."""
+        used = len(rows)
+        chosen = np.flatnonzero(self._recorded[rows["key"]])
+        left = self._until_strike() if self._slow else 0
+        if len(chosen) > left > 0:
+            chosen = chosen[:left]
+            used = int(chosen[-1]) + 1
+        pushes = recording.pushes(rows[chosen])
+        ticks = sum(number == TICK_PUSH for number, _ in pushes)
+        self._sim.counts["sent"] += ticks
+        # Bytes as they are, whatever their encoding.
+        texts = [body.decode("latin-1") for _, body in pushes]
+        return self._encode_pushes(texts, books=len(texts) - ticks), used
 
     async def write(self, data: bytes) -> None:
         """Send pushes, and return when more may come."""
@@ -212,7 +231,7 @@ class Client:
         if not texts:
             return b""
         counts = self._sim.counts
-        if self._shape is not None:
+        if self._shape is not None and self._sim.recording is None:
             texts = self._shape.pushes(texts)
         if self._slow:
             texts = self._with_faults(texts)
@@ -267,6 +286,8 @@ class Client:
         sim = self._sim
         if sim.knobs.initial_snapshot == "none" or self._player is None:
             return []
+        if sim.recording is not None:  # it has its own
+            return []
         older_ms = round(sim.knobs.stale_s * 1000) if sim.knobs.initial_snapshot == "stale" else 0
         numbers = [sim.numbers[code] for code in self._sets[kind] if code in sim.numbers]
         if kind == SUBSCRIBE_BOOKS:
@@ -296,6 +317,10 @@ class Client:
                 fewest = 1 if sim.knobs.no_depth_level == "one" else most
                 self._levels[number] = min(levels or fewest, most)
         self._changes.watch(list(self._levels))
+        if sim.recording is not None:
+            self._recorded = np.array(
+                [key.symbol in self._sets[key.kind] for key in sim.recording.keys]
+            )
         if not any(self._sets.values()):
             self._leave()
         elif self._player is None and not self._ended:

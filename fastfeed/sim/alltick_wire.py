@@ -22,12 +22,14 @@ _HEADS = [frame_head(FIN | Opcode.TEXT, length).decode("latin-1") for length in 
 
 
 def frames(texts: Sequence[str]) -> bytes:
-    """Return text frames with these texts, which are ASCII."""
+    """Return text frames with these texts, a character for each byte."""
     heads = _HEADS
     try:
         return "".join([heads[len(text)] + text for text in texts]).encode("latin-1")
     except IndexError:
-        return b"".join(frame_head(FIN | Opcode.TEXT, len(text)) + text.encode() for text in texts)
+        return b"".join(
+            frame_head(FIN | Opcode.TEXT, len(text)) + text.encode("latin-1") for text in texts
+        )
 
 
 class Wire(WebSocketWire):
@@ -57,7 +59,7 @@ class Wire(WebSocketWire):
 
     def _message(self, text: str) -> bytes:
         first: int = Opcode.BINARY if self._faults.binary else Opcode.TEXT
-        body = text.encode()
+        body = text.encode("latin-1")
         if self._deflate is not None:
             first |= _COMPRESSED
             # A full flush: every message can be read by itself, whatever was agreed about that.

@@ -30,6 +30,7 @@ from fastfeed.sim.longport_sessions import Sessions
 from fastfeed.sim.longport_wire import TcpWire, WebSocketPackets, Wire
 from fastfeed.sim.market import Market
 from fastfeed.sim.playback import GeneratorSource, Playback, Source, TapeSource
+from fastfeed.sim.recorded import RecordingSource, recording, served
 from fastfeed.sim.server import FLUSH_S, WebServer
 from fastfeed.sim.tape import Tape
 
@@ -92,11 +93,16 @@ class LongPortSimulator(WebServer[Client]):
         The trades wait for `begin`, so that several clients can subscribe before the first.
     clock_ns : callable, optional
         Epoch nanoseconds; the times of generated trades, and when sessions expire, come from it.
+    capture : path, optional
+        In place of a tape, a raw capture of a LongPort, see `fastfeed.capture`: its pushes go to whoever subscribes
+        to their symbol and kind, each when it came. Pulls are answered from a market that stands still.
 
     Raises
     ------
     ConfigError
-        The tape, a symbol or the address cannot be used, or aiohttp is missing.
+        The tape, the capture, a symbol or the address cannot be used, or aiohttp is missing.
+    StorageError
+        The capture cannot be read.
     """
 
     def __init__(
@@ -120,6 +126,7 @@ class LongPortSimulator(WebServer[Client]):
         faults: LongPortFaults | None = None,
         hold: bool = False,
         clock_ns: Callable[[], int] = time.time_ns,
+        capture: str | PathLike[str] | None = None,
     ) -> None:
         if find_spec("aiohttp") is None:
             raise ConfigError(
@@ -135,20 +142,26 @@ class LongPortSimulator(WebServer[Client]):
         self.clock_ns = clock_ns
         self.strikes: Counter[str] = Counter()
         source: Source
-        if tape is None:
+        self.recording = recording(capture, "longport", tape)
+        """What is played in place of trades; the market stands still then."""
+        if self.recording is not None:
+            self.symbols = served(self.recording.symbols, lambda name: _symbols([name]))
+            source = RecordingSource(self.recording, speed=speed, loop=loop)
+            span_s = source.span_s
+            places: Sequence[int] = (_PLACES,) * len(self.symbols)
+        elif tape is None:
             names = _names(symbols) if isinstance(symbols, int) else symbols
             self.symbols = _symbols(names)
             generator = TickGenerator(self.symbols, rate, seed=seed, run=trades_per_push)
             source = GeneratorSource(generator, clock_ns=clock_ns)
             now_s = clock_ns() // 10**9
             span_s = (now_s, now_s + 366 * 86400)
-            places: Sequence[int] = (_PLACES,) * len(self.symbols)
+            places = (_PLACES,) * len(self.symbols)
         else:
             tape = tape if isinstance(tape, Tape) else Tape.load(tape)
             self.symbols = symbols_of(tape)
             source = TapeSource(tape, speed=speed, loop=loop)
-            first_ns, last_ns = (int(tape.rows["time_ns"][i]) for i in (0, -1))
-            span_s = (first_ns // 10**9, last_ns // 10**9)
+            span_s = source.span_s
             places = places_of(tape)
         self.market = Market(self.symbols, source, span_s, seed=seed, clock_ns=clock_ns)
         """The market behind it."""
@@ -338,7 +351,7 @@ class LongPortSimulator(WebServer[Client]):
 
     def pass_ticks(self, position: int) -> None:
         """Let the trades before a position pass through the market."""
-        if position > self.market.position:
+        if self.recording is None and position > self.market.position:
             self.market.advance(position)
             self.passage.advance(position)
 

@@ -28,6 +28,7 @@ from fastfeed.sim.longport_pushes import brokers_fields
 from fastfeed.sim.longport_requests import Broken, Packet, Packets
 from fastfeed.sim.longport_wire import Wire
 from fastfeed.sim.playback import Player, Rows
+from fastfeed.sim.recorded import Recording
 
 if TYPE_CHECKING:
     from fastfeed.sim.longport import LongPortSimulator
@@ -64,6 +65,7 @@ class Client:
         """What it subscribes to, by symbol."""
         self._wanted = np.zeros((len(simulator.symbols), SESSIONS), bool)
         self._everything = False
+        self._recorded = np.zeros(0, bool)  # which keys of a recording it gets
         self._changes = Changes(simulator.passage.days)
         self._told: dict[tuple[int, int], Session] = {}  # quotes, by symbol and session
         self._quotes = 0
@@ -186,6 +188,8 @@ class Client:
         if self._push_faults.slow:
             rows = rows[:_SLOW_ROWS]
         used = len(rows)
+        if sim.recording is not None:
+            return self._encode_recorded(sim.recording, rows)
         sim.pass_ticks(first + used)
         positions = np.arange(first, first + used)
         if not self._everything or self._push_faults.slow:
@@ -203,6 +207,18 @@ class Client:
         sim.counts["sent"] += len(rows)
         changed, self.behind = self._changes.take()
         pushes += self._derived(changed)
+        return self._encode_pushes(pushes), used
+
+    def _encode_recorded(self, recording: Recording, rows: Rows) -> tuple[bytes, int]:
+        """Return what was pushed then, and for how many rows that is."""
+        used = len(rows)
+        chosen = np.flatnonzero(self._recorded[rows["key"]])
+        left = self._push_faults.until_strike() if self._push_faults.slow else 0
+        if len(chosen) > left > 0:
+            chosen = chosen[:left]
+            used = int(chosen[-1]) + 1
+        pushes = recording.pushes(rows[chosen])
+        self._sim.counts["sent"] += sum(command == Command.PUSH_TRADES for command, _ in pushes)
         return self._encode_pushes(pushes), used
 
     async def write(self, data: bytes) -> None:
@@ -385,6 +401,10 @@ class Client:
                 watched += range(number * SESSIONS, (number + 1) * SESSIONS)
         self._everything = bool(self._wanted.all())
         self._changes.watch(watched)
+        if sim.recording is not None:
+            self._recorded = np.array(
+                [key.kind in self.kinds.get(key.symbol, ()) for key in sim.recording.keys]
+            )
         if not self.kinds:
             self._leave()
         elif self._player is None and not self._ended:
@@ -532,7 +552,9 @@ class Client:
                 self._forget(symbol)
             self.kinds[symbol] = known | kinds
         self._update()
-        first = self._first(symbols, kinds) if request.is_first_push else []
+        # A recording has its own first pushes.
+        wants_first = request.is_first_push and sim.recording is None
+        first = self._first(symbols, kinds) if wants_first else []
         if sim.knobs.empty_subscribe:
             return {}, first
         return _subscriptions({symbol: self.kinds[symbol] for symbol in symbols}), first

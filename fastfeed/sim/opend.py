@@ -29,6 +29,7 @@ from fastfeed.sim.opend_client import Client
 from fastfeed.sim.opend_gateway import MISSED, Gateway, Outage
 from fastfeed.sim.opend_limits import HistoryQuota, RateLimits, SubscriptionQuota
 from fastfeed.sim.playback import GeneratorSource, Playback, Source, TapeSource
+from fastfeed.sim.recorded import RecordingSource, recording, served
 from fastfeed.sim.server import Server
 from fastfeed.sim.tape import Tape
 from fastfeed.sim.watchlists import Watchlists
@@ -91,11 +92,16 @@ class OpenDSimulator(Server[Client]):
         The private key that clients have as well: they may encrypt. Each connection decides.
     hold : bool, default False
         The ticks wait for `begin`, so that several clients can subscribe before the first.
+    capture : path, optional
+        In place of a tape, a raw capture of an OpenD, see `fastfeed.capture`: its pushes go to whoever subscribes to
+        their security and type, each when it came. Pulls are answered from a market that stands still.
 
     Raises
     ------
     ConfigError
-        The tape, a symbol, the key or the address cannot be used.
+        The tape, the capture, a symbol, the key or the address cannot be used.
+    StorageError
+        The capture cannot be read.
     """
 
     def __init__(
@@ -122,6 +128,7 @@ class OpenDSimulator(Server[Client]):
         watchlists: Mapping[str, Sequence[str]] | None = None,
         rsa_key: str | PathLike[str] | None = None,
         hold: bool = False,
+        capture: str | PathLike[str] | None = None,
     ) -> None:
         if not 1 <= book_depth <= 60:
             raise ValueError(f"expected 1 to 60 levels, got {book_depth}")
@@ -129,7 +136,13 @@ class OpenDSimulator(Server[Client]):
             raise ValueError(f"expected 1 to {MAX_ROWS_PER_PUSH} rows a push, got {rows_per_push}")
         key = None if rsa_key is None else load_rsa_key(rsa_key)
         source: Source
-        if tape is None:
+        recorded = recording(capture, "opend", tape)
+        if recorded is not None:
+            names = served(recorded.symbols, security)
+            source = RecordingSource(recorded, speed=speed, loop=loop)
+            span_s = source.span_s
+            floor_from, floor_s = 1 << 62, 0
+        elif tape is None:
             names = symbol_names(symbols) if isinstance(symbols, int) else tuple(symbols)
             source = GeneratorSource(TickGenerator(names, rate, seed=seed, run=rows_per_push))
             now = int(time.time())
@@ -140,8 +153,7 @@ class OpenDSimulator(Server[Client]):
             tape = tape if isinstance(tape, Tape) else Tape.load(tape)
             names = tape_symbols(tape)
             source = TapeSource(tape, speed=speed, loop=loop)
-            times = tape.rows["time_ns"]
-            span_s = (int(times[0]) // 10**9, int(times[-1]) // 10**9)
+            span_s = source.span_s
             # A tape that starts again has smaller times; sequences must not.
             floor_from, floor_s = len(tape), span_s[1]
         securities = securities_of(names)
@@ -178,6 +190,7 @@ class OpenDSimulator(Server[Client]):
             floor_s=floor_s,
             keep_alive_interval=keep_alive_interval,
             idle_timeout_s=idle_timeout_s,
+            recording=recorded,
         )
         gateway = self._gateway
         super().__init__(host, port, gateway.playback, gateway.clients, gateway.counts)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
+import numpy as np
 from google.protobuf.message import DecodeError
 
 from fastfeed._core.opend_cipher import OpendCipher
@@ -28,6 +29,7 @@ from fastfeed.protocols.opend_messages import (
     QOT_UPDATE_KL,
     QOT_UPDATE_ORDER_BOOK,
     QOT_UPDATE_RT,
+    QOT_UPDATE_TICKER,
     message_class,
 )
 from fastfeed.protocols.opend_rsa import RsaKey
@@ -39,6 +41,7 @@ from fastfeed.sim.opend_answers import USER_ID
 from fastfeed.sim.opend_gateway import Gateway
 from fastfeed.sim.opend_limits import Refused, Subscription
 from fastfeed.sim.playback import Player, Rows
+from fastfeed.sim.recorded import Key, Recording
 
 __all__ = ["Client"]
 
@@ -79,6 +82,7 @@ class Client:
         self._pushed: dict[Subscription, set[int]] = {}  # bars: with their RehabTypes
         self._details: set[str] = set()
         self._wanted = bytearray(len(gateway.market.symbols))
+        self._recorded = np.zeros(0, bool)  # which keys of a recording it gets
         self._player: Player | None = None
         self._derived: dict[str, list[int]] = {}  # pushes other than ticks
         self._changes = Changes(gateway.market.days)
@@ -192,6 +196,8 @@ class Client:
                 self._outage += 1
                 self.behind = True  # there may be no further rows
                 return self._encode_missed(outage.start, outage.end, outage.missed), 0
+        if gateway.recording is not None:
+            return self._encode_recorded(gateway.recording, rows), len(rows)
         data, used, pushes, ticks = gateway.encoder.encode(
             rows,
             first,
@@ -204,6 +210,20 @@ class Client:
         self._count(pushes, ticks, len(data))
         gateway.pass_ticks(first + used)
         return data + self._encode_derived(), used
+
+    def _encode_recorded(self, recording: Recording, rows: Rows) -> bytes:
+        """Return what was pushed then, as pushes of this connection."""
+        gateway = self._gateway
+        out, ticks = [], 0
+        for proto, body in recording.pushes(rows[self._recorded[rows["key"]]]):
+            out.append(pack(proto, gateway.serial, body))
+            is_tick = proto == QOT_UPDATE_TICKER
+            ticks += is_tick
+            gateway.count(1, "pushes" if is_tick else "other_pushes")
+        data = b"".join(out)
+        self._gateway.counts["sent"] += ticks
+        self._gateway.counts["bytes"] += len(data)
+        return data
 
     async def write(self, data: bytes) -> None:
         """Send pushes, and return when more may come."""
@@ -318,11 +338,17 @@ class Client:
                     numbers.append(number)
                 self._derived[symbol].append(kind)
         self._changes.watch(numbers)
+        if gateway.recording is not None:
+            self._recorded = np.array([self._gets(key) for key in gateway.recording.keys])
         if not self.subscribed:
             self._leave()
         elif self._player is None:
             self._player = gateway.playback.join(self)
             self._outage = gateway.outages_before(self._player.cursor)
+
+    def _gets(self, key: Key) -> bool:
+        adjusts = self._pushed.get((key.symbol, key.kind))
+        return adjusts is not None and (key.adjust < 0 or key.adjust in adjusts)
 
     def _leave(self) -> None:
         if self._player is not None:
@@ -442,7 +468,7 @@ class Client:
         if not 1 <= c2s.maxRetNum <= _ROWS:
             raise Refused(f"expected 1 to {_ROWS} ticks, got {c2s.maxRetNum}")
         number = gateway.market.number(found.symbol)
-        if number is None:  # it never trades
+        if number is None or gateway.recording is not None:  # it has no ticks here
             s2c = {"security": records.security_fields(found.symbol), "name": found.name}
             return pack(QOT_GET_TICKER, serial, _good("QotGetTicker", **s2c).SerializeToString())
         gateway.catch_up()
@@ -508,6 +534,8 @@ class Client:
         self._gateway.catch_up()
         self._update_pushes()
         if not on or (c2s.HasField("isFirstPush") and not c2s.isFirstPush):
+            return b""
+        if self._gateway.recording is not None:  # it has its own first pushes
             return b""
         # In one step with the change above: what is cached ends where live ticks begin.
         self._gateway.catch_up()

@@ -18,6 +18,7 @@ from fastfeed.sim.market import Market
 from fastfeed.sim.opend_answers import Answers
 from fastfeed.sim.opend_limits import Subscription, SubscriptionQuota
 from fastfeed.sim.playback import Playback
+from fastfeed.sim.recorded import Recording
 
 if TYPE_CHECKING:
     from fastfeed.sim.opend_client import Client
@@ -55,6 +56,8 @@ class Gateway:
     keep_alive_interval : int
         Seconds, as told to clients.
     idle_timeout_s : float
+    recording : Recording or None
+        What is played in place of ticks; the market stands still then.
     clients : dict
         Those that are there, and the tasks that serve them.
     outages : list of Outage
@@ -81,6 +84,7 @@ class Gateway:
     floor_s: int
     keep_alive_interval: int
     idle_timeout_s: float
+    recording: Recording | None = None
     clients: dict[Client, asyncio.Task[None]] = field(default_factory=dict)
     outages: list[Outage] = field(default_factory=list)
     strikes: dict[str, int] = field(default_factory=dict)
@@ -102,7 +106,7 @@ class Gateway:
 
     def pass_ticks(self, position: int) -> None:
         """Let ticks pass through the market, unless they do not get here."""
-        if self.upstream and position > self.market.position:
+        if self.upstream and self.recording is None and position > self.market.position:
             self.market.advance(position)
 
     def used_subscriptions(self) -> set[Subscription]:

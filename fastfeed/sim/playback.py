@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeed.sim.generator import TickGenerator
-from fastfeed.sim.tape import TICK, Tape
+from fastfeed.sim.tape import TICK
 
 __all__ = ["Source", "GeneratorSource", "Listener", "Playback", "Player", "TapeSource"]
 
@@ -65,10 +65,18 @@ class Source(Protocol):
         """Return the price from which a symbol comes, None: it has none."""
 
 
+class _Tape(Protocol):
+    """Rows in the order of their times."""
+
+    rows: Rows
+
+    def __len__(self) -> int: ...
+
+
 class TapeSource:
     """A tape, once or over and over, at a multiple of its own speed or as fast as it is read."""
 
-    def __init__(self, tape: Tape, *, speed: float | Literal["max"], loop: bool) -> None:
+    def __init__(self, tape: _Tape, *, speed: float | Literal["max"], loop: bool) -> None:
         if speed != "max" and not 0 < speed < float("inf"):
             raise ValueError(f"expected a speed above 0 or 'max', got {speed!r}")
         self.store = tape.rows
@@ -76,7 +84,10 @@ class TapeSource:
         self._speed = speed
         self._started_ns = 0
         self._first_ns = int(self._times[0])
-        span = int(self._times[-1]) - self._first_ns
+        last_ns = int(self._times[-1])
+        #: Of its times, epoch seconds.
+        self.span_s = (self._first_ns // 10**9, last_ns // 10**9)
+        span = last_ns - self._first_ns
         # A repetition follows after the mean distance of two trades.
         self.period_ns = span + (span // len(tape) or 1_000_000_000)
         self.due = 0

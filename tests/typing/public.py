@@ -70,6 +70,16 @@ async def use_longport() -> None:
         assert_type(longport.session_expires_ns, int | None)
 
 
+async def replay() -> None:
+    async with ff.Replay("captured", speed="max", hub=ff.Hub()) as feed:
+        assert_type(feed, ff.Replay)
+        assert_type(feed.damage, str | None)
+        assert_type(feed.header.vendor, str)
+        assert_type(await feed.finished(), None)
+        async for rows in feed.ticks:
+            assert_type(rows, NDArray[np.void])
+
+
 def decode(data: bytes) -> None:
     decoder = ff.Decoder("opend", ff.Hub(capacity=1024))
     ff.Decoder("longport", transport="tcp")
@@ -143,6 +153,7 @@ ff.connect("opend://h").subscribe(700, "ticks")  # type: ignore[arg-type, unused
 ff.OpenD(session="NIGHT")  # type: ignore[arg-type]
 ff.AllTick(market="forex")  # type: ignore[arg-type]
 ff.attach("md", wait="sleep")  # type: ignore[arg-type]
+ff.Replay("captured", speed="fast")  # type: ignore[arg-type]
 ff.LongPort(transport="udp")  # type: ignore[arg-type]
 ff.Relay(ff.Hub(), "nats://h", storage="tape")  # type: ignore[arg-type]
 

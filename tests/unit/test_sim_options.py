@@ -115,7 +115,7 @@ def test_the_command_has_the_defaults_of_the_class(made):
     address, options = made()
     assert address == ("127.0.0.1", 11112)
     assert options == {
-        "market": "stock", "tape": None, "speed": 1.0, "loop": False, "symbols": 10, "rate": 100.0,
+        "market": None, "tape": None, "capture": None, "speed": 1.0, "loop": False, "symbols": 10, "rate": 100.0,
         "seed": 0, "token": "testtoken", "plan": "professional", "connections": None, "codes": None,
         "rate_limits": True, "knobs": AllTickKnobs(), "faults": AllTickFaults(),
     }  # fmt: skip
