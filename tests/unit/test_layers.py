@@ -19,7 +19,7 @@ LAYERS = [
     ("fastfeed._core",),
     ("fastfeed.schema", "fastfeed.callbacks", "fastfeed.shared", "fastfeed.readers"),
     ("fastfeed.hub", "fastfeed.stats", "fastfeed.stream", "fastfeed.decoder", "fastfeed.capture"),
-    ("fastfeed.feeds", "fastfeed.sim", "fastfeed.sinks"),
+    ("fastfeed.feeds", "fastfeed.sim", "fastfeed.sinks", "fastfeed.attach"),
     ("fastfeed", "fastfeed.connect"),
     ("fastfeed.bench",),
     ("fastfeed.cli", "fastfeed.__main__"),
