@@ -595,7 +595,9 @@ class Relay:
             raise
         except Exception as error:
             _logger.exception("the relay to %s cannot go on", self.url)
-            raise InternalError(f"the relay to {self.url} cannot go on: {error!r}") from error
+            failure = InternalError(f"the relay to {self.url} cannot go on: {error!r}")
+            self._emit("error", str(failure))
+            raise failure from error
 
     async def _connect_again(self) -> None:
         while True:

@@ -17,7 +17,7 @@ from certificates import make_certificate
 from nats_server import nats_server, programs
 
 import fastfeed as ff
-from fastfeed.protocols.relay_messages import FIRST, PayloadCodec, subject_of
+from fastfeed.protocols.relay_messages import FIRST, LOST, RUN, PayloadCodec, subject_of
 from fastfeed.sinks.relay import shard_of
 
 SYMBOLS = [f"{i}.HK" for i in range(20)]
@@ -603,6 +603,32 @@ def test_messages_of_others_are_counted_and_passed_over(server):
             source.write(3)
             await until(lambda: taker.count == 3)
             assert taker.feed.stats()["rejected"] == {"unreadable message": 4}
+
+    go(main())
+
+
+def test_doubles_that_jetstream_does_not_know(server):
+    """As after an outage that is longer than the stream's window, or where two windows overlap."""
+
+    async def main():
+        rows = np.zeros(10, ff.dtype("ticks"))
+        rows["seq"] = np.arange(10)
+        codec, subject = PayloadCodec(rows.dtype), subject_of("md", "ticks", "A.US")
+        async with both(server, Source(["X.US"])) as (_, taker), plain_client(server) as other:
+            for run, first, last in (
+                *(("a", 0, 4), ("a", 0, 4), ("a", 2, 6), ("a", 0, 1), ("a", 8, 10)),
+                *(("b", 0, 2), ("a", 8, 10), ("b", 2, 3), ("b", 1, 3), ("b", 5, 6)),
+            ):
+                headers = {RUN: run, FIRST: str(first), LOST: "0"}
+                await other.publish(subject, codec.encode(rows[first:last]), headers=headers)
+            await other.flush()
+            await until(lambda: taker.feed.stats()["messages"] == 10)
+            await until(lambda: taker.count == 12)
+            assert taker.seqs["A.US"] == [0, 1, 2, 3, 4, 5, 8, 9, 0, 1, 2, 5]
+            assert taker.feed.stats()["duplicate_rows"] == 4 + 2 + 1 + 2 + 2
+            assert [gap.details.get("rows") for gap in taker.of("gap")] == [2, None, 2]
+            flags = np.concatenate(taker.rows)["flags"].tolist()
+            assert flags == [0] * 6 + [ff.Flags.GAP, 0, 0, 0, 0, ff.Flags.GAP]
 
     go(main())
 
