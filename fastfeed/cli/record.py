@@ -24,6 +24,7 @@ from fastfeed.cli.members import Member, counts, given_up, settings_of, settled
 from fastfeed.cli.metrics import Listen, metrics_option, serve_metrics
 from fastfeed.cli.options import FOR_EVER_S, kinds_of, seconds, seconds_or_none
 from fastfeed.cli.progress import Progress
+from fastfeed.cli.record_raw import run_raw
 from fastfeed.cli.serve_config import HubConfig
 from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
@@ -221,8 +222,6 @@ def record(
             names = feed.check(symbols, *chosen)
         except ValueError as error:
             raise click.UsageError(str(error)) from None
-        from fastfeed.cli.record_raw import run_raw  # type: ignore[import-untyped,unused-ignore]
-
         code(run_raw(feed, names, chosen, out, zstd=zstd, duration=duration, metrics=metrics))
     settings = settings_of(url, tuple(symbols), kinds, opend_options(url, rsa_key, encryption))
     settings.capacity, settings.book_depth = capacity, depth

@@ -16,6 +16,7 @@ import click
 from fastfeed.capture import Capture, capture
 from fastfeed.cli import words
 from fastfeed.cli.group import complain
+from fastfeed.cli.metrics import Listen, serve_metrics
 from fastfeed.cli.progress import Progress
 from fastfeed.cli.stop import Stop
 from fastfeed.connect import masked, run
@@ -31,9 +32,6 @@ _RATE_LOOKS = 10  # over which a rate is taken
 _PAUSE_S = 1.0  # before something is asked for again
 _LONGEST_PAUSE_S = 60.0
 
-#: Serves metrics of a feed and its capture as long as it is entered.
-Metrics = Callable[[Feed, Capture], contextlib.AbstractContextManager[object]]
-
 
 def run_raw(
     feed: Feed,
@@ -43,7 +41,7 @@ def run_raw(
     *,
     zstd: bool,
     duration: float | None,
-    metrics: Metrics | None = None,
+    metrics: Listen | None = None,
 ) -> int:
     """Capture what a feed receives until the end is requested.
 
@@ -59,8 +57,8 @@ def run_raw(
         Compress.
     duration : float or None
         In seconds, from when it is subscribed.
-    metrics : callable, optional
-        Makes the context manager that serves metrics.
+    metrics : Listen, optional
+        Where to serve metrics.
 
     Returns
     -------
@@ -79,14 +77,15 @@ async def _record(
     *,
     zstd: bool,
     duration: float | None,
-    metrics: Metrics | None,
+    metrics: Listen | None,
 ) -> int:
     path = fspath(out)
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(Stop())
         written = stack.enter_context(capture(feed, path, zstd=zstd))
-        if metrics is not None:
-            stack.enter_context(metrics(feed, written))
+        stack.enter_context(
+            serve_metrics(metrics, hub=feed.hub, feeds=[feed], parts={"capture": written})
+        )
         progress = stack.enter_context(Progress())
 
         def say(text: str) -> None:

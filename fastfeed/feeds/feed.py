@@ -189,9 +189,12 @@ class Feed(Streams[Stream]):
     # what is received, for `fastfeed.capture()`
 
     @property
-    @abc.abstractmethod
     def machine_options(self) -> tuple[str, str, dict[str, Any]]:
-        """Vendor, transport, and what a machine is made with that reads what this feed receives."""
+        """Vendor, transport, and what a machine is made with that reads what this feed receives.
+
+        LocalProtocolError: it does not receive from a vendor.
+        """
+        raise LocalProtocolError(f"{self.url} is no vendor's: what comes of it cannot be captured")
 
     def record_on(self, tape: Tape | None) -> None:
         """Record what is received on a tape, from the beginning; or no more. `fastfeed.capture()` calls it.

@@ -336,7 +336,8 @@ class Nats(Feed):
             raise TypeError(f"expected a symbol as str, got {symbol!r}")
         return symbol if symbol == ALL else canonical_of(symbol)
 
-    def _canonical_kind(self, kind: str) -> str:
+    @classmethod
+    def _canonical_kind(cls, kind: str) -> str:
         stream, colon, length = kind.partition(":") if isinstance(kind, str) else (kind, "", "")
         if stream == "bars" and colon:
             return f"bars:{interval(length).name}"

@@ -116,11 +116,6 @@ class Replay(Feed):
         return self._capture.header
 
     @property
-    def machine_options(self) -> NoReturn:
-        """There are none: a capture is not captured again."""
-        raise LocalProtocolError(f"{self.url} is a capture: it is not captured again")
-
-    @property
     def damage(self) -> str | None:
         """Where and why the capture cannot be read any further; None: it can, or that was not found yet."""
         return self._damage
