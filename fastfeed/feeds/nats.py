@@ -61,6 +61,7 @@ _LATE_S = 5.0
 _LOOK_S = 1.0
 _INACTIVE_S = 60.0  # after which JetStream forgets a consumer that nobody asks any more
 _MOST_RUNS = 64
+_MOST_IGNORED = 1 << 16
 
 
 class _Symbol:
@@ -428,6 +429,7 @@ class Nats(Feed):
         if server is None or server.lost.done():
             raise ConnectError(f"{self.url} is not connected")
         from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+        from nats.js.errors import NotFoundError
 
         js = js_of(server, self._request_timeout_s)
         what = f"cannot read {consumer.subject} of the stream {self._stream_name!r}"
@@ -457,6 +459,10 @@ class Nats(Feed):
             if "opt_start_time" in start:
                 policy = DeliverPolicy.BY_START_TIME
             await self._stop_listening(consumer)
+            if consumer.name:  # its predecessor, if JetStream still has it
+                with contextlib.suppress(NotFoundError):
+                    await js.delete_consumer(self._stream_name, consumer.name)
+                consumer.name = ""
             consumer.received = consumer.asked = 0
             consumer.inbox = server.client.new_inbox()
             config = ConsumerConfig(
@@ -558,8 +564,9 @@ class Nats(Feed):
 
     async def _on_message(self, consumer: _Consumer, message: Any) -> None:
         headers = message.headers
-        if headers and not message.data and "Status" in headers:
-            await self._on_status(consumer, headers)
+        # What the stream has comes under its own subject, whatever its publisher wrote into it.
+        if message.subject == consumer.inbox:
+            await self._on_status(consumer, headers or {})
             return
         fields = (message.reply or "").split(".")
         at = 5 if len(fields) == 9 else 7
@@ -594,7 +601,7 @@ class Nats(Feed):
 
     async def _on_status(self, consumer: _Consumer, headers: dict[str, str]) -> None:
         """Look at what JetStream says in the place of messages."""
-        status = headers["Status"]
+        status = headers.get("Status", "")
         text = headers.get("Description", "").lower()
         if status in ("100",):
             return
@@ -656,6 +663,8 @@ class Nats(Feed):
         one = _Symbol(kind, symbol, 0, self.hub.stream(kind), codec)
         self._assign_one(one)
         if one.owner is None:
+            if len(self._ignored) >= _MOST_IGNORED:
+                self._ignored.clear()
             self._ignored.add(subject)
             return None
         one.id = self.symbols.intern(symbol)
