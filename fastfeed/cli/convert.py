@@ -22,6 +22,7 @@ from fastfeed.sinks.columns import checked_zone
 from fastfeed.sinks.convert import (
     ArrowSource,
     ArrowTarget,
+    CaptureSource,
     FolderSource,
     FolderTarget,
     ParquetSource,
@@ -116,6 +117,10 @@ def convert(
             f"{found.unfinished} segments of {source} are not finished, and not in {target}: "
             f"see fastfeed recover"
         )
+    if isinstance(found, CaptureSource) and found.lost_bytes:
+        complain(
+            f"{source} has gaps of {found.lost_bytes:,} bytes, which could not be captured: their rows are missing"
+        )
     if found.damage is not None:
         complain(f"{source} was read up to where it is damaged: {found.damage}")
     click.get_current_context().exit(1 if found.damage is not None else 0)
@@ -168,23 +173,21 @@ def _open(path: Path) -> Source:
         # A stream begins with the mark of a message that goes on.
         if magic[:6] == b"ARROW1" or magic[:4] == b"\xff\xff\xff\xff":
             return ArrowSource(path)
+        if magic == b"FFCAPTUR":
+            return CaptureSource(path)
         if fields_of(path) is not None:
             return CsvSource(path)
     except OSError as error:
         raise StorageError(f"cannot read {path}: {why(error)}") from error
-    return _open_capture(path)
-
-
-def _open_folder(path: Path) -> Source:
-    if any(path.rglob("*.parquet")) or (path / "_fastfeed.json").exists():
-        return FolderSource(path)
-    return _open_capture(path)
-
-
-def _open_capture(path: Path) -> Source:
     raise StorageError(
         f"cannot read {path}: expected Parquet, Arrow, CSV with a column symbol, or a raw capture"
     )
+
+
+def _open_folder(path: Path) -> Source:
+    if any(path.glob("*.ffcap")):
+        return CaptureSource(path)
+    return FolderSource(path)
 
 
 def _make(

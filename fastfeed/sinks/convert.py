@@ -19,6 +19,7 @@ import numpy as np
 
 from fastfeed import schema
 from fastfeed._core.symbols import SymbolTable
+from fastfeed.capture import CaptureFile, Player
 from fastfeed.errors import ConfigError, StorageError
 from fastfeed.sinks.arrow import ArrowRows, arrow_schema, kind_of, load_pyarrow, rows_of, table_of
 from fastfeed.stream import Rows
@@ -30,6 +31,7 @@ __all__ = [
     "MOST_SYMBOLS",
     "ArrowSource",
     "ArrowTarget",
+    "CaptureSource",
     "FolderSource",
     "FolderTarget",
     "NewFile",
@@ -359,6 +361,88 @@ class FolderSource(_Reading):
             self.done = (number + 1) / len(self._files)
 
 
+class CaptureSource:
+    """A raw capture: the rows that its feed had.
+
+    What is there up to damage is read; `lost_bytes` says how much the capture has gaps of.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder, or one of its segments.
+
+    Raises
+    ------
+    StorageError
+        There is no capture, or it cannot be read.
+    """
+
+    kinds: Sequence[str] | None = None
+    done: float | None = None
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.damage: str | None = None
+        self.lost_bytes = 0
+        self.symbols = SymbolTable(MOST_SYMBOLS)
+        self._capture = CaptureFile(path)
+        try:
+            self._player = Player(self._capture)
+        except MemoryError:
+            raise StorageError(
+                f"cannot read {path}: its rows need more memory than there is"
+            ) from None
+        self._ids = np.zeros(0, np.uint32)  # here, by the capture's
+        self._taken: list[tuple[str, Rows]] = []
+        self._bytes = 0  # of those
+
+    def parts(self, wanted: Sequence[str]) -> Iterator[Part]:
+        """Yield the rows of some kinds."""
+        hub = self._player.hub
+        ends = [hub.stream(kind).on_batch(self._taking(kind)) for kind in wanted]
+        before = {kind: hub.stream(kind).count for kind in wanted}
+        taken = dict.fromkeys(wanted, 0)
+        try:
+            for record in self._capture:
+                self._player.play(record)
+                if self._bytes >= _PART_BYTES:
+                    yield from self._given(taken)
+        except StorageError as error:
+            self.damage = str(error)
+        finally:
+            for end in ends:
+                end()
+        yield from self._given(taken)
+        for kind in wanted:
+            if taken[kind] != hub.stream(kind).count - before[kind]:
+                raise StorageError(f"cannot read {self.path}: {kind} went missing on the way")
+        if self._capture.damage is not None:
+            self.damage = str(self._capture.damage)
+        self.lost_bytes = self._player.stats()["lost_bytes"]
+
+    def _taking(self, kind: str) -> Callable[[Rows], object]:
+        def take(rows: Rows) -> None:
+            self._taken.append((kind, rows.copy()))
+            self._bytes += rows.nbytes
+
+        return take
+
+    def _given(self, taken: dict[str, int]) -> Iterator[Part]:
+        """Yield what was taken, with the ids of this table."""
+        found, self._taken, self._bytes = self._taken, [], 0
+        names = self._player.hub.symbols
+        new = [self.symbols.intern(names[number]) for number in range(len(self._ids), len(names))]
+        self._ids = np.concatenate([self._ids, np.array(new, np.uint32)])
+        by_kind: dict[str, list[Rows]] = {}
+        for kind, rows in found:
+            by_kind.setdefault(kind, []).append(rows)
+        for kind, pieces in by_kind.items():
+            rows = np.concatenate(pieces)
+            rows["symbol"] = self._ids[rows["symbol"]]
+            taken[kind] += len(rows)
+            yield Part(kind, self._player.hub.book_depth, rows)
+
+
 def _is_hidden(path: Path) -> bool:
     return any(name[0] in "._" for name in path.parts)
 
@@ -383,6 +467,8 @@ class NewFile:
         self.part = path.with_name(f".{path.name}.{os.getpid()}.part")
         if path.is_dir():
             raise StorageError(f"{path} is a folder, expected a file")
+        if path.exists() and not path.is_file():  # /dev/null would be gone
+            raise StorageError(f"{path} is a device or pipe, expected a file")
         if path.exists() and not overwrites:
             raise StorageError(f"{path} is there already: --force overwrites it")
         if not path.parent.is_dir():
