@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -407,6 +408,21 @@ def test_nothing_is_captured_where_nothing_is_subscribed(tmp_path):
     assert errors.splitlines()[-1].endswith("nothing is captured")
 
 
+@pytest.mark.parametrize("option", [(), ("--metrics", "127.0.0.1:PORT")])
+def test_what_never_began_leaves_no_capture(tmp_path, option, capfd):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        options = [text.replace("PORT", str(taken.getsockname()[1])) for text in option]
+        with pytest.raises(SystemExit) as left:
+            cli.main(
+                ["record", "opend://127.0.0.1:1", "700.HK", "--raw", "--out", str(tmp_path / "c")]
+                + ["--wait", "0.01", *options],
+                prog_name="fastfeed",
+            )
+    assert left.value.code in (1, 2)
+    assert capfd.readouterr().err.count("\n") <= 2
+    assert not list((tmp_path / "c").glob("*.ffcap"))
+
+
 @pytest.fixture
 def convert(capfd):
     """Run `fastfeed convert` in this process."""
@@ -479,9 +495,7 @@ def test_gaps_of_a_capture_are_told_when_it_is_converted(session, tmp_path, conv
     assert "gaps of 4,096 bytes" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "make", [lambda path: os.mkfifo(path), lambda path: path.symlink_to("/dev/null")]
-)
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/null")])
 def test_what_is_no_file_stays(session, tmp_path, convert, make):
     target = tmp_path / "there.csv"
     make(target)
