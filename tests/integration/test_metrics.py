@@ -112,7 +112,7 @@ def test_health_of_a_feed(run):
                     await feed.subscribe("BTCUSDT.CC", "quotes")
                     await feed.unsubscribe("BTCUSDT.CC", "quotes")
                     assert (await health(server))[0] == 200
-                status, problems = await health(server, "?down=0.001")
+                status, problems = await health(server, "?down=1e-9")
                 assert status == 503
                 assert problems == [f"{feed.url}: closed for 0 s"]
 
