@@ -223,7 +223,14 @@ def record(
             raise click.UsageError(str(error)) from None
         from fastfeed.cli.record_raw import run_raw  # type: ignore[import-untyped,unused-ignore]
 
-        code(run_raw(feed, names, chosen, out, zstd=zstd, duration=duration, metrics=metrics))
+        code(
+            run_raw(
+                feed, names, chosen, out, zstd=zstd, duration=duration,
+                metrics=lambda feed, written: serve_metrics(
+                    metrics, hub=feed.hub, feeds=[feed], parts={"capture": written}
+                ),
+            )
+        )  # fmt: skip
     settings = settings_of(url, tuple(symbols), kinds, opend_options(url, rsa_key, encryption))
     settings.capacity, settings.book_depth = capacity, depth
     settings.receive, settings.spin, settings.cpu = receive, spin, cpu
