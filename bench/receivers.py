@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import ssl
+import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -355,3 +356,34 @@ def _read(quote: Any) -> tuple[Any, ...]:
         float(quote.turnover),
         quote.trade_status,
     )
+
+
+# ---- capturing
+
+
+class _Capturing:
+    """A feed that is captured: to a file on disk, without a loss."""
+
+    def __init__(self, *, capture: dict[str, Any] | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.capture = capture or {}
+
+    async def _run(self, feed: Any, sink: Sink) -> None:
+        with tempfile.TemporaryDirectory(prefix="fastfeed-bench-") as folder:
+            with ff.capture(feed, folder, **self.capture) as written:
+                await super()._run(feed, sink)  # type: ignore[misc]
+            stats = written.stats()
+        if stats["gaps"] or stats["failing"]:
+            raise RuntimeError(f"expected a capture without a gap, got {stats}")
+
+
+class CapturingOpenD(_Capturing, opend_clients.Fastfeed):
+    """`ff.capture` of OpenD."""
+
+
+class CapturingLongPort(_Capturing, longport_clients.Fastfeed):
+    """`ff.capture` of LongPort."""
+
+
+class CapturingAllTick(_Capturing, alltick_clients.Fastfeed):
+    """`ff.capture` of AllTick."""

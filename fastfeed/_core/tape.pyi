@@ -1,5 +1,6 @@
-from fastfeed._core.symbols import SymbolTable
 from typing_extensions import Buffer
+
+from fastfeed._core.symbols import SymbolTable
 
 CELL: int
 CHUNK_MOST: int

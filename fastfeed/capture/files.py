@@ -277,7 +277,7 @@ def _segments(path: Path) -> tuple[Path, ...]:
 
 def _opened(path: Path) -> BinaryIO:
     try:
-        return open(path, "rb", buffering=0)  # type: ignore[return-value]
+        return open(path, "rb", buffering=0)
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
 

@@ -157,7 +157,7 @@ class Capture:
         self._tape = Tape(feed.hub.symbols, buffer_bytes, max(1, int(flush_s * 1e9)))
         vendor, transport, options = feed.machine_options
         depth = feed.hub.book_depth
-        self._about = {
+        self._about: dict[str, Any] = {
             "vendor": vendor,
             "url": feed.url,
             "options": options,
@@ -272,7 +272,9 @@ class Capture:
         """Take note that records were overwritten before they were written, and go on behind them."""
         position, self._owed_names = say_again(self._tape)
         lost = self._tape.skip(position)
-        _logger.warning("%s the disk is too slow: %d bytes were not captured", self.path, lost)
+        _logger.warning(
+            "%s could not be written fast enough: %d bytes were not captured", self.path, lost
+        )
         self._gaps += 1
         self._lost_bytes += lost
         self._owed_bytes += lost

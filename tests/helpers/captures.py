@@ -1,13 +1,22 @@
 """Feeds that are captured while they run, and captures compared with what was there live."""
 
 import contextlib
+import hashlib
 import itertools
+import struct
 
 import numpy as np
+from alltick_feeds import frame
+from framing import received
+from longport_packets import response
 
 import fastfeed as ff
+from fastfeed._core.alltick import AlltickMachine
+from fastfeed._core.longport import LongportMachine
+from fastfeed._core.opend import OpendMachine
 from fastfeed.capture import CaptureFile, Player, capture
 from fastfeed.feeds.feed import Feed
+from fastfeed.protocols.longport_messages import Command
 from fastfeed.schema import STREAMS
 
 SMALL = 1 << 24
@@ -85,3 +94,51 @@ def all_captured(monkeypatch, folder):
     yield folders
     for written in running.values():
         written.close()
+
+
+class Recorded:
+    """A feed without a network: a machine behind its handshake, that can be captured."""
+
+    def __init__(self, vendor, hub=None, **options):
+        self.vendor = vendor
+        self.url = f"{vendor}://test"
+        self.hub = hub or ff.Hub(capacity=1 << 12)
+        kind = {"opend": OpendMachine, "longport": LongportMachine, "alltick": AlltickMachine}
+        more = {"brokers": self.hub.broker_names, "ordered": True} if vendor == "opend" else {}
+        more = {"ordered": True} if vendor == "longport" else more
+        self.machine = kind[vendor](
+            self.hub.symbols, depth=self.hub.book_depth, **{**more, **options}
+        )
+
+    @property
+    def machine_options(self):
+        return self.vendor, "tcp" if self.vendor == "opend" else "ws", self.machine.options()
+
+    def record_on(self, tape):
+        self.machine.record(tape)
+
+    def listen(self, *kinds):
+        for kind in kinds:
+            stream = self.hub.stream(kind)
+            self.machine.listen(stream.number, stream.ring, stream.deliver, stream.table)
+
+    def begin(self):
+        """Connect, up to the end of the handshake."""
+        if self.vendor == "opend":
+            self.machine.reset(handshake=True)
+            received(self.machine, opend_packet(b"the session's secret", 1001))
+            self.machine.resume()
+        else:
+            self.machine.reset()
+            self.machine.upgraded(b"")
+        if self.vendor == "longport":
+            received(self.machine, frame(response(Command.AUTH, body=b"the session's secret"), 2))
+
+    def receive(self, data, step=None):
+        return received(self.machine, data, step)
+
+
+def opend_packet(body, number=3011, serial=1):
+    """Return a packet of OpenD's."""
+    head = struct.pack("<2sIBBII", b"FT", number, 0, 0, serial, len(body))
+    return head + hashlib.sha1(body).digest() + bytes(8) + body
