@@ -55,7 +55,7 @@ async def run_pulls(text, feed):
 
 
 def test_every_block_is_run():
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 8
 
 
 @pytest.mark.parametrize("address", [OPEND, LONGPORT, ALLTICK])
@@ -120,6 +120,21 @@ def test_the_attached_strategy(monkeypatch, tmp_path):
         thread.join()
     assert {symbol for symbol, _, _ in printed} == {"700.HK", "AAPL.US"}
     assert all(price > 0 for _, price, _ in printed)
+
+
+def test_the_capture(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = block("ff.capture(").replace("sleep(60)", "sleep(1)")
+
+    async def main():
+        async with OpenDSimulator(symbols=["700.HK", "AAPL.US"], rate=1000) as sim:
+            text_here = text.replace("opend://127.0.0.1", sim.url)
+            code = compile(text_here, "README.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            await asyncio.wait_for(eval(code, {"ff": ff, "asyncio": asyncio}), 20)
+
+    asyncio.run(main())
+    counts = [int(line.split()[0]) for line in capsys.readouterr().out.splitlines()]
+    assert sum(counts) > 100
 
 
 def test_the_file_of_feeds(tmp_path, monkeypatch):
