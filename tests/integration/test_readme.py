@@ -57,7 +57,7 @@ async def run_pulls(text, feed):
 
 
 def test_every_block_is_run():
-    assert len(BLOCKS) == 9
+    assert len(BLOCKS) == 12
 
 
 @pytest.mark.parametrize("address", [OPEND, LONGPORT, ALLTICK])
@@ -154,6 +154,21 @@ def test_nats(monkeypatch, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "700.HK 9.0" in lines
     assert "md.ticks.HK.700 [9. 9.] [100. 100.]" in lines
+
+
+def test_the_capture(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = block("ff.capture(").replace("sleep(60)", "sleep(1)")
+
+    async def main():
+        async with OpenDSimulator(symbols=["700.HK", "AAPL.US"], rate=1000) as sim:
+            text_here = text.replace("opend://127.0.0.1", sim.url)
+            code = compile(text_here, "README.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            await asyncio.wait_for(eval(code, {"ff": ff, "asyncio": asyncio}), 20)
+
+    asyncio.run(main())
+    counts = [int(line.split()[0]) for line in capsys.readouterr().out.splitlines()]
+    assert sum(counts) > 100
 
 
 def test_the_file_of_feeds(tmp_path, monkeypatch):
