@@ -112,6 +112,27 @@ AIMS = (
     ),
     *(
         Aim(
+            f"{name}'s ticks a second, captured / not captured",
+            f"capture {vendor}",
+            "ticks/s",
+            "fastfeed, capturing",
+            "at least",
+            0.9,
+            "fastfeed",
+        )
+        for name, vendor in (("OpenD", "opend"), ("LongPort", "longport"), ("AllTick", "alltick"))
+    ),
+    Aim(
+        "ticks a second played / from the wire",
+        "play opend",
+        "ticks/s",
+        "reads of 128 KiB",
+        "at least",
+        1,
+        "live, from the wire",
+    ),
+    *(
+        Aim(
             f"500 quotes of LongPort, {package}{how} / fastfeed",
             "LongPort quotes",
             "ms/pull",

@@ -145,6 +145,26 @@ async def relay() -> None:
         assert_type(await feed.get_stream_state(), dict[str, Any])
 
 
+async def captured() -> None:
+    feed = ff.connect("opend://h")
+    written = ff.capture(feed, "folder", zstd=True, segment_bytes=1 << 20, buffer_bytes=1 << 20)
+    assert_type(written, ff.Capture)
+    assert_type(written.stats(), dict[str, Any])
+    written.close()
+    found = ff.CaptureFile("folder")
+    player = ff.Player(found, ff.Hub())
+    for record in found:
+        assert_type(record.recv_ns, int)
+        assert_type(record.payload, memoryview)
+        assert_type(player.play(record), int)
+    for chunk in found.chunks():
+        assert_type(player.play(chunk), int)
+    assert_type(player.hub, ff.Hub)
+    assert_type(found.header.vendor, str)
+    if found.damage is not None:
+        assert_type((found.damage.position, found.damage.reason), tuple[int, str])
+
+
 async def _answer() -> int:
     return 42
 
