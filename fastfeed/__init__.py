@@ -70,6 +70,7 @@ from fastfeed.feeds.opend_records import (
 )
 from fastfeed.hub import Hub
 from fastfeed.schema import Flags, Session, dtype
+from fastfeed.sinks.arrow import arrow_schema, rows_of
 from fastfeed.sinks.frames import to_arrow, to_pandas, to_polars
 from fastfeed.stream import Reader, Stream
 
@@ -140,10 +141,12 @@ __all__ = [
     "Warrants",
     "WatchlistGroup",
     "__version__",
+    "arrow_schema",
     "attach",
     "capture",
     "connect",
     "dtype",
+    "rows_of",
     "run",
     "to_arrow",
     "to_pandas",
