@@ -87,32 +87,6 @@ def test_quick_starts(address, monkeypatch, capsys):
     )
 
 
-def test_the_capture(monkeypatch, tmp_path, capsys):
-    """A simulator in another thread; a short capture of it is played."""
-    monkeypatch.chdir(tmp_path)
-    ready, done, urls = threading.Event(), threading.Event(), []
-
-    async def serve():
-        async with OpenDSimulator(symbols=["700.HK", "AAPL.US"], rate=1000) as sim:
-            urls.append(sim.url)
-            ready.set()
-            while not done.is_set():
-                await asyncio.sleep(0.05)
-
-    serving = threading.Thread(target=lambda: asyncio.run(serve()))
-    serving.start()
-    try:
-        assert ready.wait(10)
-        code = block("ff.capture(feed").replace("opend://127.0.0.1", urls[0])
-        exec(code.replace("sleep(5)", "sleep(0.5)"), {})
-    finally:
-        done.set()
-        serving.join()
-    count, damage = capsys.readouterr().out.split()
-    assert int(count) > 50
-    assert damage == "None"
-
-
 class Enough(Exception):
     """The block has printed enough."""
 
