@@ -253,7 +253,7 @@ def test_gaps_of_the_capture_are_told(tmp_path, run):
 
 def test_a_replay_is_not_captured(session, tmp_path):
     path, _, _ = session
-    with pytest.raises(ff.LocalProtocolError, match="is a capture"):
+    with pytest.raises(ff.LocalProtocolError, match="is no vendor's"):
         ff.capture(ff.connect(f"file://{path}"), tmp_path / "again")
 
 
