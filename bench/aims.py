@@ -325,6 +325,24 @@ AIMS = (
         )
         for vendor in ("opend", "longport", "alltick")
     ),
+    # A million ticks in 24 and in 76 ms.
+    Aim("ticks to Arrow, rows/s", "ticks to Arrow", "rows/s", "fastfeed", "at least", 41.7e6),
+    Aim(
+        "ticks to Arrow in batches, rows/s",
+        "ticks to Arrow",
+        "rows/s",
+        "fastfeed, batches of 65,536",
+        "at least",
+        41.7e6,
+    ),
+    Aim(
+        "ticks to Parquet, rows/s",
+        "ticks to Parquet, zstd",
+        "rows/s",
+        "fastfeed",
+        "at least",
+        13e6,
+    ),
 )
 
 

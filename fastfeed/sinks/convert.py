@@ -22,7 +22,15 @@ from fastfeed._core.ring import RingReader
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.capture import CaptureFile, Damage, Player
 from fastfeed.errors import ConfigError, StorageError
-from fastfeed.sinks.arrow import ArrowRows, arrow_schema, kind_of, load_pyarrow, rows_of, table_of
+from fastfeed.sinks.arrow import (
+    ArrowRows,
+    arrow_schema,
+    kind_of,
+    load_pyarrow,
+    parquet_options,
+    rows_of,
+    table_of,
+)
 from fastfeed.stream import Rows
 
 if TYPE_CHECKING:
@@ -55,7 +63,6 @@ _DESCRIPTION = "_fastfeed.json"  # of the folder of a recording, and the number 
 _FOLDER_LAYOUT = 1
 #: Symbols of a conversion.
 MOST_SYMBOLS = 1 << 24
-_COMPRESSION = "zstd"
 
 
 class Part(NamedTuple):
@@ -523,7 +530,7 @@ class _Groups:
 
         self._kind, self._symbols, self._tz = kind, symbols, tz
         self._writer = pq.ParquetWriter(
-            path, arrow_schema(kind, depth, tz=tz), compression=_COMPRESSION
+            path, arrow_schema(kind, depth, tz=tz), **parquet_options(kind, depth)
         )
         size = schema.dtype(kind, depth).itemsize
         self._rows: Rows = np.zeros(max(1, _GROUP_BYTES // size), schema.dtype(kind, depth))

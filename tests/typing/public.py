@@ -43,6 +43,12 @@ async def use() -> None:
                 assert_type(snapshot.option.delta, float)
         assert_type(await opend.get_watchlist("All"), list[ff.StaticInfo])
         assert_type((await opend.get_global_state()).market_hk, str)
+        ticks = opend.ticks.latest(10)
+        print(ff.to_arrow(ticks, opend.symbols, tz="Asia/Hong_Kong").num_rows)
+        ff.to_pandas(ticks[0], opend.symbols)
+        ff.to_polars(opend.ticks.latest(5), opend.symbols).lazy()
+        assert_type(ff.rows_of(ff.to_arrow(ticks, opend.symbols), opend.symbols), NDArray[np.void])
+        print(ff.arrow_schema("books", 5, tz="UTC").names)
     async with ff.AllTick(token="t", market="crypto", plan="premium") as alltick:
         assert_type(alltick, ff.AllTick)
         assert_type(await alltick.get_ticks(["BTCUSDT", "GOLD"]), NDArray[np.void])

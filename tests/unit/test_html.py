@@ -1,7 +1,6 @@
 """What notebooks show of feeds, streams and hubs."""
 
 import asyncio
-import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -150,5 +149,5 @@ def test_colours_are_those_of_the_page(hub):
     write(hub, rows_like("ticks", 3, symbols=2))
     text = hub.ticks._repr_html_()
     assert "#" not in text.replace("&#", "")
-    for word in ("black", r"white\b(?!-space)", "background:#", "<script", "<style"):
-        assert not re.search(word, text)
+    for word in (":black", ":white;", "<script", "<style"):
+        assert word not in text
