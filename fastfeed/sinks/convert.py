@@ -18,10 +18,19 @@ import msgspec
 import numpy as np
 
 from fastfeed import schema
+from fastfeed._core.ring import RingReader
 from fastfeed._core.symbols import SymbolTable
-from fastfeed.capture import CaptureFile, Player
+from fastfeed.capture import CaptureFile, Damage, Player
 from fastfeed.errors import ConfigError, StorageError
-from fastfeed.sinks.arrow import ArrowRows, arrow_schema, kind_of, load_pyarrow, rows_of, table_of
+from fastfeed.sinks.arrow import (
+    ArrowRows,
+    arrow_schema,
+    kind_of,
+    load_pyarrow,
+    parquet_options,
+    rows_of,
+    table_of,
+)
 from fastfeed.stream import Rows
 
 if TYPE_CHECKING:
@@ -48,12 +57,12 @@ __all__ = [
 
 _PART_BYTES = 1 << 22  # of rows that go together from a source to a target
 _GROUP_BYTES = 1 << 25  # of the rows of a row group
+_PLAYED_ROWS = 1 << 12  # of a capture, collected in its rings
 _MOST_OPEN = 8  # files of a folder that are written at the same time
 _DESCRIPTION = "_fastfeed.json"  # of the folder of a recording, and the number of its layout
 _FOLDER_LAYOUT = 1
 #: Symbols of a conversion.
 MOST_SYMBOLS = 1 << 24
-_COMPRESSION = "zstd"
 
 
 class Part(NamedTuple):
@@ -80,7 +89,7 @@ class Source(Protocol):
         """How much of it was read, from 0 to 1; None where that is not known."""
 
     @property
-    def damage(self) -> str | None:
+    def damage(self) -> Damage | None:
         """Why and where reading ended before the end of it."""
 
     def parts(self, wanted: Sequence[str]) -> Iterator[Part]:
@@ -136,14 +145,11 @@ def convert(
     if there is not None and (missing := [kind for kind in kinds if kind not in there]):
         raise ConfigError(f"expected {missing[0]}, there are only {', '.join(there) or 'no rows'}")
     wanted = tuple(kinds) or there or schema.STREAMS
-    # Those to take have the first ids, all others follow.
-    chosen = max(map(source.symbols.intern, symbols), default=-1)
+    chosen = _Chosen(source.symbols, symbols)
     count = 0
     try:
         for part in source.parts(wanted):
-            rows = part.rows
-            if chosen >= 0:
-                rows = rows[rows["symbol"] <= chosen]
+            rows = chosen(part.rows)
             if len(rows):
                 target.write(part._replace(rows=rows))
                 count += len(rows)
@@ -153,6 +159,25 @@ def convert(
         target.abandon()
         raise
     return count
+
+
+class _Chosen:
+    """The rows of some symbols, which may come to be in the table only later; of all where there are none."""
+
+    def __init__(self, symbols: SymbolTable, names: Iterable[str]) -> None:
+        self._symbols = symbols
+        self._names = set(names)
+        self._is_chosen = np.zeros(0, bool)  # by id
+
+    def __call__(self, rows: Rows) -> Rows:
+        if not self._names:
+            return rows
+        known, count = len(self._is_chosen), len(self._symbols)
+        if known < count:
+            new = [self._symbols[i] in self._names for i in range(known, count)]
+            self._is_chosen = np.concatenate([self._is_chosen, new])
+        found: Rows = rows[self._is_chosen[rows["symbol"]]]
+        return found
 
 
 def most_rows(kind: str, depth: int) -> int:
@@ -183,7 +208,7 @@ def why(error: BaseException) -> str:
 class _Reading:
     """What the sources of this module have in common."""
 
-    damage: str | None = None
+    damage: Damage | None = None
 
     def __init__(self, path: Path, symbols: SymbolTable | None) -> None:
         self.path = path
@@ -362,85 +387,62 @@ class FolderSource(_Reading):
 
 
 class CaptureSource:
-    """A raw capture: the rows that its feed had.
-
-    What is there up to damage is read; `lost_bytes` says how much the capture has gaps of.
+    """A raw capture, played by the machines of its vendor.
 
     Parameters
     ----------
     path : Path
-        Its folder, or one of its segments.
+        Its folder or one of its segments.
 
-    Raises
-    ------
-    StorageError
-        There is no capture, or it cannot be read.
+    Attributes
+    ----------
+    damage : Damage or None
+        Where reading ended before the end, once it did.
     """
 
     kinds: Sequence[str] | None = None
     done: float | None = None
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.damage: str | None = None
-        self.lost_bytes = 0
-        self.symbols = SymbolTable(MOST_SYMBOLS)
         self._capture = CaptureFile(path)
-        try:
-            self._player = Player(self._capture)
-        except MemoryError:
-            raise StorageError(
-                f"cannot read {path}: its rows need more memory than there is"
-            ) from None
-        self._ids = np.zeros(0, np.uint32)  # here, by the capture's
-        self._taken: list[tuple[str, Rows]] = []
-        self._bytes = 0  # of those
+        self._player = Player(self._capture)
+        self.symbols = self._player.hub.symbols
+
+    @property
+    def damage(self) -> Damage | None:
+        """Where reading ended before the end, once it did."""
+        return self._capture.damage
+
+    @property
+    def gaps(self) -> int:
+        """How often the capture has nothing of what was received, as far as it was read."""
+        found: int = self._player.stats()["gaps"]
+        return found
 
     def parts(self, wanted: Sequence[str]) -> Iterator[Part]:
-        """Yield the rows of some kinds."""
-        hub = self._player.hub
-        ends = [hub.stream(kind).on_batch(self._taking(kind)) for kind in wanted]
-        before = {kind: hub.stream(kind).count for kind in wanted}
-        taken = dict.fromkeys(wanted, 0)
-        try:
-            for record in self._capture:
-                self._player.play(record)
-                if self._bytes >= _PART_BYTES:
-                    yield from self._given(taken)
-        except StorageError as error:
-            self.damage = str(error)
-        finally:
-            for end in ends:
-                end()
-        yield from self._given(taken)
-        for kind in wanted:
-            if taken[kind] != hub.stream(kind).count - before[kind]:
-                raise StorageError(f"cannot read {self.path}: {kind} went missing on the way")
-        if self._capture.damage is not None:
-            self.damage = str(self._capture.damage)
-        self.lost_bytes = self._player.stats()["lost_bytes"]
+        """Yield all rows, those of a kind in their order; they hold until the next ones are asked for."""
+        hub, depth = self._player.hub, self._player.hub.book_depth
+        readers = [
+            (kind, reader, min(_PLAYED_ROWS, hub.stream(kind).capacity // 4))
+            for kind in wanted
+            for reader in [hub.stream(kind).reader("oldest")]
+        ]
+        for record in self._capture:
+            self._player.play(record)
+            for kind, reader, enough in readers:
+                if reader.ready >= enough:
+                    yield self._part(kind, depth, reader)
+        for kind, reader, _ in readers:
+            if reader.ready:
+                yield self._part(kind, depth, reader)
 
-    def _taking(self, kind: str) -> Callable[[Rows], object]:
-        def take(rows: Rows) -> None:
-            self._taken.append((kind, rows.copy()))
-            self._bytes += rows.nbytes
-
-        return take
-
-    def _given(self, taken: dict[str, int]) -> Iterator[Part]:
-        """Yield what was taken, with the ids of this table."""
-        found, self._taken, self._bytes = self._taken, [], 0
-        names = self._player.hub.symbols
-        new = [self.symbols.intern(names[number]) for number in range(len(self._ids), len(names))]
-        self._ids = np.concatenate([self._ids, np.array(new, np.uint32)])
-        by_kind: dict[str, list[Rows]] = {}
-        for kind, rows in found:
-            by_kind.setdefault(kind, []).append(rows)
-        for kind, pieces in by_kind.items():
-            rows = np.concatenate(pieces)
-            rows["symbol"] = self._ids[rows["symbol"]]
-            taken[kind] += len(rows)
-            yield Part(kind, self._player.hub.book_depth, rows)
+    def _part(self, kind: str, depth: int, reader: RingReader) -> Part:
+        rows = reader.read()
+        if reader.lost:
+            raise StorageError(
+                f"cannot convert {self._capture.path}: one read of it has more {kind} than its hub keeps"
+            )
+        return Part(kind, depth, rows)
 
 
 def _is_hidden(path: Path) -> bool:
@@ -530,7 +532,7 @@ class _Groups:
 
         self._kind, self._symbols, self._tz = kind, symbols, tz
         self._writer = pq.ParquetWriter(
-            path, arrow_schema(kind, depth, tz=tz), compression=_COMPRESSION
+            path, arrow_schema(kind, depth, tz=tz), **parquet_options(kind, depth)
         )
         size = schema.dtype(kind, depth).itemsize
         self._rows: Rows = np.zeros(max(1, _GROUP_BYTES // size), schema.dtype(kind, depth))
