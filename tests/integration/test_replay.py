@@ -409,9 +409,9 @@ def test_nothing_is_captured_where_nothing_is_subscribed(tmp_path):
 def test_what_never_began_leaves_no_capture(tmp_path, option, capfd):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         options = [text.replace("PORT", str(taken.getsockname()[1])) for text in option]
+        out = str(tmp_path / "c")
+        arguments = ["opend://127.0.0.1:1", "700.HK", "--raw", "--wait", "0.01", "--out", out]
         with pytest.raises(SystemExit) as left:
-            out = str(tmp_path / "c")
-            arguments = ["opend://127.0.0.1:1", "700.HK", "--raw", "--wait", "0.01", "--out", out]
             cli.main(["record", *arguments, *options], prog_name="fastfeed")
     assert left.value.code in (1, 2)
     assert capfd.readouterr().err.count("\n") <= 2
