@@ -116,6 +116,12 @@ class Source(NamedTuple):
         """Return the number of the oldest row there is."""
         return min(self.ring.oldest, self.ring.published)
 
+    def torn(self, first: int, count: int) -> int:
+        """Return how many of so many rows, from one on, the writer may have changed by now: they are the oldest."""
+        if self.reader(first).intact():
+            return 0
+        return min(max(self.ring.oldest - first, 1), count)
+
     def start(self, start: Literal["now", "oldest"]) -> int:
         """Return where a reader begins."""
         if start not in ("now", "oldest"):

@@ -534,21 +534,17 @@ class _Taker:
             wanted = rows if self._filter is None else self._filter.chosen(rows)
             try:
                 batch = self._arrow.batch(wanted)
-            except ValueError:
-                if self._is_whole(first):
+            except ValueError:  # a torn row may have any symbol
+                batch = None
+                if not self._source.torn(first, len(rows)):
                     raise
-            else:
-                if self._is_whole(first):
-                    return batch
-            # The oldest ones are gone; they are as many as the writer has claimed since.
-            torn = min(max(self._source.ring.oldest - first, 1), len(rows))
+            torn = self._source.torn(first, len(rows))
+            if batch is not None and not torn:
+                return batch
             self._lost += torn
             first += torn
             rows = rows[torn:]
         return None
-
-    def _is_whole(self, first: int) -> bool:
-        return self._source.reader(first).intact()
 
     def _write_waiting(self) -> bool:
         """Write what waits, in order; return whether that was possible."""
