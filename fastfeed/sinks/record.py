@@ -21,7 +21,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastfeed.attach import AttachedHub, attach
 from fastfeed.errors import ConfigError, StorageError
@@ -31,7 +30,7 @@ from fastfeed.schema import BOOK_DEPTH, STREAMS
 from fastfeed.sinks.arrow import ArrowRows, load_pyarrow
 from fastfeed.sinks.recording_folder import RecordingFolder, why
 from fastfeed.sinks.segments import COMPRESSIONS, ParquetOptions, Sealed, Segment, seal
-from fastfeed.stream import Rows, RowStream, Source
+from fastfeed.stream import Chosen, Rows, RowStream, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -410,7 +409,7 @@ class _Taker:
         if "bid_price" in (source.rows.dtype.names or ()):
             depth = source.rows.dtype["bid_price"].shape[0]
         self._arrow = ArrowRows(self.kind, source.symbols, depth)
-        self._filter = None if self._wanted is None else _Filter(self._wanted, source)
+        self._chosen = None if self._wanted is None else Chosen(source.symbols, self._wanted)
         size = source.rows.dtype.itemsize
         self._most = max(1, min(_BATCH_ROWS, _BATCH_BYTES // size, source.ring.capacity // 2))
         self._enough = max(1, min(self._most, source.ring.capacity // _FULL))
@@ -531,7 +530,7 @@ class _Taker:
         """Return rows as a batch, without those that the writer has overwritten meanwhile."""
         first = self._reader.position - len(rows)
         while len(rows):
-            wanted = rows if self._filter is None else self._filter.chosen(rows)
+            wanted = rows if self._chosen is None else self._chosen(rows)
             try:
                 batch = self._arrow.batch(wanted)
             except ValueError:  # a torn row may have any symbol
@@ -612,30 +611,6 @@ def _by_day(batch: pa.RecordBatch) -> Iterator[tuple[int, int, pa.RecordBatch]]:
     for day in dict.fromkeys(days.tolist()):  # in the order in which they begin
         places = np.flatnonzero(days == day)
         yield day, int(times[places[0]]), batch.take(load_pyarrow().array(places))
-
-
-class _Filter:
-    """Those rows of a source whose symbols are wanted."""
-
-    def __init__(self, wanted: list[str], source: Source) -> None:
-        self._symbols = source.symbols
-        self._missing = wanted
-        self._is_wanted = np.zeros(0, bool)
-
-    def chosen(self, rows: Rows) -> Rows:
-        """Return a copy of the rows that are wanted."""
-        ids: NDArray[np.uint32] = rows["symbol"]
-        self._learn()
-        known = ids < len(self._is_wanted)  # torn rows may have any
-        return rows[known & self._is_wanted[np.where(known, ids, 0)]] if len(known) else rows
-
-    def _learn(self) -> None:
-        count, known = len(self._symbols), len(self._is_wanted)
-        if count > known:
-            found = [symbol for symbol in self._missing if symbol in self._symbols]
-            self._missing = [symbol for symbol in self._missing if symbol not in found]
-            self._is_wanted = np.concatenate([self._is_wanted, np.zeros(count - known, bool)])
-            self._is_wanted[[self._symbols[symbol] for symbol in found]] = True
 
 
 class _Sealer:

@@ -177,7 +177,9 @@ class _Tap:
 
     def _source_now(self) -> Source:
         """Return what was read last; the stream of an attached hub may be ahead of it."""
-        return self.reader.source if isinstance(self.reader, AttachedReader) else self._stream.source
+        return (
+            self.reader.source if isinstance(self.reader, AttachedReader) else self._stream.source
+        )
 
     @property
     def lost(self) -> int:
