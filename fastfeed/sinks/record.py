@@ -624,7 +624,7 @@ class _Sealer:
         recovered: list[Sealed],
     ) -> None:
         self.files = self.bytes = 0
-        self.failing: str | None = None
+        self._failed: dict[Path, str] = {}  # why segments that wait could not be sealed
         self._folder = folder
         self._options = options
         self._tell = tell
@@ -635,6 +635,11 @@ class _Sealer:
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="fastfeed sealer", daemon=True)
         self._thread.start()
+
+    @property
+    def failing(self) -> str | None:
+        """Why a segment cannot be sealed at the moment."""
+        return next(iter(self._failed.copy().values()), None)
 
     @property
     def waiting(self) -> int:
@@ -666,20 +671,25 @@ class _Sealer:
             OSError
         ):  # of this thread: whoever takes or makes rows comes first
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        given_up = 0  # at the end each is tried once more
         while True:
             with self._changed:
                 while not self._paths and not self._stopping:
                     self._changed.wait()
-                if not self._paths:
+                if given_up >= len(self._paths):
                     return
                 path = self._paths[0]
-            if self._seal(path):
-                with self._changed:
+            is_sealed = self._seal(path)
+            with self._changed:
+                if is_sealed:
                     self._paths.popleft()
-                continue
-            with self._changed:  # the others have the same disk
-                if self._stopping or self._changed.wait_for(lambda: self._stopping, _SEAL_AGAIN_S):
-                    return
+                    self._failed.pop(path, None)
+                    continue
+                self._paths.rotate(-1)  # perhaps it alone cannot be sealed
+                if self._stopping:
+                    given_up += 1
+                else:
+                    self._changed.wait_for(lambda: self._stopping, _SEAL_AGAIN_S)
 
     def _seal(self, path: Path) -> bool:
         """Seal a segment; return False when it has to be tried again."""
@@ -691,12 +701,9 @@ class _Sealer:
             if not path.exists() and self._folder.path.exists():
                 self._tell(f"the segment {path} was removed: its rows are lost")
                 return True
-            return self._fail(error)
-        except (OSError, StorageError) as error:
-            return self._fail(error)
-        except Exception as error:  # of Arrow: whatever it is, the segment is kept
-            return self._fail(error)
-        self.failing = None
+            return self._fail(path, error)
+        except Exception as error:  # of the disk or of Arrow: whatever it is, the segment is kept
+            return self._fail(path, error)
         self.files += sealed.path is not None
         self.bytes += sealed.bytes
         if is_left:
@@ -704,10 +711,11 @@ class _Sealer:
             self._recovered.append(sealed)
         return True
 
-    def _fail(self, error: Exception) -> bool:
+    def _fail(self, path: Path, error: Exception) -> bool:
         reason = why(error)
-        if reason != self.failing:
-            self.failing = reason
+        is_new = reason not in self._failed.values()
+        self._failed[path] = reason
+        if is_new:
             self._tell(f"cannot make a Parquet file in {self._folder.path}: {reason}; trying again")
         return False
 
