@@ -20,8 +20,7 @@ import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
@@ -240,17 +239,6 @@ class CaptureFile:
                     reason += f"; {len(self.segments) - i - 1} later segments are not read"
                 self.damage = Damage(path, damage.position, reason, damage.is_torn and is_last)
                 return
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        pass
 
     def __repr__(self) -> str:
         return (

@@ -61,6 +61,7 @@ _LATE_S = 5.0
 _LOOK_S = 1.0
 _INACTIVE_S = 60.0  # after which JetStream forgets a consumer that nobody asks any more
 _MOST_RUNS = 64
+_MOST_IGNORED = 1 << 16  # subjects that are remembered as unwanted
 
 
 class _Symbol:
@@ -656,6 +657,8 @@ class Nats(Feed):
         one = _Symbol(kind, symbol, 0, self.hub.stream(kind), codec)
         self._assign_one(one)
         if one.owner is None:
+            if len(self._ignored) >= _MOST_IGNORED:
+                self._ignored.clear()
             self._ignored.add(subject)
             return None
         one.id = self.symbols.intern(symbol)

@@ -503,7 +503,7 @@ class Relay:
 
         `rows` by kind, `messages` and `bytes`: acknowledged; `lost` by kind: overwritten in the ring before they
         were taken; `in_flight`: messages sent and not acknowledged; `retries`: messages sent again; `refused`: times
-        that JetStream did not take one; `reconnects`; `lag_rows`: not published yet; `connected`.
+        that JetStream did not take one; `reconnects`; `lag_rows`: not acknowledged yet; `connected`.
         """
         return {
             "rows": {kind: tap.published for kind, tap in self._taps.items()},
