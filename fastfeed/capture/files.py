@@ -324,7 +324,8 @@ def _chunks(file: BinaryIO) -> Iterator[Chunk]:
         magic, crc, stored, plain, number, recv_ns, _, kind, _ = _CHUNK.unpack(head)
         if magic != _CHUNK_MAGIC:
             raise _Damaged(position, "has something else where a chunk should begin")
-        if stored > 2 * CHUNK_MOST or not 0 < plain <= CHUNK_MOST or kind > CODEC_ZSTD:
+        is_whole = 0 < plain <= CHUNK_MOST and plain % CELL == 0
+        if stored > 2 * CHUNK_MOST or not is_whole or kind > CODEC_ZSTD:
             raise _Damaged(position, "has a chunk with a head that cannot be")
         data = _read(file, stored)
         if len(data) < stored:

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -249,6 +250,21 @@ def test_gaps_of_the_capture_are_told(tmp_path, run):
     assert events[1].end_ns == 7
     stats = feed.stats()
     assert (stats["capture_gaps"], stats["capture_lost_bytes"]) == (1, 1234)
+
+
+def test_a_chunk_of_part_of_a_record_is_damage(session, tmp_path, run):
+    path, rows, _ = session
+    again = tmp_path / "again"
+    shutil.copytree(path, again)
+    file = CaptureFile(again).segments[-1]
+    number = list(CaptureFile(path).chunks())[-1].number + 1
+    size = file.stat().st_size
+    file.write_bytes(file.read_bytes() + own_chunk(number, 7, 1, bytes(40)))
+
+    found, events, feed = run(play(again))
+    assert_same(found, rows)
+    assert feed.damage == f"{file}: has a chunk with a head that cannot be, at byte {size}"
+    assert [event.kind for event in events][-2:] == ["error", "ended"]
 
 
 def test_a_replay_is_not_captured(session, tmp_path):
