@@ -61,7 +61,7 @@ def _most_bytes(ctx: click.Context, param: click.Parameter, value: str | None) -
     default="1/1",
     callback=_shard,
     metavar="I/N",
-    help="Publish the symbols of relay I of N only, from 1; which that are, their hash says.",
+    help="Publish only the share of relay I of N, from 1; a hash of each symbol decides.",
 )
 @click.option(
     "--from",
@@ -103,10 +103,15 @@ def _most_bytes(ctx: click.Context, param: click.Parameter, value: str | None) -
     help="How much it keeps, such as 10G; -1 = what the server allows.",
 )
 @click.option(
-    "--storage", type=click.Choice(["file", "memory"]), help="[default of a new one: file]"
+    "--storage",
+    type=click.Choice(["file", "memory"]),
+    help="Where it keeps them.  [default of a new one: file]",
 )
 @click.option(
-    "--replicas", type=click.IntRange(1, 5), metavar="N", help="[default of a new one: 1]"
+    "--replicas",
+    type=click.IntRange(1, 5),
+    metavar="N",
+    help="How many servers keep them.  [default of a new one: 1]",
 )
 @click.option("--update-stream", is_flag=True, help="Change a stream that has other settings.")
 @click.option(
@@ -154,8 +159,8 @@ def relay(
     has other settings than were asked for is left alone, and that is an error.
 
     The hub's writer is not slowed down. While NATS is away or slow, rows wait in the hub; those that are overwritten
-    there are counted, told here and told to consumers, and the exit code is 1. Ctrl-C, SIGTERM or --duration end it
-    after what is there was published.
+    there are counted, told here and told to consumers, and the exit code is 1. It ends with Ctrl-C, SIGTERM or
+    --duration, and publishes before what is there, for five seconds at most.
 
     \b
     Examples:
