@@ -112,6 +112,27 @@ AIMS = (
     ),
     *(
         Aim(
+            f"{name}'s ticks a second, captured / not captured",
+            f"capture {vendor}",
+            "ticks/s",
+            "fastfeed, capturing",
+            "at least",
+            0.9,
+            "fastfeed",
+        )
+        for name, vendor in (("OpenD", "opend"), ("LongPort", "longport"), ("AllTick", "alltick"))
+    ),
+    Aim(
+        "ticks a second played / from the wire",
+        "play opend",
+        "ticks/s",
+        "reads of 128 KiB",
+        "at least",
+        1,
+        "live, from the wire",
+    ),
+    *(
+        Aim(
             f"500 quotes of LongPort, {package}{how} / fastfeed",
             "LongPort quotes",
             "ms/pull",
@@ -303,6 +324,24 @@ AIMS = (
             1,
         )
         for vendor in ("opend", "longport", "alltick")
+    ),
+    # A million ticks in 24 and in 76 ms.
+    Aim("ticks to Arrow, rows/s", "ticks to Arrow", "rows/s", "fastfeed", "at least", 41.7e6),
+    Aim(
+        "ticks to Arrow in batches, rows/s",
+        "ticks to Arrow",
+        "rows/s",
+        "fastfeed, batches of 65,536",
+        "at least",
+        41.7e6,
+    ),
+    Aim(
+        "ticks to Parquet, rows/s",
+        "ticks to Parquet, zstd",
+        "rows/s",
+        "fastfeed",
+        "at least",
+        13e6,
     ),
 )
 

@@ -7,14 +7,24 @@ own, which takes what the sender leaves.
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from receivers import ours
 
-from fastfeed.bench.feeding import BLOCK, fed
+import fastfeed as ff
+from fastfeed._core.opend import OpendMachine
+from fastfeed.bench.feeding import BLOCK, SYMBOLS, fed, pushes_of
+from fastfeed.bench.gateway import packets_of
+from fastfeed.bench.opend_pushes import pack
 from fastfeed.bench.results import ratio
 from fastfeed.bench.turns import Candidate, Effort
+from fastfeed.capture import CaptureFile, Player
+from fastfeed.protocols.opend_messages import INIT_CONNECT
 
 ROUNDS = 9
 TICKS = 4_000_000
@@ -57,3 +67,75 @@ def test_wire(vendor: str, benchmark: Any, report: Any) -> None:
         }
         benchmark.extra_info[name] = row
         report.add(f"capture {vendor}", name, **row)
+
+
+class Kept:
+    """A feed without a network, as far as a capture needs to know it."""
+
+    def __init__(self) -> None:
+        self.url = "opend://bench"
+        self.hub = ff.Hub()
+        self.machine = OpendMachine(
+            self.hub.symbols, depth=self.hub.book_depth, brokers=self.hub.broker_names
+        )
+
+    @property
+    def machine_options(self) -> tuple[str, str, dict[str, Any]]:
+        return "opend", "tcp", self.machine.options()
+
+    def record_on(self, tape: Any) -> None:
+        self.machine.record(tape)
+
+    def receive(self, data: bytes) -> None:
+        """Take what a read brings."""
+        self.machine.space()[: len(data)] = data
+        self.machine.received(len(data))
+
+
+def reads_of(path: str, most: int) -> list[bytes]:
+    """Return OpenD's packets of a sample in whole ones, as many as fit into a read."""
+    packets = packets_of(path, False)
+    data, ends, reads = bytes(packets.data), packets.ends, []
+    begin = first = 0
+    while first < len(ends):
+        last = max(first + 1, int(np.searchsorted(ends, begin + most, side="right")))
+        reads.append(data[begin : int(ends[last - 1])])
+        begin, first = int(ends[last - 1]), last
+    return reads
+
+
+@pytest.mark.parametrize("most", [1 << 17, 1], ids=["reads of 128 KiB", "a packet a read"])
+def test_play(most: int, rounds_of: Callable[..., list[float]], report: Any) -> None:
+    """From the file to rows in a ring, and a callback for each publication."""
+    with tempfile.TemporaryDirectory(prefix="fastfeed-bench-") as folder:
+        sample = str(Path(folder, "sample"))
+        pushes_of("opend").sample("ticks", SYMBOLS, BLOCK).write(sample)
+        reads = reads_of(sample, most)
+        repeat = 50 if most > 1 else 10
+        feed = Kept()
+        with ff.capture(feed, Path(folder, "capture"), buffer_bytes=1 << 28):
+            feed.machine.reset(handshake=True)
+            feed.receive(pack(INIT_CONNECT, 1, b""))
+            feed.machine.resume()
+            stream = feed.hub.stream("ticks")
+            feed.machine.listen(stream.number, stream.ring, stream.deliver, stream.table)
+            for _ in range(repeat):
+                for read in reads:
+                    feed.receive(read)
+
+        def play() -> None:
+            found = CaptureFile(Path(folder, "capture"))
+            player = Player(found)
+            seen: list[int] = []
+            player.hub.ticks.on_batch(lambda rows: seen.append(len(rows)))
+            for chunk in found.chunks():
+                player.play(chunk)
+            assert sum(seen) == BLOCK * repeat
+            assert found.damage is None
+
+        seconds = rounds_of(play, rounds=7, group="capture, played")
+    live = report.get("capture opend", "fastfeed", "ticks/s")
+    if live is not None:
+        report.add("play opend", "live, from the wire", **{"ticks/s": live})
+    how = "reads of 128 KiB" if most > 1 else "a packet a read"
+    report.add("play opend", how, **{"ticks/s": [BLOCK * repeat / each for each in seconds]})

@@ -72,6 +72,7 @@ from fastfeed.feeds.opend_records import (
 from fastfeed.feeds.replay import Replay
 from fastfeed.hub import Hub
 from fastfeed.schema import Flags, Session, dtype
+from fastfeed.sinks.arrow import arrow_schema, rows_of
 from fastfeed.sinks.frames import to_arrow, to_pandas, to_polars
 from fastfeed.sinks.metrics import MetricsCollector
 from fastfeed.sinks.metrics_server import MetricsServer, serve_metrics
@@ -154,12 +155,14 @@ __all__ = [
     "Warrants",
     "WatchlistGroup",
     "__version__",
+    "arrow_schema",
     "attach",
     "capture",
     "connect",
     "dtype",
     "record",
     "recover",
+    "rows_of",
     "run",
     "to_arrow",
     "to_pandas",

@@ -19,6 +19,7 @@ import os
 import re
 import struct
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -217,7 +218,6 @@ class CaptureFile:
         self.damage = None
         number: int | None = None
         for i, path in enumerate(self.segments):
-            position = 0
             try:
                 with _opened(path) as file:
                     header = _read_header(file, path)
@@ -226,12 +226,9 @@ class CaptureFile:
                         raise _Damaged(
                             0, f"expected segment {expected} of this capture, it is another one"
                         )
-                    for chunk in _chunks(file):
-                        if number is not None and chunk.number != number:
-                            raise _Damaged(position, f"expected chunk {number}, got {chunk.number}")
+                    for chunk in _ahead(_chunks(file, number)):
                         number = chunk.number + 1
                         yield chunk
-                        position = file.tell()
             except _Damaged as damage:
                 is_last = i + 1 == len(self.segments)
                 reason = damage.reason
@@ -270,28 +267,50 @@ def _opened(path: Path) -> BinaryIO:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _read(file: BinaryIO, length: int) -> bytearray:
-    """Read so many bytes, or as many as there are."""
-    data = bytearray(length)
-    view = memoryview(data)
+class _Buffers:
+    """Memory for what is read, which is used again where nobody refers to what was in it: new memory costs as much as
+    all else that is done to a chunk.
+    """
+
+    def __init__(self) -> None:
+        self._buffers: list[bytearray] = []
+
+    def take(self, length: int) -> memoryview:
+        """Return so much memory."""
+        for buffer in self._buffers:
+            try:
+                buffer.append(0)  # not while there are views
+            except BufferError:
+                continue
+            buffer.pop()
+            break
+        else:
+            buffer = bytearray(CHUNK_MOST)
+            self._buffers = [*self._buffers[-3:], buffer]  # who keeps everything gets his own
+        if len(buffer) < length:
+            buffer.extend(bytes(length - len(buffer)))
+        return memoryview(buffer)[:length]
+
+
+def _read(file: BinaryIO, place: memoryview) -> int:
+    """Fill a place from a file; return how much of it, less only at the end."""
     done = 0
-    while done < length:
+    while done < len(place):
         try:
-            n = file.readinto(view[done:])  # type: ignore[attr-defined]
+            n = file.readinto(place[done:])  # type: ignore[attr-defined]
         except OSError as error:
             raise _Damaged(file.tell(), f"cannot be read ({error.strerror})") from error
         if not n:
-            view.release()
-            del data[done:]
             break
         done += n
-    return data
+    return done
 
 
 def _read_header(file: BinaryIO, path: Path) -> Header:
-    head = _read(file, _HEAD.size)
-    if len(head) < _HEAD.size or head[:8] != _MAGIC:
-        raise _Damaged(0, "does not begin as a capture does", len(head) < _HEAD.size)
+    head = bytearray(_HEAD.size)
+    there = _read(file, memoryview(head))
+    if there < _HEAD.size or head[:8] != _MAGIC:
+        raise _Damaged(0, "does not begin as a capture does", there < _HEAD.size)
     _, version, length, crc = _HEAD.unpack(head)
     if version > VERSION:
         raise StorageError(
@@ -301,8 +320,8 @@ def _read_header(file: BinaryIO, path: Path) -> Header:
     if version == 0 or length > _MOST_JSON:
         raise _Damaged(8, f"has a head of version {version} and {length} bytes")
     padded = length + -(_HEAD.size + length) % CELL
-    data = _read(file, padded)
-    if len(data) < padded:
+    data = bytearray(padded)
+    if _read(file, memoryview(data)) < padded:
         raise _Damaged(_HEAD.size, "ends in the middle of its head", True)
     if crc32c(data[:length], crc32c(head[8:16])) != crc:
         raise _Damaged(8, "has a head with a wrong checksum")
@@ -312,27 +331,42 @@ def _read_header(file: BinaryIO, path: Path) -> Header:
         raise _Damaged(_HEAD.size, f"has a head that cannot be read ({error})") from None
 
 
-def _chunks(file: BinaryIO) -> Iterator[Chunk]:
+def _ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """Read the next chunk while the caller is busy with one: reading and checking need no interpreter."""
+    with ThreadPoolExecutor(1, "fastfeed capture") as pool:
+        coming = pool.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = pool.submit(next, chunks, None)
+            yield chunk
+            del chunk
+
+
+def _chunks(file: BinaryIO, expected: int | None) -> Iterator[Chunk]:
     codec: Any = None
+    buffers = _Buffers()
+    head = memoryview(bytearray(_CHUNK.size))
     while True:
         position = file.tell()
-        head = _read(file, _CHUNK.size)
-        if not head:
+        there = _read(file, head)
+        if not there:
             return
-        if len(head) < _CHUNK.size:
+        if there < _CHUNK.size:
             raise _Damaged(position, "ends in the middle of a chunk", True)
         magic, crc, stored, plain, number, recv_ns, _, kind, _ = _CHUNK.unpack(head)
         if magic != _CHUNK_MAGIC:
             raise _Damaged(position, "has something else where a chunk should begin")
+        if expected is not None and number != expected:
+            raise _Damaged(position, f"has chunk {number} where chunk {expected} should be")
         is_whole = 0 < plain <= CHUNK_MOST and plain % CELL == 0
         if stored > 2 * CHUNK_MOST or not is_whole or kind > CODEC_ZSTD:
             raise _Damaged(position, "has a chunk with a head that cannot be")
-        data = _read(file, stored)
-        if len(data) < stored:
+        data = buffers.take(stored)
+        if _read(file, data) < stored:
             raise _Damaged(position, "ends in the middle of a chunk", True)
-        if crc32c(data, crc32c(memoryview(head)[8:])) != crc:
+        if crc32c(data, crc32c(head[8:])) != crc:
             raise _Damaged(position, "has a chunk with a wrong checksum")
-        view = memoryview(data).toreadonly()
+        view = data.toreadonly()
+        del data
         if kind == CODEC_ZSTD:
             codec = zstd() if codec is None else codec
             try:
@@ -343,4 +377,8 @@ def _chunks(file: BinaryIO) -> Iterator[Chunk]:
                 ) from None
         if len(view) != plain or (kind == CODEC_NONE and stored != plain):
             raise _Damaged(position, "has a chunk of another length than it says")
-        yield Chunk(number, recv_ns, view)
+        expected = number + 1
+        chunk = Chunk(number, recv_ns, view)
+        del view
+        yield chunk
+        del chunk

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
 import click
 
+from fastfeed.capture.files import SUFFIX
 from fastfeed.cli.csv_file import CsvSource, CsvTarget, fields_of
 from fastfeed.cli.group import complain
 from fastfeed.cli.options import kinds_of
@@ -22,6 +25,7 @@ from fastfeed.sinks.columns import checked_zone
 from fastfeed.sinks.convert import (
     ArrowSource,
     ArrowTarget,
+    CaptureSource,
     FolderSource,
     FolderTarget,
     ParquetSource,
@@ -43,8 +47,8 @@ _ENDINGS = {
     ".csv": "csv",
     "": "folder",
 }
-_RAW = ("raw", ".raw", ".ffcap")
-_MAGIC_BYTES = 8
+_RAW = ("raw", ".raw", SUFFIX)
+_CAPTURE_MAGIC = b"FFCAPTUR"
 _SHOW_S = 0.2
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -103,12 +107,18 @@ def convert(
             raise click.UsageError(f"expected a kind ({', '.join(STREAMS)}), got {kind!r}")
     checked_zone(tz)
     names = list(map(_canonical, kinds_of(symbols)))
-    _hear_signals()
-    found = _open(source)
     if force and target.exists() and source.exists() and target.samefile(source):
         raise ConfigError("expected two files, IN and OUT are the same")
-    made = _make(form, target, found, wanted, tz, force)
-    rows = _run(found, made, wanted, names, target)
+    with _interrupted_by_signals():
+        found = _open(source)
+        made = _make(form, target, found, wanted, tz, force)
+        try:
+            rows = _run(found, made, wanted, names, target)
+        finally:
+            if found.damage is not None:
+                complain(f"{source} was read up to where it is damaged: {found.damage}")
+    if isinstance(found, CaptureSource) and found.gaps:
+        complain(f"{source} has {found.gaps} gaps, where it could not keep up: rows may be missing")
     if names and not rows:
         complain(f"no row of {', '.join(names)} is in {source}")
     if isinstance(found, FolderSource) and found.unfinished:
@@ -116,9 +126,9 @@ def convert(
             f"{found.unfinished} segments of {source} are not finished, and not in {target}: "
             f"see fastfeed recover"
         )
-    if found.damage is not None:
-        complain(f"{source} was read up to where it is damaged: {found.damage}")
-    click.get_current_context().exit(1 if found.damage is not None else 0)
+    # A torn end is what a recorder leaves that was killed.
+    is_damaged = found.damage is not None and not found.damage.is_torn
+    click.get_current_context().exit(1 if is_damaged else 0)
 
 
 def _form(target: Path, form: str | None) -> str:
@@ -144,12 +154,19 @@ def _canonical(symbol: str) -> str:
         return symbol
 
 
-def _hear_signals() -> None:
+@contextlib.contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
     """Let what was written be removed when the command is to end."""
+    before = {}
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
             if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, _interrupt)
+                before[number] = signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -162,7 +179,7 @@ def _open(path: Path) -> Source:
         if path.is_dir():
             return _open_folder(path)
         with open(path, "rb") as file:
-            magic = file.read(_MAGIC_BYTES)
+            magic = file.read(len(_CAPTURE_MAGIC))
         if magic[:4] == b"PAR1":
             return ParquetSource(path)
         # A stream begins with the mark of a message that goes on.
@@ -172,19 +189,19 @@ def _open(path: Path) -> Source:
             return CsvSource(path)
     except OSError as error:
         raise StorageError(f"cannot read {path}: {why(error)}") from error
-    return _open_capture(path)
-
-
-def _open_folder(path: Path) -> Source:
-    if any(path.rglob("*.parquet")) or (path / "_fastfeed.json").exists():
-        return FolderSource(path)
-    return _open_capture(path)
-
-
-def _open_capture(path: Path) -> Source:
+    if magic == _CAPTURE_MAGIC:
+        return CaptureSource(path)
     raise StorageError(
         f"cannot read {path}: expected Parquet, Arrow, CSV with a column symbol, or a raw capture"
     )
+
+
+def _open_folder(path: Path) -> Source:
+    if (path / "_fastfeed.json").exists() or any(path.rglob("*.parquet")):
+        return FolderSource(path)
+    if not any(path.glob(f"*{SUFFIX}")):
+        raise StorageError(f"there is no Parquet file and no raw capture in {path}")
+    return CaptureSource(path)
 
 
 def _make(

@@ -153,7 +153,7 @@ class CsvSource:
         It cannot be read, or its columns are not those of a stream.
     """
 
-    damage: str | None = None
+    damage = None
 
     def __init__(self, path: Path) -> None:
         self.path = path

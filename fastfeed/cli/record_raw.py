@@ -90,7 +90,7 @@ async def _record(
 
         feed.on_event(journal.tell)
         started = time.monotonic()
-        showing = asyncio.create_task(_show(feed, written, progress, say))
+        showing: asyncio.Task[None] | None = None
         try:
             if await stop.race(feed.open()) and await stop.race(
                 subscribe(feed, symbols, kinds, say)
@@ -101,10 +101,12 @@ async def _record(
                 click.echo(f"capturing {feed.url} into {path} (Ctrl-C ends it)")
                 sys.stdout.flush()
                 stop.after(duration)
+                showing = asyncio.create_task(_show(feed, written, progress, say))
                 await stop.race(asyncio.Event().wait())
         finally:
-            showing.cancel()
-            await asyncio.gather(showing, return_exceptions=True)
+            if showing is not None:
+                showing.cancel()
+                await asyncio.gather(showing, return_exceptions=True)
             await feed.close()
         # Also writes what is still in memory; a disk may take its time.
         try:

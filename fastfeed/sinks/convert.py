@@ -18,9 +18,19 @@ import msgspec
 import numpy as np
 
 from fastfeed import schema
+from fastfeed._core.ring import RingReader
 from fastfeed._core.symbols import SymbolTable
+from fastfeed.capture import CaptureFile, Damage, Player
 from fastfeed.errors import ConfigError, StorageError
-from fastfeed.sinks.arrow import ArrowRows, arrow_schema, kind_of, load_pyarrow, rows_of, table_of
+from fastfeed.sinks.arrow import (
+    ArrowRows,
+    arrow_schema,
+    kind_of,
+    load_pyarrow,
+    parquet_options,
+    rows_of,
+    table_of,
+)
 from fastfeed.stream import Rows
 
 if TYPE_CHECKING:
@@ -30,6 +40,7 @@ __all__ = [
     "MOST_SYMBOLS",
     "ArrowSource",
     "ArrowTarget",
+    "CaptureSource",
     "FolderSource",
     "FolderTarget",
     "NewFile",
@@ -46,12 +57,12 @@ __all__ = [
 
 _PART_BYTES = 1 << 22  # of rows that go together from a source to a target
 _GROUP_BYTES = 1 << 25  # of the rows of a row group
+_PLAYED_ROWS = 1 << 12  # of a capture, collected in its rings
 _MOST_OPEN = 8  # files of a folder that are written at the same time
 _DESCRIPTION = "_fastfeed.json"  # of the folder of a recording, and the number of its layout
 _FOLDER_LAYOUT = 1
 #: Symbols of a conversion.
 MOST_SYMBOLS = 1 << 24
-_COMPRESSION = "zstd"
 
 
 class Part(NamedTuple):
@@ -78,7 +89,7 @@ class Source(Protocol):
         """How much of it was read, from 0 to 1; None where that is not known."""
 
     @property
-    def damage(self) -> str | None:
+    def damage(self) -> Damage | None:
         """Why and where reading ended before the end of it."""
 
     def parts(self, wanted: Sequence[str]) -> Iterator[Part]:
@@ -134,14 +145,11 @@ def convert(
     if there is not None and (missing := [kind for kind in kinds if kind not in there]):
         raise ConfigError(f"expected {missing[0]}, there are only {', '.join(there) or 'no rows'}")
     wanted = tuple(kinds) or there or schema.STREAMS
-    # Those to take have the first ids, all others follow.
-    chosen = max(map(source.symbols.intern, symbols), default=-1)
+    chosen = _Chosen(source.symbols, symbols)
     count = 0
     try:
         for part in source.parts(wanted):
-            rows = part.rows
-            if chosen >= 0:
-                rows = rows[rows["symbol"] <= chosen]
+            rows = chosen(part.rows)
             if len(rows):
                 target.write(part._replace(rows=rows))
                 count += len(rows)
@@ -151,6 +159,25 @@ def convert(
         target.abandon()
         raise
     return count
+
+
+class _Chosen:
+    """The rows of some symbols, which may come to be in the table only later; of all where there are none."""
+
+    def __init__(self, symbols: SymbolTable, names: Iterable[str]) -> None:
+        self._symbols = symbols
+        self._names = set(names)
+        self._is_chosen = np.zeros(0, bool)  # by id
+
+    def __call__(self, rows: Rows) -> Rows:
+        if not self._names:
+            return rows
+        known, count = len(self._is_chosen), len(self._symbols)
+        if known < count:
+            new = [self._symbols[i] in self._names for i in range(known, count)]
+            self._is_chosen = np.concatenate([self._is_chosen, new])
+        found: Rows = rows[self._is_chosen[rows["symbol"]]]
+        return found
 
 
 def most_rows(kind: str, depth: int) -> int:
@@ -181,7 +208,7 @@ def why(error: BaseException) -> str:
 class _Reading:
     """What the sources of this module have in common."""
 
-    damage: str | None = None
+    damage: Damage | None = None
 
     def __init__(self, path: Path, symbols: SymbolTable | None) -> None:
         self.path = path
@@ -359,6 +386,65 @@ class FolderSource(_Reading):
             self.done = (number + 1) / len(self._files)
 
 
+class CaptureSource:
+    """A raw capture, played by the machines of its vendor.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder or one of its segments.
+
+    Attributes
+    ----------
+    damage : Damage or None
+        Where reading ended before the end, once it did.
+    """
+
+    kinds: Sequence[str] | None = None
+    done: float | None = None
+
+    def __init__(self, path: Path) -> None:
+        self._capture = CaptureFile(path)
+        self._player = Player(self._capture)
+        self.symbols = self._player.hub.symbols
+
+    @property
+    def damage(self) -> Damage | None:
+        """Where reading ended before the end, once it did."""
+        return self._capture.damage
+
+    @property
+    def gaps(self) -> int:
+        """How often the capture has nothing of what was received, as far as it was read."""
+        found: int = self._player.stats()["gaps"]
+        return found
+
+    def parts(self, wanted: Sequence[str]) -> Iterator[Part]:
+        """Yield all rows, those of a kind in their order; they hold until the next ones are asked for."""
+        hub, depth = self._player.hub, self._player.hub.book_depth
+        readers = [
+            (kind, reader, min(_PLAYED_ROWS, hub.stream(kind).capacity // 4))
+            for kind in wanted
+            for reader in [hub.stream(kind).reader("oldest")]
+        ]
+        for record in self._capture:
+            self._player.play(record)
+            for kind, reader, enough in readers:
+                if reader.ready >= enough:
+                    yield self._part(kind, depth, reader)
+        for kind, reader, _ in readers:
+            if reader.ready:
+                yield self._part(kind, depth, reader)
+
+    def _part(self, kind: str, depth: int, reader: RingReader) -> Part:
+        rows = reader.read()
+        if reader.lost:
+            raise StorageError(
+                f"cannot convert {self._capture.path}: one read of it has more {kind} than its hub keeps"
+            )
+        return Part(kind, depth, rows)
+
+
 def _is_hidden(path: Path) -> bool:
     return any(name[0] in "._" for name in path.parts)
 
@@ -444,7 +530,7 @@ class _Groups:
 
         self._kind, self._symbols, self._tz = kind, symbols, tz
         self._writer = pq.ParquetWriter(
-            path, arrow_schema(kind, depth, tz=tz), compression=_COMPRESSION
+            path, arrow_schema(kind, depth, tz=tz), **parquet_options(kind, depth)
         )
         size = schema.dtype(kind, depth).itemsize
         self._rows: Rows = np.zeros(max(1, _GROUP_BYTES // size), schema.dtype(kind, depth))

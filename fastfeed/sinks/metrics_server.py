@@ -167,7 +167,7 @@ class _Answers:
 
         try:
             encode, content_type = choose_encoder(accept)
-        except ValueError:  # a version that is none
+        except (TypeError, ValueError):  # a version that is none
             encode, content_type = choose_encoder("")
         return 200, content_type, encode(self._registry)
 

@@ -8,7 +8,7 @@
 #include "fastfeed/crc32c.h"
 
 enum {
-    WORTH = 1 << 20,          /* bytes that are written without waiting for more */
+    WORTH = 1 << 19,          /* bytes that are written without waiting for more */
     MOST_PAUSE_NS = 20000000, /* a stop is noticed after it */
     LEAST_PAUSE_NS = 250000,
     FASTEST = 4, /* bytes in a ns: nobody records faster */

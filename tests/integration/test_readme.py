@@ -57,7 +57,7 @@ async def run_pulls(text, feed):
 
 
 def test_every_block_is_run():
-    assert len(BLOCKS) == 9
+    assert len(BLOCKS) == 13
 
 
 @pytest.mark.parametrize("address", [OPEND, LONGPORT, ALLTICK])
@@ -156,6 +156,21 @@ def test_nats(monkeypatch, tmp_path, capsys):
     assert "md.ticks.HK.700 [9. 9.] [100. 100.]" in lines
 
 
+def test_the_capture(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = block("ff.capture(").replace("sleep(60)", "sleep(1)")
+
+    async def main():
+        async with OpenDSimulator(symbols=["700.HK", "AAPL.US"], rate=1000) as sim:
+            text_here = text.replace("opend://127.0.0.1", sim.url)
+            code = compile(text_here, "README.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            await asyncio.wait_for(eval(code, {"ff": ff, "asyncio": asyncio}), 20)
+
+    asyncio.run(main())
+    counts = [int(line.split()[0]) for line in capsys.readouterr().out.splitlines()]
+    assert sum(counts) > 100
+
+
 def test_the_file_of_feeds(tmp_path, monkeypatch):
     monkeypatch.setenv("ALLTICK_TOKEN", "token")
     (text,) = re.findall(r"```toml\n(.*?)```", README.read_text(), re.DOTALL)
@@ -168,6 +183,21 @@ def test_the_file_of_feeds(tmp_path, monkeypatch):
         [(["700.HK", "AAPL.US"], ("ticks", "quotes", "books"))],
         [(["BTCUSDT", "EURUSD"], ("ticks",))],
     ]
+
+
+def test_the_tables(capsys):
+    async def main():
+        async with OpenDSimulator(symbols=["700.HK"], rate=5000) as sim:
+            async with ff.connect(sim.url) as feed:
+                await feed.subscribe("700.HK", "ticks")
+                await asyncio.wait_for(anext(aiter(feed.ticks)), 10)
+                return await run_pulls(f"import fastfeed as ff\n{block('ff.to_pandas')}", feed)
+
+    names = asyncio.run(main())
+    assert len(names["frame"]) == names["table"].num_rows == len(names["ticks"]) > 0
+    assert set(names["frame"]["symbol"]) == {"700.HK"}
+    assert str(names["frame"]["time"].dtype) == "datetime64[ns, Asia/Hong_Kong]"
+    assert "units traded" in capsys.readouterr().out
 
 
 def test_the_pulls(capsys):

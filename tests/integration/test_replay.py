@@ -269,7 +269,7 @@ def test_a_chunk_of_part_of_a_record_is_damage(session, tmp_path, run):
 
 def test_a_replay_is_not_captured(session, tmp_path):
     path, _, _ = session
-    with pytest.raises(ff.LocalProtocolError, match="cannot be captured"):
+    with pytest.raises(ff.LocalProtocolError, match="is no vendor's"):
         ff.capture(ff.connect(f"file://{path}"), tmp_path / "again")
 
 

@@ -43,6 +43,12 @@ async def use() -> None:
                 assert_type(snapshot.option.delta, float)
         assert_type(await opend.get_watchlist("All"), list[ff.StaticInfo])
         assert_type((await opend.get_global_state()).market_hk, str)
+        ticks = opend.ticks.latest(10)
+        print(ff.to_arrow(ticks, opend.symbols, tz="Asia/Hong_Kong").num_rows)
+        ff.to_pandas(ticks[0], opend.symbols)
+        ff.to_polars(opend.ticks.latest(5), opend.symbols).lazy()
+        assert_type(ff.rows_of(ff.to_arrow(ticks, opend.symbols), opend.symbols), NDArray[np.void])
+        print(ff.arrow_schema("books", 5, tz="UTC").names)
     async with ff.AllTick(token="t", market="crypto", plan="premium") as alltick:
         assert_type(alltick, ff.AllTick)
         assert_type(await alltick.get_ticks(["BTCUSDT", "GOLD"]), NDArray[np.void])
@@ -143,6 +149,26 @@ async def relay() -> None:
         assert_type(feed, ff.Nats)
         assert_type(feed.ticks, ff.Stream)
         assert_type(await feed.get_stream_state(), dict[str, Any])
+
+
+async def captured() -> None:
+    feed = ff.connect("opend://h")
+    written = ff.capture(feed, "folder", zstd=True, segment_bytes=1 << 20, buffer_bytes=1 << 20)
+    assert_type(written, ff.Capture)
+    assert_type(written.stats(), dict[str, Any])
+    written.close()
+    found = ff.CaptureFile("folder")
+    player = ff.Player(found, ff.Hub())
+    for record in found:
+        assert_type(record.recv_ns, int)
+        assert_type(record.payload, memoryview)
+        assert_type(player.play(record), int)
+    for chunk in found.chunks():
+        assert_type(player.play(chunk), int)
+    assert_type(player.hub, ff.Hub)
+    assert_type(found.header.vendor, str)
+    if found.damage is not None:
+        assert_type((found.damage.position, found.damage.reason), tuple[int, str])
 
 
 async def _answer() -> int:

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from row_samples import rows_like
 
@@ -11,7 +12,7 @@ from fastfeed._core.symbols import SymbolTable
 from fastfeed.errors import ConfigError, StorageError
 from fastfeed.schema import STREAMS, dtype
 from fastfeed.sinks import arrow, columns
-from fastfeed.sinks.arrow import ArrowRows, arrow_schema, rows_of, table_of
+from fastfeed.sinks.arrow import ArrowRows, arrow_schema, parquet_options, rows_of, table_of
 from fastfeed.sinks.columns import columns_of
 
 DEPTHS = (1, 10, 50)
@@ -277,6 +278,24 @@ def test_codes_beyond_the_dictionary_are_refused():
         wrong = pa.DictionaryArray.from_arrays(codes, pa.array(["a", "b"]), safe=False)
         with pytest.raises(StorageError, match="column symbol is not that of ticks"):
             rows_of(replaced(table, "symbol", wrong), symbols)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_parquet_of_every_stream(tmp_path, stream):
+    symbols = table_of_symbols()
+    rows = rows_like(stream, 500, symbols=5, depth=3)
+    table = table_of(rows, symbols)
+    pq.write_table(table, tmp_path / "x.parquet", **parquet_options(stream, 3))
+    found = pq.ParquetFile(tmp_path / "x.parquet")
+    assert same_fields(rows_of(found.read(), symbols), rows)
+    group = found.metadata.row_group(0)
+    columns = [group.column(i) for i in range(group.num_columns)]
+    encodings = {column.path_in_schema: column.encodings for column in columns}
+    assert "DELTA_BINARY_PACKED" in encodings["recv_time"]
+    assert "RLE_DICTIONARY" in encodings["symbol"]
+    if stream == "books":
+        assert "RLE_DICTIONARY" in encodings["bid_price.list.element"]
+    assert {column.compression for column in columns} == {"ZSTD"}
 
 
 def test_pyarrow_is_missing(monkeypatch):

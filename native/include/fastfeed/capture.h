@@ -17,7 +17,7 @@
 
 enum {
     FF_CHUNK_MAGIC = 0x4b434646, /* "FFCK" */
-    FF_CHUNK_MOST = 4 << 20,     /* bytes of records, at most */
+    FF_CHUNK_MOST = 1 << 20,     /* bytes of records, at most */
 };
 
 typedef enum ff_codec {
