@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from fastfeed.capture import Capture, capture
+from fastfeed.capture.files import segment_name
 from fastfeed.cli import words
 from fastfeed.cli.group import complain
 from fastfeed.cli.journal import Journal
@@ -79,6 +80,7 @@ async def _record(
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(Stop())
         written = stack.enter_context(capture(feed, path, zstd=zstd))
+        stack.callback(_remove_empty, feed, written)
         stack.enter_context(
             serve_metrics(metrics, hub=feed.hub, feeds=[feed], parts={"capture": written})
         )
@@ -118,6 +120,14 @@ async def _record(
     if stats["failing"]:
         complain(f"the capture is not complete: {stats['failing']}")
     return 1 if stats["failing"] or stats["gaps"] else 0
+
+
+def _remove_empty(feed: Feed, written: Capture) -> None:
+    """Remove a capture whose feed was never connected: the folder can be used again."""
+    written.close()
+    if not feed.stats()["connections"]:
+        for number in range(written.stats()["segments"]):
+            (written.path / segment_name(number)).unlink(missing_ok=True)
 
 
 async def _show(

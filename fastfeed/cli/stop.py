@@ -14,14 +14,15 @@ from typing import Any, Self
 __all__ = ["Stop"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SAME_S = 0.2  # timeout(1) signals a process, and at once its group: that is one request
 
 
 class Stop:
     """A request to end, made by SIGINT, SIGTERM, SIGHUP, `after()` or `request()`.
 
     A context manager that holds the signals' handlers. `requested` tells at once, also while the loop is
-    busy, so that code which blocks can look at it. A second signal is not held back any more: it ends the
-    process the default way.
+    busy, so that code which blocks can look at it. A second signal, a moment later, is not held back any more: it
+    ends the process the default way.
 
     Parameters
     ----------
@@ -37,6 +38,7 @@ class Stop:
         self._event = asyncio.Event()
         self._before: dict[signal.Signals, Any] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._signalled_s = math.inf
 
     def __enter__(self) -> Self:
         for number in _SIGNALS:
@@ -58,10 +60,24 @@ class Stop:
         return self._requested or time.monotonic() >= self._deadline
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._signalled_s == math.inf:
+            self._signalled_s = now
+            self._requested = True
+            self._loop.call_soon_threadsafe(self._request_by_signal)
+        elif now - self._signalled_s >= _SAME_S:
+            self._let_go()
+            signal.raise_signal(number)
+
+    def _request_by_signal(self) -> None:
+        self._loop.call_later(_SAME_S, self._let_go)  # whatever blocks then can be ended
+        self.request()
+
+    def _let_go(self) -> None:
+        """Let the next signal end the process."""
         for held in self._before:
-            signal.signal(held, signal.SIG_DFL)
-        self._requested = True
-        self._loop.call_soon_threadsafe(self.request)
+            if signal.getsignal(held) == self._on_signal:
+                signal.signal(held, signal.SIG_DFL)
 
     def request(self) -> None:
         """End."""

@@ -429,6 +429,7 @@ class Nats(Feed):
         if server is None or server.lost.done():
             raise ConnectError(f"{self.url} is not connected")
         from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+        from nats.js.errors import NotFoundError
 
         js = js_of(server, self._request_timeout_s)
         what = f"cannot read {consumer.subject} of the stream {self._stream_name!r}"
@@ -458,6 +459,10 @@ class Nats(Feed):
             if "opt_start_time" in start:
                 policy = DeliverPolicy.BY_START_TIME
             await self._stop_listening(consumer)
+            if consumer.name:  # its predecessor, if JetStream still has it
+                with contextlib.suppress(NotFoundError):
+                    await js.delete_consumer(self._stream_name, consumer.name)
+                consumer.name = ""
             consumer.received = consumer.asked = 0
             consumer.inbox = server.client.new_inbox()
             config = ConsumerConfig(
@@ -559,8 +564,9 @@ class Nats(Feed):
 
     async def _on_message(self, consumer: _Consumer, message: Any) -> None:
         headers = message.headers
-        if headers and not message.data and "Status" in headers:
-            await self._on_status(consumer, headers)
+        # What the stream has comes under its own subject, whatever its publisher wrote into it.
+        if message.subject == consumer.inbox:
+            await self._on_status(consumer, headers or {})
             return
         fields = (message.reply or "").split(".")
         at = 5 if len(fields) == 9 else 7
@@ -595,7 +601,7 @@ class Nats(Feed):
 
     async def _on_status(self, consumer: _Consumer, headers: dict[str, str]) -> None:
         """Look at what JetStream says in the place of messages."""
-        status = headers["Status"]
+        status = headers.get("Status", "")
         text = headers.get("Description", "").lower()
         if status in ("100",):
             return

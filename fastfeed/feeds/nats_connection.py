@@ -217,7 +217,16 @@ def open_nats() -> Any:
         from nats.aio.client import Client
     except ModuleNotFoundError:
         raise ConfigError("NATS needs the package nats-py: pip install 'fastfeed[bus]'") from None
-    return Client()
+
+    class SafeClient(Client):
+        async def _process_headers(self, headers: Any) -> Any:
+            # What it cannot read would end nats-py's reading, and of that connection all that follows.
+            try:
+                return await super()._process_headers(headers)
+            except Exception:
+                return None
+
+    return SafeClient()
 
 
 def js_of(server: Server, timeout_s: float) -> Any:

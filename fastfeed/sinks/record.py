@@ -474,10 +474,8 @@ class _Taker:
         if ready < self._enough and now - self._waited_since < self._flush_s and goes_on:
             return False
         is_written = self._take_batch()
-        if not self._reader.ready:
-            self._waited_since = None
-        elif is_written:
-            self._waited_since = now
+        if is_written:
+            self._waited_since = now if self._reader.ready else None
         return is_written and self._reader.ready >= self._enough
 
     def finish(self) -> None:

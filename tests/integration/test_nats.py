@@ -607,6 +607,54 @@ def test_messages_of_others_are_counted_and_passed_over(server):
     go(main())
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        *(f"NATS/1.0\r\nStatus: {status}\r\n\r\n" for status in (100, 404, 409, 503)),
+        "NATS/1.0 409 Consumer Deleted\r\n\r\n",
+        "no headers at all",
+        "NATS/1.0\r\nno colon\r\n\r\n",
+    ],
+)
+def test_headers_of_others_do_not_end_it(server, head):
+    """They look like what JetStream says itself, or are such as nats-py cannot read."""
+
+    async def main():
+        source = Source(["A.US"])
+        async with both(server, source) as (_, taker), plain_client(server) as other:
+            source.write(2)
+            await until(lambda: taker.count == 2)
+            command = f"HPUB md.ticks.US.A {len(head)} {len(head)}\r\n{head}\r\n"
+            await other._send_command(command.encode())
+            await other.flush()
+            source.write(3)
+            await until(lambda: taker.count == 5)
+            assert taker.feed.stats()["rejected"] == {"unreadable message": 1}
+            assert taker.feed.stats()["connections"] == 1
+            assert taker.events == []
+            consumers = await other.jetstream().consumers_info("md")
+            assert len(consumers) == 1
+
+    go(main())
+
+
+def test_consumers_are_not_left_behind(server):
+    async def main():
+        source = Source(["A.US"])
+        async with both(server, source) as (_, taker), plain_client(server) as other:
+            (consumer,) = taker.feed._consumers
+            for number in range(3):
+                name = consumer.name
+                consumer.received += 1  # as if messages had been dropped on the way
+                source.write(1)
+                await until(lambda: consumer.running and consumer.name not in ("", name))  # noqa: B023
+                await until(lambda: taker.count == number + 1)  # noqa: B023
+            consumers = await other.jetstream().consumers_info("md")
+            assert [found.name for found in consumers] == [consumer.name]
+
+    go(main())
+
+
 def test_doubles_that_jetstream_does_not_know(server):
     """As after an outage that is longer than the stream's window, or where two windows overlap."""
 

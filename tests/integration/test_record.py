@@ -224,6 +224,7 @@ def test_disk_is_full_and_then_not(small_disk):
         number += 5000
         held = recording.stats()
         assert held["rows"]["ticks"] + held["lag_rows"] == number
+        wait_until(lambda: recording.stats()["lag_s"] > 0.1)
         (small_disk / ".filler").unlink()
         wait_until(lambda: recording.stats()["failing"] is None)
         wait_until(lambda: not recording.stats()["lag_rows"])
