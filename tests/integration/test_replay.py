@@ -429,8 +429,17 @@ def test_what_never_began_leaves_no_capture(tmp_path, option, capfd):
         options = [text.replace("PORT", str(taken.getsockname()[1])) for text in option]
         with pytest.raises(SystemExit) as left:
             cli.main(
-                ["record", "opend://127.0.0.1:1", "700.HK", "--raw", "--out", str(tmp_path / "c")]
-                + ["--wait", "0.01", *options],
+                [
+                    "record",
+                    "opend://127.0.0.1:1",
+                    "700.HK",
+                    "--raw",
+                    "--out",
+                    str(tmp_path / "c"),
+                    "--wait",
+                    "0.01",
+                    *options,
+                ],
                 prog_name="fastfeed",
             )
     assert left.value.code in (1, 2)
