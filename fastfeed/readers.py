@@ -71,7 +71,8 @@ class OwnReaders:
 
     def take(self, stream: int, *, measures: bool) -> ReaderSlot | None:
         """Return the slot of a new reader; None where there is no room."""
-        return None if self._slots is None else self._slots.take(stream, measures)
+        slots = self._slots  # another thread may close
+        return None if slots is None else slots.take(stream, measures)
 
     def close(self) -> None:
         """Remove the file."""

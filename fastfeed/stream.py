@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import operator
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
@@ -24,7 +24,16 @@ from fastfeed.callbacks import Callbacks
 from fastfeed.html import stream_html
 from fastfeed.schema import Session
 
-__all__ = ["LATEST_KEPT", "Reader", "RowStream", "Rows", "Source", "Stream", "places_of"]
+__all__ = [
+    "LATEST_KEPT",
+    "Chosen",
+    "Reader",
+    "RowStream",
+    "Rows",
+    "Source",
+    "Stream",
+    "places_of",
+]
 
 #: The streams that keep each symbol's last row.
 LATEST_KEPT = ("quotes", "books", "odd_books", "brokers")
@@ -116,11 +125,47 @@ class Source(NamedTuple):
         """Return the number of the oldest row there is."""
         return min(self.ring.oldest, self.ring.published)
 
+    def torn(self, first: int, count: int) -> int:
+        """Return how many of so many rows, from one on, the writer may have changed by now: they are the oldest."""
+        if self.reader(first).intact():
+            return 0
+        return min(max(self.ring.oldest - first, 1), count)
+
     def start(self, start: Literal["now", "oldest"]) -> int:
         """Return where a reader begins."""
         if start not in ("now", "oldest"):
             raise ValueError(f"expected start 'now' or 'oldest', got {start!r}")
         return self.ring.published if start == "now" else self.oldest()
+
+
+class Chosen:
+    """Says which rows belong to some symbols, also to those that are not in the table yet.
+
+    Parameters
+    ----------
+    symbols : SymbolTable
+    wanted : sequence of str
+    """
+
+    def __init__(self, symbols: SymbolTable, wanted: Sequence[str]) -> None:
+        self._symbols = symbols
+        self._missing = list(wanted)
+        self._is_wanted = np.zeros(0, bool)
+
+    def __call__(self, rows: Rows) -> Rows:
+        """Return a copy of those rows that are wanted; of torn rows, which may have any symbol, whichever."""
+        self._learn()
+        ids: NDArray[np.uint32] = rows["symbol"]
+        known = ids < len(self._is_wanted)
+        return rows[known & self._is_wanted[np.where(known, ids, 0)]] if known.any() else rows[:0]
+
+    def _learn(self) -> None:
+        count, known = len(self._symbols), len(self._is_wanted)
+        if count > known:
+            found = [symbol for symbol in self._missing if symbol in self._symbols]
+            self._missing = [symbol for symbol in self._missing if symbol not in found]
+            self._is_wanted = np.concatenate([self._is_wanted, np.zeros(count - known, bool)])
+            self._is_wanted[[self._symbols[symbol] for symbol in found]] = True
 
 
 class RowStream:

@@ -21,8 +21,7 @@ import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
@@ -238,17 +237,6 @@ class CaptureFile:
                 self.damage = Damage(path, damage.position, reason, damage.is_torn and is_last)
                 return
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        pass
-
     def __repr__(self) -> str:
         return (
             f"<CaptureFile {str(self.path)!r}: {self.header.vendor}, {len(self.segments)} segments>"
@@ -369,7 +357,8 @@ def _chunks(file: BinaryIO, expected: int | None) -> Iterator[Chunk]:
             raise _Damaged(position, "has something else where a chunk should begin")
         if expected is not None and number != expected:
             raise _Damaged(position, f"has chunk {number} where chunk {expected} should be")
-        if stored > 2 * CHUNK_MOST or not 0 < plain <= CHUNK_MOST or kind > CODEC_ZSTD:
+        is_whole = 0 < plain <= CHUNK_MOST and plain % CELL == 0
+        if stored > 2 * CHUNK_MOST or not is_whole or kind > CODEC_ZSTD:
             raise _Damaged(position, "has a chunk with a head that cannot be")
         data = buffers.take(stored)
         if _read(file, data) < stored:

@@ -32,9 +32,9 @@ from fastfeed.sinks.convert import (
     ParquetTarget,
     Source,
     Target,
-    why,
 )
 from fastfeed.sinks.convert import convert as convert_rows
+from fastfeed.sinks.recording_folder import DESCRIPTION, why
 
 __all__ = ["convert"]
 
@@ -197,7 +197,7 @@ def _open(path: Path) -> Source:
 
 
 def _open_folder(path: Path) -> Source:
-    if (path / "_fastfeed.json").exists() or any(path.rglob("*.parquet")):
+    if (path / DESCRIPTION).exists() or any(path.rglob("*.parquet")):
         return FolderSource(path)
     if not any(path.glob(f"*{SUFFIX}")):
         raise StorageError(f"there is no Parquet file and no raw capture in {path}")

@@ -21,7 +21,8 @@ from fastfeed.cli.columns import FLAG_WORDS, WORDS, YES_NO, Texts, texts_of
 from fastfeed.errors import StorageError
 from fastfeed.sinks.arrow import load_pyarrow
 from fastfeed.sinks.columns import checked_zone
-from fastfeed.sinks.convert import MOST_SYMBOLS, NewFile, Part, only, why
+from fastfeed.sinks.convert import MOST_SYMBOLS, NewFile, Part, only
+from fastfeed.sinks.recording_folder import why
 from fastfeed.stream import Rows
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fastfeed.cli import words
 from fastfeed.cli.journal import Journal
@@ -22,8 +22,9 @@ from fastfeed.errors import (
 )
 from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.events import Event
+from fastfeed.feeds.feed import Feed
 
-__all__ = ["Member", "counts", "given_up", "settings_of", "settled"]
+__all__ = ["Member", "counts", "given_up", "settings_of", "settled", "subscribe"]
 
 _PAUSE_S = 1.0  # before something is tried again
 _LONGEST_PAUSE_S = 60.0
@@ -68,7 +69,7 @@ class Member:
         try:
             await self._open()
             for symbols, kinds in self.plan.wanted:
-                await self._subscribe(symbols, kinds)
+                await subscribe(self.feed, symbols, kinds, self._say, self.settled.set)
             if not self.subscribed:
                 raise SubscriptionError("nothing is subscribed")
             if self.settled.is_set():  # the line about all feeds was too early for this one
@@ -100,25 +101,32 @@ class Member:
                 await asyncio.sleep(pause_s)
                 self.feed = self.plan.make()  # one is opened only once
 
-    async def _subscribe(self, symbols: list[str], kinds: tuple[str, ...]) -> None:
-        """Subscribe, and ask again where there is no answer; what is refused is told."""
-        pauses = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
-        while True:
-            try:
-                await self.feed.subscribe(symbols, *kinds)
-                return
-            except SubscriptionError as error:
-                self._say(str(error))
-                return
-            except InternalError:
-                raise
-            except FastfeedError as error:
-                self._say(f"{error}; asking again")
-                self.settled.set()
-                await asyncio.sleep(pauses.pause_s())
-
     def _say(self, text: str) -> None:
         self._journal.write(self.feed.url, text)
+
+
+async def subscribe(
+    feed: Feed,
+    symbols: Sequence[str],
+    kinds: Sequence[str],
+    say: Callable[[str], object],
+    on_failure: Callable[[], object] = lambda: None,
+) -> None:
+    """Subscribe, and ask again where there is no answer; what is refused is told."""
+    pauses = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
+    while True:
+        try:
+            await feed.subscribe(symbols, *kinds)
+            return
+        except SubscriptionError as error:
+            say(str(error))
+            return
+        except InternalError:
+            raise
+        except FastfeedError as error:
+            say(f"{error}; asking again")
+            on_failure()
+            await asyncio.sleep(pauses.pause_s())
 
 
 async def settled(members: Sequence[Member]) -> None:

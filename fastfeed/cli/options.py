@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["FOR_EVER_S", "format_option", "kinds_of", "seconds", "seconds_or_none", "user_option"]
+__all__ = [
+    "FOR_EVER_S",
+    "format_option",
+    "kinds_of",
+    "seconds",
+    "seconds_or_none",
+    "size",
+    "user_option",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 #: Longer than anything is waited for.
 FOR_EVER_S = 1e9
+
+_UNITS = {"": 0, "K": 10, "M": 20, "G": 30}
 
 
 def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -37,6 +48,16 @@ def _number(value: str | None) -> float | None:
         return None if value is None else float(value)
     except ValueError:
         return math.nan
+
+
+def size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Read an option that is a number of bytes."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,12})([KMG]?)(i?B)?", value.strip(), re.IGNORECASE)
+    if found is None or not int(found[1]):
+        raise click.BadParameter(f"expected a size such as 64M or 1G, got {value!r}")
+    return int(found[1]) << _UNITS[found[2].upper()]
 
 
 def kinds_of(text: str) -> tuple[str, ...]:

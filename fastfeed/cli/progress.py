@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import shutil
 import sys
@@ -11,9 +12,10 @@ from typing import Self, TextIO
 
 from fastfeed.cli import words
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "Rate"]
 
 _LINE_S = 10.0  # between two lines where they stay
+_RATE_S = 2.0  # over which a rate is taken
 
 
 class Progress:
@@ -97,3 +99,19 @@ class Progress:
             self._stream.flush()
         except OSError:  # nobody looks any more: no reason to end what it tells about
             self._shown, self._in_place, self._next_s = "", False, float("inf")
+
+
+class Rate:
+    """How fast a number grows, over the last two seconds or so."""
+
+    def __init__(self) -> None:
+        self._seen: collections.deque[tuple[float, float]] = collections.deque()
+
+    def of(self, number: float, now_s: float | None = None) -> float:
+        """Return the growth in a second, of a number as it is now; 0 at first."""
+        now_s = time.monotonic() if now_s is None else now_s
+        self._seen.append((now_s, number))
+        while len(self._seen) > 2 and now_s - self._seen[1][0] >= _RATE_S:
+            self._seen.popleft()
+        before_s, before = self._seen[0]
+        return (number - before) / max(now_s - before_s, 1e-3)

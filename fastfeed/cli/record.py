@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import collections
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -22,8 +20,8 @@ from fastfeed.cli.group import complain
 from fastfeed.cli.journal import Journal
 from fastfeed.cli.members import Member, counts, given_up, settings_of, settled
 from fastfeed.cli.metrics import Listen, metrics_option, serve_metrics
-from fastfeed.cli.options import FOR_EVER_S, kinds_of, seconds, seconds_or_none
-from fastfeed.cli.progress import Progress
+from fastfeed.cli.options import FOR_EVER_S, kinds_of, seconds, seconds_or_none, size
+from fastfeed.cli.progress import Progress, Rate
 from fastfeed.cli.record_raw import run_raw
 from fastfeed.cli.serve_config import HubConfig
 from fastfeed.cli.stop import Stop
@@ -39,19 +37,6 @@ from fastfeed.sinks.segments import COMPRESSIONS, Sealed
 __all__ = ["record", "recover"]
 
 _REFRESH_S = 0.2
-_SEEN = 11  # looks over which a rate is taken
-_LINE_S = 10.0  # between two lines where no terminal is
-_UNITS = {"": 0, "K": 10, "M": 20, "G": 30}
-
-
-def _bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """Read an option that is a size."""
-    if value is None:
-        return None
-    found = re.fullmatch(r"(\d{1,12})([KMG]?)(i?B)?", value.strip(), re.IGNORECASE)
-    if found is None or not int(found[1]):
-        raise click.BadParameter(f"expected a size such as 64M or 1G, got {value!r}")
-    return int(found[1]) << _UNITS[found[2].upper()]
 
 
 @click.command(short_help="Record rows into Parquet files, or the bytes as received.")
@@ -86,7 +71,7 @@ def _bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int
 )
 @click.option(
     "--segment-bytes",
-    callback=_bytes,
+    callback=size,
     metavar="SIZE",
     help="An open segment of this size becomes a Parquet file.  [default: 256M]",
 )
@@ -295,7 +280,7 @@ async def _record(
                 members += [Member(plan, report.journal, wait) for plan in plans]
                 goes_on = await _from_feeds(members, recording, report, stop, duration)
         finally:
-            report.show_end()
+            report.progress.show("writing what is left")
             # A second signal ends the process, whatever the disk does.
             await asyncio.to_thread(recording.close)
             await asyncio.sleep(0)  # what the recorder told
@@ -346,20 +331,14 @@ def _begin(text: str) -> None:
 
 
 class _Report:
-    """What is told while it goes on: on a terminal a line that changes, elsewhere one every ten seconds.
-
-    A context manager.
-    """
+    """What is told while it goes on. A context manager."""
 
     def __init__(self) -> None:
         self.progress = Progress()
-        self._live = sys.stderr.isatty()
-        say = self.progress.say if self._live else None
-        self.journal = Journal(sys.stderr.fileno(), say=say)
+        self.journal = Journal(sys.stderr.fileno(), say=self.progress.say)
         self._loop = asyncio.get_running_loop()
         self._recovered = 0
-        self._next_s = time.monotonic() + _LINE_S
-        self._seen: collections.deque[tuple[float, int]] = collections.deque(maxlen=_SEEN)
+        self._rate = Rate()
 
     def __enter__(self) -> Self:
         self.progress.__enter__()
@@ -391,52 +370,25 @@ class _Report:
         """Show how far a recording is, until the end is requested."""
         while not stop.requested:
             self.tell_recovered(recording)
-            found = recording.stats()
-            now = time.monotonic()
-            self._seen.append((now, sum(found["rows"].values())))
-            if self._live:
-                self.progress.show(self._line(found))
-            elif now >= self._next_s:
-                self._next_s = now + _LINE_S
-                self.journal.write("recording", self._line(found))
+            self.progress.show(self._line(recording.stats()))
             await stop.sleep(_REFRESH_S)
 
-    def show_end(self) -> None:
-        """Show that the end may take a moment."""
-        if self._live:
-            self.progress.show("writing what is left")
-
     def _line(self, found: dict[str, Any]) -> str:
-        (before, rows_before), (now, rows) = self._seen[0], self._seen[-1]
-        rate = (rows - rows_before) / max(now - before, 1e-3)
+        rows = sum(found["rows"].values())
         lost, dropped = (sum(found[what].values()) for what in ("lost", "dropped"))
         text = (
-            f"{words.counted(rows, 'row')}, {words.rate(rate)} rows/s, lag {found['lag_rows']:,} rows "
-            f"{found['lag_s']:.1f} s, {_size(found['sealed_bytes'] + found['open_bytes'])}, {lost:,} lost"
+            f"{words.counted(rows, 'row')}, {words.rate(self._rate.of(rows))} rows/s, lag {found['lag_rows']:,} rows "
+            f"{found['lag_s']:.1f} s, {words.size(found['sealed_bytes'] + found['open_bytes'])}, {lost:,} lost"
         )
         if dropped:
             text += f", {dropped:,} dropped"
         return f"{text}; cannot write: {found['failing']}" if found["failing"] else text
 
 
-def _size(value: float) -> str:
-    if value < 1000:
-        return f"{value:,.0f} B"
-    for unit in ("KiB", "MiB"):
-        value /= 1024
-        if value < 1000:
-            return f"{value:,.1f} {unit}"
-    return f"{value / 1024:,.1f} GiB"
-
-
 def _summary(out: Path, found: dict[str, Any], took_s: float) -> str:
-    rows = {kind: count for kind, count in found["rows"].items() if count}
-    total = sum(rows.values())
-    each = ", ".join(f"{count:,} {kind}" for kind, count in rows.items())
     return (
-        f"{out}: {words.counted(total, 'row')} in {took_s:.1f} s, {words.rate(total / max(took_s, 1e-3))} rows/s"
-        f"{f' ({each})' if len(rows) > 1 else ''}; {words.counted(found['sealed'], 'file')}, "
-        f"{_size(found['sealed_bytes'])}."
+        f"{out}: {words.rows_in(found['rows'], took_s)}; {words.counted(found['sealed'], 'file')}, "
+        f"{words.size(found['sealed_bytes'])}."
     )
 
 

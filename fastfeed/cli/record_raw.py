@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from os import PathLike, fspath
 from typing import Any
@@ -17,21 +16,18 @@ from fastfeed.capture import Capture, capture
 from fastfeed.capture.files import segment_name
 from fastfeed.cli import words
 from fastfeed.cli.group import complain
+from fastfeed.cli.journal import Journal
+from fastfeed.cli.members import subscribe
 from fastfeed.cli.metrics import Listen, serve_metrics
-from fastfeed.cli.progress import Progress
+from fastfeed.cli.progress import Progress, Rate
 from fastfeed.cli.stop import Stop
-from fastfeed.connect import masked, run
-from fastfeed.errors import FastfeedError, InternalError, StorageError, SubscriptionError
-from fastfeed.feeds.backoff import Backoff
-from fastfeed.feeds.events import Event
+from fastfeed.connect import run
+from fastfeed.errors import StorageError
 from fastfeed.feeds.feed import Feed
 
 __all__ = ["run_raw"]
 
 _REFRESH_S = 0.2
-_RATE_LOOKS = 10  # over which a rate is taken
-_PAUSE_S = 1.0  # before something is asked for again
-_LONGEST_PAUSE_S = 60.0
 
 
 def run_raw(
@@ -89,20 +85,17 @@ async def _record(
             serve_metrics(metrics, hub=feed.hub, feeds=[feed], parts={"capture": written})
         )
         progress = stack.enter_context(Progress())
+        journal = Journal(sys.stderr.fileno(), say=progress.say)
 
         def say(text: str) -> None:
-            progress.say(f"fastfeed: {masked(text)}")
+            journal.write(feed.url, text)
 
-        def tell(event: Event) -> None:
-            if event.kind != "connected" or written.stats()["bytes"]:
-                say(words.event_words(event))
-
-        feed.on_event(tell)
+        feed.on_event(journal.tell)
         started = time.monotonic()
         showing: asyncio.Task[None] | None = None
         try:
             if await stop.race(feed.open()) and await stop.race(
-                _subscribe(feed, symbols, kinds, say)
+                subscribe(feed, symbols, kinds, say)
             ):
                 if not any(feed.subscribed(kind) for kind in kinds):
                     complain("nothing is subscribed: nothing is captured")
@@ -110,7 +103,7 @@ async def _record(
                 click.echo(f"capturing {feed.url} into {path} (Ctrl-C ends it)")
                 sys.stdout.flush()
                 stop.after(duration)
-                showing = asyncio.create_task(_show(feed, written, progress))
+                showing = asyncio.create_task(_show(feed, written, progress, say))
                 await stop.race(asyncio.Event().wait())
         finally:
             if showing is not None:
@@ -137,34 +130,21 @@ def _remove_empty(feed: Feed, written: Capture) -> None:
             (written.path / segment_name(number)).unlink(missing_ok=True)
 
 
-async def _subscribe(
-    feed: Feed, symbols: Sequence[str], kinds: Sequence[str], say: Callable[[str], None]
+async def _show(
+    feed: Feed, written: Capture, progress: Progress, say: Callable[[str], object]
 ) -> None:
-    """Subscribe, and ask again where there is no answer; what is refused is told."""
-    pauses = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
-    while True:
-        try:
-            await feed.subscribe(symbols, *kinds)
-            return
-        except SubscriptionError as error:
-            say(str(error))
-            return
-        except InternalError:
-            raise
-        except FastfeedError as error:
-            say(f"{error}; asking again")
-            await asyncio.sleep(pauses.pause_s())
-
-
-async def _show(feed: Feed, written: Capture, progress: Progress) -> None:
-    seen: deque[tuple[float, int]] = deque(maxlen=_RATE_LOOKS)
+    growth = Rate()
+    failing = None
     while True:
         stats = written.stats()
-        seen.append((time.monotonic(), stats["bytes"]))
-        (before_s, before), (now_s, now) = seen[0], seen[-1]
-        rate = (now - before) / max(now_s - before_s, 1e-3)
+        if stats["failing"] != failing:
+            failing = stats["failing"]
+            say(f"cannot write: {failing}; the feed lives on" if failing else "writing again")
         rows = sum(stream.count for stream in feed.hub.streams)
-        text = f"{_size(now)} as received, {_size(rate)}/s, {_size(stats['stored_bytes'])} stored, {rows:,} rows"
+        text = (
+            f"{words.size(stats['bytes'])} as received, {words.size(growth.of(stats['bytes']))}/s, "
+            f"{words.size(stats['stored_bytes'])} stored, {words.counted(rows, 'row')}"
+        )
         if stats["gaps"]:
             text += f", {_gaps(stats)}"
         if stats["failing"]:
@@ -174,25 +154,14 @@ async def _show(feed: Feed, written: Capture, progress: Progress) -> None:
 
 
 def _gaps(stats: dict[str, Any]) -> str:
-    return f"{words.counted(stats['gaps'], 'gap')} of {_size(stats['lost_bytes'])}"
+    return f"{words.counted(stats['gaps'], 'gap')} of {words.size(stats['lost_bytes'])}"
 
 
 def _summary(path: str, feed: Feed, stats: dict[str, Any], took_s: float) -> str:
     rows = sum(stream.count for stream in feed.hub.streams)
     text = (
-        f"{path}: {_size(stats['bytes'])} as received in {took_s:.1f} s, {_size(stats['stored_bytes'])} stored in "
-        f"{words.counted(stats['segments'], 'segment')}, {rows:,} rows"
+        f"{path}: {words.size(stats['bytes'])} as received in {took_s:.1f} s, "
+        f"{words.size(stats['stored_bytes'])} stored in {words.counted(stats['segments'], 'segment')}, "
+        f"{words.counted(rows, 'row')}"
     )
     return f"{text}, {_gaps(stats)}." if stats["gaps"] else f"{text}."
-
-
-def _size(value: float) -> str:
-    """Return a number of bytes."""
-    if value < 1000:
-        return f"{value:,.0f} B"
-    units = ["GiB", "MiB", "KiB"]
-    value /= 1024
-    while value >= 1000 and len(units) > 1:
-        units.pop()
-        value /= 1024
-    return f"{value:,.1f} {units[-1]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+import sys
 import time
 from contextlib import ExitStack
 from typing import Any, Literal
@@ -14,9 +15,10 @@ import click
 from fastfeed.attach import AttachedHub, attach
 from fastfeed.cli import words
 from fastfeed.cli.group import complain
+from fastfeed.cli.journal import Journal
 from fastfeed.cli.metrics import Listen, metrics_option, serve_metrics
-from fastfeed.cli.options import kinds_of, seconds, seconds_or_none, user_option
-from fastfeed.cli.progress import Progress
+from fastfeed.cli.options import kinds_of, seconds, seconds_or_none, size, user_option
+from fastfeed.cli.progress import Progress, Rate
 from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
 from fastfeed.errors import AuthError, FastfeedError
@@ -39,6 +41,10 @@ def _shard(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     return int(found[1]), int(found[2])
 
 
+def _most_bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    return -1 if value == "-1" else size(ctx, param, value)
+
+
 @click.command(short_help="Publish the rows of a hub on NATS JetStream, for other machines.")
 @click.argument("servers", metavar="NATS")
 @click.argument("symbols", metavar="[SYMBOL]...", nargs=-1)
@@ -55,7 +61,7 @@ def _shard(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     default="1/1",
     callback=_shard,
     metavar="I/N",
-    help="Publish the symbols of relay I of N only, from 1; which that are, their hash says.",
+    help="Publish only the share of relay I of N, from 1; a hash of each symbol decides.",
 )
 @click.option(
     "--from",
@@ -91,13 +97,21 @@ def _shard(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     help="How long the stream keeps messages, 0 = for ever.  [default of a new one: 86400]",
 )
 @click.option(
-    "--max-bytes", type=int, metavar="N", help="How much it keeps, -1 = what the server allows."
+    "--max-bytes",
+    callback=_most_bytes,
+    metavar="SIZE",
+    help="How much it keeps, such as 10G; -1 = what the server allows.",
 )
 @click.option(
-    "--storage", type=click.Choice(["file", "memory"]), help="[default of a new one: file]"
+    "--storage",
+    type=click.Choice(["file", "memory"]),
+    help="Where it keeps them.  [default of a new one: file]",
 )
 @click.option(
-    "--replicas", type=click.IntRange(1, 5), metavar="N", help="[default of a new one: 1]"
+    "--replicas",
+    type=click.IntRange(1, 5),
+    metavar="N",
+    help="How many servers keep them.  [default of a new one: 1]",
 )
 @click.option("--update-stream", is_flag=True, help="Change a stream that has other settings.")
 @click.option(
@@ -145,8 +159,8 @@ def relay(
     has other settings than were asked for is left alone, and that is an error.
 
     The hub's writer is not slowed down. While NATS is away or slow, rows wait in the hub; those that are overwritten
-    there are counted, told here and told to consumers, and the exit code is 1. Ctrl-C, SIGTERM or --duration end it
-    after what is there was published.
+    there are counted, told here and told to consumers, and the exit code is 1. It ends with Ctrl-C, SIGTERM or
+    --duration, and publishes before what is there, for five seconds at most.
 
     \b
     Examples:
@@ -192,15 +206,16 @@ async def _relay(
                     raise
                 await stop.sleep(_ATTEMPT_S)
         began = time.monotonic()
-        relay.on_event(_Teller(progress))
-        hub.on_event(lambda event: progress.say(f"fastfeed: {event.feed}: {event.text}"))
+        journal = Journal(sys.stderr.fileno(), say=progress.say)
+        relay.on_event(_Teller(journal))
+        hub.on_event(lambda event: journal.write(event.feed, event.text))
         stop.after(duration)
-        line = _Line(relay)
+        growth = Rate()
         ended = asyncio.ensure_future(relay.wait())
         try:
             stack.enter_context(serve_metrics(metrics, hub=hub, parts={"relay": relay}))
             while not stop.requested and not ended.done():
-                progress.show(line.text())
+                progress.show(_line(relay.stats(), growth))
                 await stop.sleep(_SHOW_S)
             if ended.done():
                 ended.result()
@@ -219,8 +234,8 @@ async def _relay(
 class _Teller:
     """Says what happens to the relay, and the same again not too often."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
         self._said: dict[str, float] = {}
         self._lost = 0
 
@@ -236,40 +251,25 @@ class _Teller:
         if event.kind == "gap":
             text = f"{self._lost:,} rows were overwritten in the hub before they could be published"
             self._lost = 0
-        self._progress.say(f"fastfeed: {event.feed}: {text}")
+        self._journal.write(event.feed, text)
 
 
-class _Line:
-    """How far a relay is, in a line."""
-
-    def __init__(self, relay: Relay) -> None:
-        self._relay = relay
-        self._before = time.monotonic(), 0
-
-    def text(self) -> str:
-        """Return the line."""
-        stats = self._relay.stats()
-        now, rows = time.monotonic(), sum(stats["rows"].values())
-        then, before = self._before
-        self._before = now, rows
-        rate = (rows - before) / max(now - then, 1e-3)
-        text = (
-            f"{rows:,} rows, {words.rate(rate)} rows/s, {words.counted(stats['messages'], 'message')}, "
-            f"lag {stats['lag_rows']:,}"
-        )
-        if lost := sum(stats["lost"].values()):
-            text += f", lost {lost:,}"
-        return text if stats["connected"] else f"{text}, not connected"
+def _line(stats: dict[str, Any], growth: Rate) -> str:
+    """Return how far a relay is."""
+    rows = sum(stats["rows"].values())
+    text = (
+        f"{words.counted(rows, 'row')}, {words.rate(growth.of(rows))} rows/s, "
+        f"{words.counted(stats['messages'], 'message')}, lag {stats['lag_rows']:,} rows"
+    )
+    if lost := sum(stats["lost"].values()):
+        text += f", {lost:,} lost"
+    return text if stats["connected"] else f"{text}; not connected"
 
 
 def _summary(relay: Relay, took_s: float) -> str:
     stats = relay.stats()
-    rows = {kind: count for kind, count in stats["rows"].items() if count}
-    total = sum(rows.values())
-    each = ", ".join(f"{count:,} {kind}" for kind, count in rows.items())
     return (
-        f"{relay.url}: {total:,} rows in {took_s:.1f} s, {words.rate(total / max(took_s, 1e-3))} rows/s"
-        f"{f' ({each})' if len(rows) > 1 else ''}; {words.counted(stats['messages'], 'message')}, "
-        f"{stats['bytes'] / 1e6:,.1f} MB, {stats['retries']:,} sent again, "
+        f"{relay.url}: {words.rows_in(stats['rows'], took_s)}; {words.counted(stats['messages'], 'message')}, "
+        f"{words.size(stats['bytes'])}, {stats['retries']:,} sent again, "
         f"{words.counted(stats['reconnects'], 'reconnect')}, {sum(stats['lost'].values()):,} rows lost."
     )

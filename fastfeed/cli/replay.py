@@ -14,7 +14,7 @@ from fastfeed.capture import CaptureFile
 from fastfeed.cli import words
 from fastfeed.cli.group import complain
 from fastfeed.cli.options import format_option, kinds_of, seconds
-from fastfeed.cli.progress import Progress
+from fastfeed.cli.progress import Progress, Rate
 from fastfeed.cli.stop import Stop
 from fastfeed.cli.watch import show
 from fastfeed.connect import run
@@ -169,25 +169,18 @@ async def _publish(
             finally:
                 showing.cancel()
                 await asyncio.gather(showing, return_exceptions=True)
-        took_s = max(time.monotonic() - started, 1e-3)
-        progress.end(_summary(hub, took_s))
+        progress.end(_summary(hub, time.monotonic() - started))
     return 1 if feed.damage is not None else 0
 
 
 async def _show(hub: Hub, progress: Progress) -> None:
-    last, last_s = 0, time.monotonic()
+    growth = Rate()
     while True:
+        rows = sum(stream.count for stream in hub.streams)
+        progress.show(f"{words.counted(rows, 'row')}, {words.rate(growth.of(rows))} rows/s")
         await asyncio.sleep(_REFRESH_S)
-        rows, now_s = sum(stream.count for stream in hub.streams), time.monotonic()
-        progress.show(f"{rows:,} rows, {words.rate((rows - last) / (now_s - last_s))} rows/s")
-        last, last_s = rows, now_s
 
 
 def _summary(hub: Hub, took_s: float) -> str:
-    rows = {stream.name: stream.count for stream in hub.streams if stream.count}
-    total = sum(rows.values())
-    each = ", ".join(f"{count:,} {name}" for name, count in rows.items())
-    return (
-        f"hub {hub.name}: {total:,} rows in {took_s:.1f} s, {words.rate(total / took_s)} rows/s"
-        f"{f' ({each})' if len(rows) > 1 else ''}."
-    )
+    rows = {stream.name: stream.count for stream in hub.streams}
+    return f"hub {hub.name}: {words.rows_in(rows, took_s)}."

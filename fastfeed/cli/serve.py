@@ -206,14 +206,11 @@ async def _serve(
 
 
 def _summary(hub: Hub, members: Sequence[Member], took_s: float) -> str:
-    rows = {stream.name: stream.count for stream in hub.streams if stream.count}
-    total = sum(rows.values())
-    each = ", ".join(f"{count:,} {name}" for name, count in rows.items())
+    rows = {stream.name: stream.count for stream in hub.streams}
     stats = [member.feed.stats() for member in members]
     rejected = sum(sum(found["rejected"].values()) for found in stats)
     return (
-        f"hub {hub.name}: {total:,} rows in {took_s:.1f} s, {words.rate(total / max(took_s, 1e-3))} rows/s"
-        f"{f' ({each})' if len(rows) > 1 else ''}; "
+        f"hub {hub.name}: {words.rows_in(rows, took_s)}; "
         f"{words.counted(sum(found['connections'] for found in stats), 'connection')}, "
         f"{words.counted(sum(member.gaps for member in members), 'gap')}, {rejected:,} rejected."
     )

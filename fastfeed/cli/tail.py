@@ -10,7 +10,6 @@ from typing import Literal
 import click
 
 from fastfeed.attach import AttachedHub, AttachedReader, Wait, attach
-from fastfeed.cli.chosen import Chosen
 from fastfeed.cli.group import complain
 from fastfeed.cli.lines import Lines
 from fastfeed.cli.options import kinds_of, seconds, user_option
@@ -18,6 +17,7 @@ from fastfeed.cli.output import Csv, Format, JsonLines, Output, Stalled, write_a
 from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
 from fastfeed.schema import STREAMS
+from fastfeed.stream import Chosen
 
 __all__ = ["tail"]
 

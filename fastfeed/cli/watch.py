@@ -16,7 +16,7 @@ import click
 
 from fastfeed.cli import words
 from fastfeed.cli.board import Board
-from fastfeed.cli.chosen import Chosen, ChosenReader
+from fastfeed.cli.chosen import ChosenReader
 from fastfeed.cli.connection import connection_options, feed_of, vendor_class
 from fastfeed.cli.group import complain
 from fastfeed.cli.metrics import Listen, metrics_option, serve_metrics
@@ -27,6 +27,7 @@ from fastfeed.connect import run
 from fastfeed.feeds.events import Event
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.longport import LongPort
+from fastfeed.stream import Chosen
 
 __all__ = ["console_for_table", "show", "watch", "watch_table", "watch_text"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from fastfeed.feeds.events import Event
 
@@ -20,6 +21,8 @@ __all__ = [
     "price",
     "printable",
     "rate",
+    "rows_in",
+    "size",
 ]
 
 #: What stands in the place of a number that is not known.
@@ -94,6 +97,26 @@ def printable(text: str) -> str:
 def rate(value: float) -> str:
     """Return a number of ticks in a second."""
     return f"{value:,.1f}" if value < 999.95 else f"{value:,.0f}"
+
+
+def size(value: float) -> str:
+    """Return a number of bytes."""
+    if value < 1000:
+        return f"{value:,.0f} B"
+    for unit in ("KiB", "MiB"):
+        value /= 1024
+        if value < 1000:
+            return f"{value:,.1f} {unit}"
+    return f"{value / 1024:,.1f} GiB"
+
+
+def rows_in(rows: Mapping[str, int], took_s: float) -> str:
+    """Return how many rows there were of each kind, and how many in a second."""
+    found = {kind: number for kind, number in rows.items() if number}
+    total = sum(found.values())
+    text = f"{counted(total, 'row')} in {took_s:.1f} s, {rate(total / max(took_s, 1e-3))} rows/s"
+    each = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
+    return f"{text} ({each})" if len(found) > 1 else text
 
 
 def age(seconds: float) -> str:

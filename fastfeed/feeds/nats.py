@@ -61,7 +61,7 @@ _LATE_S = 5.0
 _LOOK_S = 1.0
 _INACTIVE_S = 60.0  # after which JetStream forgets a consumer that nobody asks any more
 _MOST_RUNS = 64
-_MOST_IGNORED = 1 << 16
+_MOST_IGNORED = 1 << 16  # subjects that are remembered as unwanted
 
 
 class _Symbol:

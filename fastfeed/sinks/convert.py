@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import msgspec
 import numpy as np
 
 from fastfeed import schema
@@ -30,6 +29,14 @@ from fastfeed.sinks.arrow import (
     parquet_options,
     rows_of,
     table_of,
+)
+from fastfeed.sinks.recording_folder import (
+    DESCRIPTION,
+    described,
+    description,
+    name_of,
+    put_to_disk,
+    why,
 )
 from fastfeed.stream import Rows
 
@@ -52,15 +59,12 @@ __all__ = [
     "convert",
     "most_rows",
     "only",
-    "why",
 ]
 
 _PART_BYTES = 1 << 22  # of rows that go together from a source to a target
 _GROUP_BYTES = 1 << 25  # of the rows of a row group
 _PLAYED_ROWS = 1 << 12  # of a capture, collected in its rings
 _MOST_OPEN = 8  # files of a folder that are written at the same time
-_DESCRIPTION = "_fastfeed.json"  # of the folder of a recording, and the number of its layout
-_FOLDER_LAYOUT = 1
 #: Symbols of a conversion.
 MOST_SYMBOLS = 1 << 24
 
@@ -196,13 +200,6 @@ def only(part: Part, kind: str | None, depth: int) -> None:
         raise ConfigError(
             f"a file has books of one depth, and here are {depth} and {part.depth} levels: convert into a folder"
         )
-
-
-def why(error: BaseException) -> str:
-    """Return the reason of an error in one line."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return os.strerror(error.errno)
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 class _Reading:
@@ -348,7 +345,8 @@ class FolderSource(_Reading):
     def __init__(self, path: Path) -> None:
         super().__init__(path, None)
         try:
-            self._check_layout()
+            with contextlib.suppress(FileNotFoundError):  # others' folders say nothing
+                described(path)
             found = sorted(path.rglob("*.parquet"))
             self.unfinished = sum(1 for _ in (path / "_open").glob("*.arrows"))
         except OSError as error:
@@ -357,23 +355,6 @@ class FolderSource(_Reading):
         if not self._files:
             raise StorageError(f"there is no Parquet file in {path}")
         self._number = 0
-
-    def _check_layout(self) -> None:
-        try:
-            data = (self.path / _DESCRIPTION).read_bytes()
-        except FileNotFoundError:
-            return
-        try:
-            layout = msgspec.json.decode(data, type=dict[str, Any])["layout"]
-        except (msgspec.DecodeError, UnicodeDecodeError, KeyError) as error:
-            raise StorageError(
-                f"{self.path / _DESCRIPTION} does not describe a recording: {why(error)}"
-            ) from error
-        if layout != _FOLDER_LAYOUT:
-            raise StorageError(
-                f"{self.path} has the layout {layout}, this fastfeed knows layout {_FOLDER_LAYOUT}: it needs "
-                "another version of fastfeed"
-            )
 
     def parts(self, wanted: Sequence[str]) -> Iterator[Part]:
         """Yield the rows of all files."""
@@ -469,8 +450,6 @@ class NewFile:
         self.part = path.with_name(f".{path.name}.{os.getpid()}.part")
         if path.is_dir():
             raise StorageError(f"{path} is a folder, expected a file")
-        if path.exists() and not path.is_file():  # /dev/null would be gone
-            raise StorageError(f"{path} is a device or pipe, expected a file")
         if path.exists() and not overwrites:
             raise StorageError(f"{path} is there already: --force overwrites it")
         if not path.parent.is_dir():
@@ -487,7 +466,7 @@ class NewFile:
 
     def publish(self) -> None:
         """Give it its name."""
-        _to_disk(self.part)
+        put_to_disk(self.part)
         if self._overwrites:
             self.part.replace(self.path)
         else:
@@ -499,20 +478,12 @@ class NewFile:
                 self.part.rename(self.path)
             else:
                 self.part.unlink()
-        _to_disk(self.path.parent)
+        put_to_disk(self.path.parent)
 
     def remove(self) -> None:
         """Remove what was written."""
         with contextlib.suppress(OSError):
             self.part.unlink()
-
-
-def _to_disk(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 class _Groups:
@@ -785,9 +756,8 @@ class FolderTarget:
         kind, depth, day = key
         folder = self._part / f"kind={kind}" / f"date={np.datetime64(day, 'D')}"
         folder.mkdir(parents=True, exist_ok=True)
-        text = str(np.datetime64(first_ns, "ns")).replace("-", "").replace(":", "")
         number = 0
-        while (path := folder / f"{kind}-{text}-{number:04}.parquet").exists():
+        while (path := folder / f"{name_of(kind, first_ns, number)}.parquet").exists():
             number += 1
         return _Groups(path, kind, depth, self._symbols, self._tz)
 
@@ -798,17 +768,14 @@ class FolderTarget:
                 self._open.popitem()[1].close()
             if not any(self._part.iterdir()):
                 raise StorageError("there are no rows to be converted")
-            about = {
-                "layout": _FOLDER_LAYOUT,
-                "version": importlib.metadata.version("fastfeed"),
-            }
-            (self._part / _DESCRIPTION).write_bytes(msgspec.json.encode(about) + b"\n")
+            about = description(importlib.metadata.version("fastfeed"))
+            (self._part / DESCRIPTION).write_bytes(about)
             for path in self._part.rglob("*"):
-                _to_disk(path)
+                put_to_disk(path)
             if self.path.exists():
                 self.path.rmdir()
             self._part.rename(self.path)
-            _to_disk(self.path.parent)
+            put_to_disk(self.path.parent)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

@@ -123,11 +123,15 @@ FAMILIES = {
         "counter", "Rows that could not be written.", ("stream",)
     ),
     "fastfeed_recording_written_bytes": Family("counter", "Bytes that were written."),
-    "fastfeed_recording_open_segments": Family("gauge", "Segments that are being written."),
+    "fastfeed_recording_open_segments": Family(
+        "gauge", "Segments that are being written, or wait to become Parquet files."
+    ),
     "fastfeed_recording_sealed_files": Family("counter", "Files that were finished."),
     "fastfeed_recording_sealed_bytes": Family("counter", "Bytes of finished files."),
-    "fastfeed_recording_lag_rows": Family("gauge", "Rows that have not been taken yet."),
-    "fastfeed_recording_lag_seconds": Family("gauge", "How far it is behind."),
+    "fastfeed_recording_lag_rows": Family("gauge", "Rows that have not been written yet."),
+    "fastfeed_recording_lag_seconds": Family(
+        "gauge", "For how long the oldest of them has been in the ring."
+    ),
     "fastfeed_recording_failing": Family("gauge", "Whether it cannot write at the moment."),
     "fastfeed_capture_received_bytes": Family("counter", "Bytes that were captured."),
     "fastfeed_capture_stored_bytes": Family("counter", "Bytes that they take in files."),
@@ -141,11 +145,11 @@ FAMILIES = {
         "counter", "Rows overwritten in the ring before they were taken.", ("stream",)
     ),
     "fastfeed_relay_messages": Family("counter", "Messages that were acknowledged."),
-    "fastfeed_relay_sent_bytes": Family("counter", "Bytes of messages."),
+    "fastfeed_relay_sent_bytes": Family("counter", "Bytes of these messages."),
     "fastfeed_relay_in_flight_messages": Family("gauge", "Messages not acknowledged yet."),
     "fastfeed_relay_retries": Family("counter", "Messages that were sent again."),
     "fastfeed_relay_reconnects": Family("counter", "Connections that were made again."),
-    "fastfeed_relay_lag_rows": Family("gauge", "Rows that have not been taken yet."),
+    "fastfeed_relay_lag_rows": Family("gauge", "Rows that have not been acknowledged yet."),
     "fastfeed_relay_up": Family("gauge", "Whether it is connected."),
 }
 

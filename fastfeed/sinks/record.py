@@ -21,7 +21,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastfeed.attach import AttachedHub, attach
 from fastfeed.errors import ConfigError, StorageError
@@ -31,7 +30,7 @@ from fastfeed.schema import BOOK_DEPTH, STREAMS
 from fastfeed.sinks.arrow import ArrowRows, load_pyarrow
 from fastfeed.sinks.recording_folder import RecordingFolder, why
 from fastfeed.sinks.segments import COMPRESSIONS, ParquetOptions, Sealed, Segment, seal
-from fastfeed.stream import Rows, RowStream, Source
+from fastfeed.stream import Chosen, Rows, RowStream, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -410,7 +409,7 @@ class _Taker:
         if "bid_price" in (source.rows.dtype.names or ()):
             depth = source.rows.dtype["bid_price"].shape[0]
         self._arrow = ArrowRows(self.kind, source.symbols, depth)
-        self._filter = None if self._wanted is None else _Filter(self._wanted, source)
+        self._chosen = None if self._wanted is None else Chosen(source.symbols, self._wanted)
         size = source.rows.dtype.itemsize
         self._most = max(1, min(_BATCH_ROWS, _BATCH_BYTES // size, source.ring.capacity // 2))
         self._enough = max(1, min(self._most, source.ring.capacity // _FULL))
@@ -529,24 +528,20 @@ class _Taker:
         """Return rows as a batch, without those that the writer has overwritten meanwhile."""
         first = self._reader.position - len(rows)
         while len(rows):
-            wanted = rows if self._filter is None else self._filter.chosen(rows)
+            wanted = rows if self._chosen is None else self._chosen(rows)
             try:
                 batch = self._arrow.batch(wanted)
-            except ValueError:
-                if self._is_whole(first):
+            except ValueError:  # a torn row may have any symbol
+                batch = None
+                if not self._source.torn(first, len(rows)):
                     raise
-            else:
-                if self._is_whole(first):
-                    return batch
-            # The oldest ones are gone; they are as many as the writer has claimed since.
-            torn = min(max(self._source.ring.oldest - first, 1), len(rows))
+            torn = self._source.torn(first, len(rows))
+            if batch is not None and not torn:
+                return batch
             self._lost += torn
             first += torn
             rows = rows[torn:]
         return None
-
-    def _is_whole(self, first: int) -> bool:
-        return self._source.reader(first).intact()
 
     def _write_waiting(self) -> bool:
         """Write what waits, in order; return whether that was possible."""
@@ -616,30 +611,6 @@ def _by_day(batch: pa.RecordBatch) -> Iterator[tuple[int, int, pa.RecordBatch]]:
         yield day, int(times[places[0]]), batch.take(load_pyarrow().array(places))
 
 
-class _Filter:
-    """Those rows of a source whose symbols are wanted."""
-
-    def __init__(self, wanted: list[str], source: Source) -> None:
-        self._symbols = source.symbols
-        self._missing = wanted
-        self._is_wanted = np.zeros(0, bool)
-
-    def chosen(self, rows: Rows) -> Rows:
-        """Return a copy of the rows that are wanted."""
-        ids: NDArray[np.uint32] = rows["symbol"]
-        self._learn()
-        known = ids < len(self._is_wanted)  # torn rows may have any
-        return rows[known & self._is_wanted[np.where(known, ids, 0)]] if len(known) else rows
-
-    def _learn(self) -> None:
-        count, known = len(self._symbols), len(self._is_wanted)
-        if count > known:
-            found = [symbol for symbol in self._missing if symbol in self._symbols]
-            self._missing = [symbol for symbol in self._missing if symbol not in found]
-            self._is_wanted = np.concatenate([self._is_wanted, np.zeros(count - known, bool)])
-            self._is_wanted[[self._symbols[symbol] for symbol in found]] = True
-
-
 class _Sealer:
     """A thread that makes Parquet files of segments, one after the other."""
 
@@ -651,7 +622,7 @@ class _Sealer:
         recovered: list[Sealed],
     ) -> None:
         self.files = self.bytes = 0
-        self.failing: str | None = None
+        self._failed: dict[Path, str] = {}  # why segments that wait could not be sealed
         self._folder = folder
         self._options = options
         self._tell = tell
@@ -662,6 +633,11 @@ class _Sealer:
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="fastfeed sealer", daemon=True)
         self._thread.start()
+
+    @property
+    def failing(self) -> str | None:
+        """Why a segment cannot be sealed at the moment."""
+        return next(iter(self._failed.copy().values()), None)
 
     @property
     def waiting(self) -> int:
@@ -693,20 +669,25 @@ class _Sealer:
             OSError
         ):  # of this thread: whoever takes or makes rows comes first
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        given_up = 0  # at the end each is tried once more
         while True:
             with self._changed:
                 while not self._paths and not self._stopping:
                     self._changed.wait()
-                if not self._paths:
+                if given_up >= len(self._paths):
                     return
                 path = self._paths[0]
-            if self._seal(path):
-                with self._changed:
+            is_sealed = self._seal(path)
+            with self._changed:
+                if is_sealed:
                     self._paths.popleft()
-                continue
-            with self._changed:  # the others have the same disk
-                if self._stopping or self._changed.wait_for(lambda: self._stopping, _SEAL_AGAIN_S):
-                    return
+                    self._failed.pop(path, None)
+                    continue
+                self._paths.rotate(-1)  # perhaps it alone cannot be sealed
+                if self._stopping:
+                    given_up += 1
+                else:
+                    self._changed.wait_for(lambda: self._stopping, _SEAL_AGAIN_S)
 
     def _seal(self, path: Path) -> bool:
         """Seal a segment; return False when it has to be tried again."""
@@ -718,12 +699,9 @@ class _Sealer:
             if not path.exists() and self._folder.path.exists():
                 self._tell(f"the segment {path} was removed: its rows are lost")
                 return True
-            return self._fail(error)
-        except (OSError, StorageError) as error:
-            return self._fail(error)
-        except Exception as error:  # of Arrow: whatever it is, the segment is kept
-            return self._fail(error)
-        self.failing = None
+            return self._fail(path, error)
+        except Exception as error:  # of the disk or of Arrow: whatever it is, the segment is kept
+            return self._fail(path, error)
         self.files += sealed.path is not None
         self.bytes += sealed.bytes
         if is_left:
@@ -731,10 +709,11 @@ class _Sealer:
             self._recovered.append(sealed)
         return True
 
-    def _fail(self, error: Exception) -> bool:
+    def _fail(self, path: Path, error: Exception) -> bool:
         reason = why(error)
-        if reason != self.failing:
-            self.failing = reason
+        is_new = reason not in self._failed.values()
+        self._failed[path] = reason
+        if is_new:
             self._tell(f"cannot make a Parquet file in {self._folder.path}: {reason}; trying again")
         return False
 

@@ -31,12 +31,23 @@ from fastfeed.readers import program_name
 from fastfeed.schema import STREAMS
 from fastfeed.shared import is_at, leave_at_fork, lock_file
 
-__all__ = ["LAYOUT", "RecordingFolder", "put_to_disk", "why"]
+__all__ = [
+    "DESCRIPTION",
+    "LAYOUT",
+    "RecordingFolder",
+    "described",
+    "description",
+    "name_of",
+    "put_to_disk",
+    "why",
+]
 
 #: The number of the layout of a recording's folder; it changes with every change of it.
 LAYOUT = 1
 
-_DESCRIPTION = "_fastfeed.json"
+#: The name of the file that says what the folder is.
+DESCRIPTION = "_fastfeed.json"
+
 _SEGMENT = re.compile(rf"({'|'.join(STREAMS)})-(\d{{4}})(\d\d)(\d\d)T[\d.]+-\d+")
 _MOST_BYTES = 1 << 16  # of a description
 
@@ -91,7 +102,7 @@ class RecordingFolder:
             self._check(makes)
             self.open_path.mkdir(exist_ok=True)
             self._enter()
-            if not (path / _DESCRIPTION).exists():
+            if not (path / DESCRIPTION).exists():
                 self._describe(version)
         except (OSError, HubError) as error:
             self.close()
@@ -103,7 +114,7 @@ class RecordingFolder:
     def _check(self, makes: bool) -> None:
         """Look at what is there; nothing has been touched yet."""
         names = {entry.name for entry in os.scandir(self.path)}
-        if _DESCRIPTION not in names:
+        if DESCRIPTION not in names:
             # "_open": a recorder ended before it could describe the folder.
             foreign = {name for name in names if name[0] != "."} - {"_open", "lost+found"}
             if foreign and makes:
@@ -112,21 +123,9 @@ class RecordingFolder:
                     "empty folder, or one of an earlier recording"
                 )
             if not makes:
-                raise StorageError(f"{self.path} is no recording: there is no {_DESCRIPTION} in it")
+                raise StorageError(f"{self.path} is no recording: there is no {DESCRIPTION} in it")
             return
-        with open(self.path / _DESCRIPTION, "rb") as file:
-            data = file.read(_MOST_BYTES)
-        try:
-            found = msgspec.json.decode(data, type=Description)
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            raise StorageError(
-                f"{self.path / _DESCRIPTION} does not describe a recording: {error}"
-            ) from None
-        if found.layout != LAYOUT:
-            raise StorageError(
-                f"{self.path} has layout {found.layout} of fastfeed {found.version}, this fastfeed knows layout "
-                f"{LAYOUT}: it needs a newer fastfeed"
-            )
+        described(self.path)
 
     def _enter(self) -> None:
         fd = lock_file(self._lock_path, 0o644)
@@ -145,10 +144,10 @@ class RecordingFolder:
         return "another process"
 
     def _describe(self, version: str) -> None:
-        new = self.open_path / f"{_DESCRIPTION}.part"
-        new.write_bytes(msgspec.json.encode(Description(LAYOUT, version)) + b"\n")
+        new = self.open_path / f"{DESCRIPTION}.part"
+        new.write_bytes(description(version))
         put_to_disk(new)
-        new.rename(self.path / _DESCRIPTION)
+        new.rename(self.path / DESCRIPTION)
         put_to_disk(self.path)
 
     def check_in_place(self) -> None:
@@ -160,10 +159,9 @@ class RecordingFolder:
 
     def new_segment(self, kind: str, first_ns: int) -> Path:
         """Return the path of a segment that is not there, nor its Parquet file."""
-        text = str(np.datetime64(first_ns, "ns")).replace("-", "").replace(":", "")
         number = 0
         while True:
-            path = self.open_path / f"{kind}-{text}-{number:04}.arrows"
+            path = self.open_path / f"{name_of(kind, first_ns, number)}.arrows"
             if not (path.exists() or self.sealed_path(path).exists()):
                 return path
             number += 1
@@ -204,6 +202,41 @@ class RecordingFolder:
         fd, self._lock = self._lock, -1
         if fd >= 0:
             os.close(fd)
+
+
+def described(path: Path) -> Description:
+    """Return what a folder says that it is.
+
+    Raises
+    ------
+    OSError
+        It says nothing, or that cannot be read.
+    StorageError
+        That is no description, or one of another layout.
+    """
+    with open(path / DESCRIPTION, "rb") as file:
+        data = file.read(_MOST_BYTES)
+    try:
+        found = msgspec.json.decode(data, type=Description)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise StorageError(f"{path / DESCRIPTION} does not describe a recording: {error}") from None
+    if found.layout != LAYOUT:
+        raise StorageError(
+            f"{path} has layout {found.layout} of fastfeed {found.version}, this fastfeed knows layout "
+            f"{LAYOUT}: it needs a newer fastfeed"
+        )
+    return found
+
+
+def description(version: str) -> bytes:
+    """Return what a folder of this version of fastfeed says."""
+    return msgspec.json.encode(Description(LAYOUT, version)) + b"\n"
+
+
+def name_of(kind: str, first_ns: int, number: int) -> str:
+    """Return the name of a file without its ending."""
+    text = str(np.datetime64(first_ns, "ns")).replace("-", "").replace(":", "")
+    return f"{kind}-{text}-{number:04}"
 
 
 def put_to_disk(path: Path) -> None:

@@ -30,7 +30,6 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeed._core.symbols import SymbolTable
 from fastfeed.attach import AttachedHub, AttachedReader
 from fastfeed.callbacks import Callbacks
 from fastfeed.errors import (
@@ -61,6 +60,7 @@ from fastfeed.protocols.relay_messages import (
     subject_of,
 )
 from fastfeed.schema import STREAMS
+from fastfeed.stream import Source
 
 __all__ = ["Relay", "shard_of"]
 
@@ -175,18 +175,17 @@ class _Tap:
         self._is_wanted = np.zeros(0, bool)
         self._wants_all = True
 
-    def _source_now(self) -> object:
-        return self.reader.source if isinstance(self.reader, AttachedReader) else None
-
-    @property
-    def _symbols(self) -> SymbolTable:
-        return self.reader.symbols if isinstance(self.reader, AttachedReader) else self._hub.symbols
+    def _source_now(self) -> Source:
+        """Return what was read last; the stream of an attached hub may be ahead of it."""
+        return (
+            self.reader.source if isinstance(self.reader, AttachedReader) else self._stream.source
+        )
 
     @property
     def lost(self) -> int:
         """Rows of all runs that were overwritten before they could be taken."""
         behind = 0  # which the reader counts when it reads on
-        if self._source is getattr(self._stream, "source", None):
+        if self._source is self._stream.source:
             behind = max(0, self._stream.ring.oldest - self.reader.position)
         return self.reader.lost + self._torn + behind
 
@@ -211,15 +210,19 @@ class _Tap:
         view = self.reader.read(max(1, _ROUND_BYTES // size))
         if not len(view):
             return []
+        source = self._source_now()
+        first = self.reader.position - len(view)
         rows = view.copy()
-        if not self.reader.intact():
-            self._torn += len(rows)
-            return []
-        if self._source_now() is not self._source:
+        if torn := source.torn(first, len(rows)):
+            self._torn += torn
+            rows = rows[torn:]
+            if not len(rows):
+                return []
+        if source is not self._source:
             self._begin(rows.dtype)
             size = self._codec.dtype.itemsize
         ids = rows["symbol"]
-        self._know(len(self._symbols))
+        self._know(len(self._source.symbols))
         if int(ids.max()) >= len(self._numbers):
             raise InternalError(f"rows of {self.kind} have symbols that the hub does not")
         order = self._order(ids)
@@ -266,7 +269,7 @@ class _Tap:
         known = len(self._numbers)
         if count == known:
             return
-        names = [self._symbols[number] for number in range(known, count)]
+        names = [self._source.symbols[number] for number in range(known, count)]
         self._numbers += [0] * len(names)
         self._subjects += [subject_of(self._prefix, self.kind, name) for name in names]
         wanted = np.fromiter(map(self._wants, names), bool, len(names))
@@ -500,7 +503,7 @@ class Relay:
 
         `rows` by kind, `messages` and `bytes`: acknowledged; `lost` by kind: overwritten in the ring before they
         were taken; `in_flight`: messages sent and not acknowledged; `retries`: messages sent again; `refused`: times
-        that JetStream did not take one; `reconnects`; `lag_rows`: not published yet; `connected`.
+        that JetStream did not take one; `reconnects`; `lag_rows`: not acknowledged yet; `connected`.
         """
         return {
             "rows": {kind: tap.published for kind, tap in self._taps.items()},

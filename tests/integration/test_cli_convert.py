@@ -337,8 +337,8 @@ def test_newer_versions(tmp_path, symbols, ticks, convert):
     (tmp_path / "folder" / "_fastfeed.json").write_text('{"layout": 7, "version": "9.0"}')
     message = convert(tmp_path / "folder", tmp_path / "x.csv", code=1)
     assert message == (
-        f"fastfeed: {tmp_path}/folder has the layout 7, this fastfeed knows layout 1: it needs another "
-        "version of fastfeed\n"
+        f"fastfeed: {tmp_path}/folder has layout 7 of fastfeed 9.0, this fastfeed knows layout 1: it needs a "
+        "newer fastfeed\n"
     )
     (tmp_path / "folder" / "_fastfeed.json").write_text("[")
     assert "does not describe a recording" in convert(

@@ -253,6 +253,21 @@ def test_gaps_of_the_capture_are_told(tmp_path, run):
     assert (stats["capture_gaps"], stats["capture_lost_bytes"]) == (1, 1234)
 
 
+def test_a_chunk_of_part_of_a_record_is_damage(session, tmp_path, run):
+    path, rows, _ = session
+    again = tmp_path / "again"
+    shutil.copytree(path, again)
+    file = CaptureFile(again).segments[-1]
+    number = list(CaptureFile(path).chunks())[-1].number + 1
+    size = file.stat().st_size
+    file.write_bytes(file.read_bytes() + own_chunk(number, 7, 1, bytes(40)))
+
+    found, events, feed = run(play(again))
+    assert_same(found, rows)
+    assert feed.damage == f"{file}: has a chunk with a head that cannot be, at byte {size}"
+    assert [event.kind for event in events][-2:] == ["error", "ended"]
+
+
 def test_a_replay_is_not_captured(session, tmp_path):
     path, _, _ = session
     with pytest.raises(ff.LocalProtocolError, match="is no vendor's"):
@@ -381,7 +396,7 @@ def test_raw_recording_on_the_command_line(tmp_path, zstd):
 
     code, output, errors = asyncio.run(main())
     assert (code, output) == (0, ""), errors
-    assert errors.startswith(f"{path}: ")
+    assert errors.splitlines()[-1].startswith(f"{path}: ")
     assert errors.endswith(" rows.\n"), errors
     rows, _, feed = asyncio.run(play(path))
     assert feed.damage is None
@@ -412,7 +427,24 @@ def test_what_never_began_leaves_no_capture(tmp_path, option, capfd):
         out = str(tmp_path / "c")
         arguments = ["opend://127.0.0.1:1", "700.HK", "--raw", "--wait", "0.01", "--out", out]
         with pytest.raises(SystemExit) as left:
+<<<<<<< HEAD
             cli.main(["record", *arguments, *options], prog_name="fastfeed")
+=======
+            cli.main(
+                [
+                    "record",
+                    "opend://127.0.0.1:1",
+                    "700.HK",
+                    "--raw",
+                    "--out",
+                    str(tmp_path / "c"),
+                    "--wait",
+                    "0.01",
+                    *options,
+                ],
+                prog_name="fastfeed",
+            )
+>>>>>>> rows8
     assert left.value.code in (1, 2)
     assert capfd.readouterr().err.count("\n") <= 2
     assert not list((tmp_path / "c").glob("*.ffcap"))

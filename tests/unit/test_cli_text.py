@@ -296,6 +296,7 @@ class _Feed:
     """What panels ask of a feed."""
 
     url = "opend://127.0.0.1:11111"
+    delivers_all = False
 
     def __init__(self, *symbols: str) -> None:
         self.hub = ff.Hub(book_depth=DEPTH)

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from fastfeed.cli import progress
-from fastfeed.cli.progress import Progress
+from fastfeed.cli.progress import Progress, Rate
 
 
 class Terminal(io.StringIO):
@@ -76,3 +76,13 @@ def test_closed_terminal_ends_nothing():
         line.show("1 row")
         line.show("2 rows")
         line.end("done")
+
+
+def test_rate_is_that_of_the_last_seconds():
+    rate = Rate()
+    assert rate.of(1000, 10.0) == 0
+    assert rate.of(1500, 10.5) == 1000
+    for step in range(1, 9):
+        rate.of(1500, 10.5 + step / 2)  # nothing more comes
+    assert rate.of(1500, 15.0) == 0
+    assert rate.of(1600, 17.0) == 50

@@ -1,5 +1,6 @@
 """Recording: what is in the folder afterwards, whatever happened meanwhile."""
 
+import errno
 import json
 import os
 import threading
@@ -372,3 +373,26 @@ def test_description(tmp_path):
     found = json.loads((tmp_path / "_fastfeed.json").read_text())
     assert found["layout"] == 1
     assert time.time() - (tmp_path / "_fastfeed.json").stat().st_mtime < 600
+
+
+def test_a_segment_that_cannot_be_sealed_does_not_hold_up_the_others(tmp_path, monkeypatch):
+    def unless_bad(folder, path, options, *, checks):
+        if path.name.startswith("ticks"):
+            raise OSError(errno.EIO, "bad")
+        return seal(folder, path, options, checks=checks)
+
+    hub, out, told = hub_of(), tmp_path / "out", []
+    seal = record_module.seal
+    monkeypatch.setattr(record_module, "seal", unless_bad)
+    monkeypatch.setattr(record_module, "_SEAL_AGAIN_S", 0.01)
+    with ff.record(
+        hub, out, "ticks", "books", flush_s=0, segment_bytes=1, tell=told.append
+    ) as recording:
+        put(hub, ticks(0, 1, NOON_NS))
+        wait_until(lambda: recording.stats()["failing"])
+        put(hub, random_rows("books", 1))
+        wait_until(lambda: files(out, "books"))
+        assert recording.stats()["failing"] == os.strerror(errno.EIO)
+    assert len([text for text in told if "cannot make a Parquet file" in text]) == 1
+    assert told[-1].startswith("1 open segments are left")
+    assert told[-1].endswith(os.strerror(errno.EIO))

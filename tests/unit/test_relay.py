@@ -3,13 +3,14 @@
 import datetime
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import fastfeed as ff
 from fastfeed.feeds.nats import _start
-from fastfeed.sinks.relay import _covers, shard_of
+from fastfeed.sinks.relay import _covers, _Tap, shard_of
 
 AT = datetime.datetime(2026, 1, 2, 3, 4, 5, 678900, datetime.UTC)
 
@@ -149,3 +150,34 @@ def test_without_nats_there_is_one_clear_line(monkeypatch):
             await ff.Relay(ff.Hub(), "nats://127.0.0.1").open()
 
     ff.run(main())
+
+
+class Overtaken:
+    """A reader whose rows are partly overwritten before they can be copied."""
+
+    def __init__(self, reader, write):
+        self.reader, self.write = reader, write
+
+    def __getattr__(self, name):
+        return getattr(self.reader, name)
+
+    def read(self, limit):
+        rows = self.reader.read(limit)
+        self.write()
+        return rows
+
+
+def test_of_rows_that_are_being_overwritten_only_those_are_lost():
+    hub = ff.Hub(capacity=64)
+    symbol = hub.symbols.intern("700.HK")
+
+    def write(count):
+        rows = np.zeros(count, ff.dtype("ticks"))
+        rows["symbol"] = symbol
+        hub.ticks.ring.write(rows.view(np.uint8))
+
+    tap = _Tap(hub, "ticks", "now", "md", lambda name: True)
+    write(60)
+    tap.reader = Overtaken(tap.reader, lambda: write(10))
+    assert sum(message.rows for message in tap.take(1 << 20)) == 54
+    assert tap.lost == 6
