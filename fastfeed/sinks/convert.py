@@ -450,6 +450,8 @@ class NewFile:
         self.part = path.with_name(f".{path.name}.{os.getpid()}.part")
         if path.is_dir():
             raise StorageError(f"{path} is a folder, expected a file")
+        if path.exists() and not path.is_file():  # /dev/null would be gone
+            raise StorageError(f"{path} is a device or pipe, expected a file")
         if path.exists() and not overwrites:
             raise StorageError(f"{path} is there already: --force overwrites it")
         if not path.parent.is_dir():

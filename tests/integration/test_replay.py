@@ -21,10 +21,8 @@ from feeds import until
 import fastfeed as ff
 from fastfeed._core.player import gap_record
 from fastfeed._core.tape import own_chunk
-from fastfeed.capture import CaptureFile, Player
+from fastfeed.capture import CaptureFile
 from fastfeed.cli.main import cli
-from fastfeed.schema import STREAMS
-from fastfeed.sinks.convert import CaptureSource, FolderSource, ParquetSource
 
 
 class Done(NamedTuple):
@@ -457,66 +455,6 @@ def convert(capfd):
         return Done(left.value.code, *capfd.readouterr())
 
     return run
-
-
-def converted(source):
-    """Return the rows of a source by kind, and its symbols."""
-    rows = {}
-    for part in source.parts(STREAMS):
-        rows.setdefault(part.kind, []).append(part.rows)
-    return {kind: np.concatenate(parts) for kind, parts in rows.items()}, source.symbols
-
-
-def test_a_capture_is_converted(session, tmp_path, convert):
-    path, rows, symbols = session
-    assert convert(path, tmp_path / "folder") == (0, "", "")
-    found, names = converted(FolderSource(tmp_path / "folder"))
-    assert_same(found, rows, but=("symbol",))
-    for kind, expected in rows.items():
-        there = [names[number] for number in found[kind]["symbol"].tolist()]
-        assert there == [symbols[number] for number in expected["symbol"].tolist()], kind
-    (segment,) = path.glob("*.ffcap")
-    only = tmp_path / "one.parquet"
-    assert convert(segment, only, "--kinds", "ticks", "--symbols", symbols[-1]) == (0, "", "")
-    found, names = converted(ParquetSource(only))
-    chosen = rows["ticks"][rows["ticks"]["symbol"] == len(symbols) - 1]
-    assert_same(found, {"ticks": chosen} if len(chosen) else {}, but=("symbol",))
-    done = convert(path, tmp_path / "all.csv")
-    assert done.returncode == 2
-    assert "choose with --kinds" in done.stderr
-
-
-def test_a_capture_of_a_small_hub_is_converted_whole(session):
-    path, rows, _ = session
-    source = CaptureSource(path)
-    source._player = Player(source._capture, ff.Hub(capacity=64, max_symbols=64))
-    found, _ = converted(source)
-    assert_same(found, rows, but=("symbol",))
-
-
-def test_a_torn_capture_is_converted_up_to_there(session, tmp_path, convert):
-    path = tmp_path / "torn"
-    shutil.copytree(session[0], path)
-    cut(path, 100)
-    done = convert(path, tmp_path / "ticks.parquet", "--kinds", "ticks")
-    assert done.returncode == 1
-    assert re.fullmatch(
-        r"fastfeed: .*torn was read up to where it is damaged: .*, at byte \d+\n", done.stderr
-    )
-    found, _ = converted(ParquetSource(tmp_path / "ticks.parquet"))
-    assert len(found.get("ticks", ())) < len(session[1]["ticks"])
-
-
-def test_gaps_of_a_capture_are_told_when_it_is_converted(session, tmp_path, convert):
-    path = tmp_path / "gap"
-    shutil.copytree(session[0], path)
-    capture = CaptureFile(path)
-    number = [chunk.number for chunk in capture.chunks()][-1] + 1
-    with open(capture.segments[0], "ab") as file:
-        file.write(own_chunk(number, 1, 1, gap_record(4096, 1)))
-    done = convert(path, tmp_path / "ticks.parquet", "--kinds", "ticks")
-    assert done.returncode == 0
-    assert "gaps of 4,096 bytes" in done.stderr
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/null")])
