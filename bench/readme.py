@@ -37,6 +37,7 @@ _BLOCK = re.compile(r"(<!-- figures: ([^>]+) -->\n)(.*?)(\n<!-- end -->)", re.DO
 MARKET_RATE = 2000.0  # ticks a second
 SLOW_RATE = 500.0  # which futu-api follows as well
 
+VENDORS = ("opend", "longport", "alltick")
 BARE_UVLOOP = "uvloop, stamp only"
 PICOWS = "picows, msgspec"
 
@@ -305,6 +306,27 @@ def growth(figures: Figures) -> str:
     )
 
 
+def elsewhere(figures: Figures) -> str:
+    recording = "record to Parquet"
+    offered = "fastfeed, 2.1 M/s"
+    relayed = (_rate(figures("relay to consumer", f"{n} symbols", "ticks/s")) for n in (50, 2000))
+    few, many = relayed
+    played = (figures.text(f"replay {v}", "fastfeed, file://", "x live") for v in VENDORS)
+    captured = (
+        f"{max(0, 1 - 1 / figures(f'capture {v}', 'fastfeed, capturing', 'x fastfeed')):.0%}"
+        for v in VENDORS
+    )
+    written = _rate(figures(recording, offered, "rows/s"))
+    lost, core = (figures.text(recording, offered, column) for column in ("lost", "CPU %"))
+    return _filled(
+        f"A recorder writes {written} ticks a second into Parquet with {lost} lost, for {core} % of a core. "
+        f"A raw capture takes {', '.join(captured)} of the throughput of a wire at its limit (OpenD, LongPort, "
+        f"AllTick; two cores for sender, receiver and writer), and is played {', '.join(played)} times as fast as "
+        f"that wire is. A relay over NATS brings {few} ticks a second of 50 symbols to a consumer, {many} of 2000, "
+        "with all of it on these two cores."
+    )
+
+
 def everything(figures: Figures) -> str:
     return markdown(figures.results).rstrip("\n")
 
@@ -321,6 +343,7 @@ BLOCKS: dict[str, dict[str, Callable[[Figures], str]]] = {
         "shared": shared,
         "thread": thread,
         "growth": growth,
+        "elsewhere": elsewhere,
     },
     "bench/README.md": {"everything": everything},
 }

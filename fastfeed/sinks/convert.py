@@ -11,13 +11,13 @@ import importlib.metadata
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from fastfeed import schema
-from fastfeed._core.ring import RingReader
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.capture import CaptureFile, Damage, Player
 from fastfeed.errors import ConfigError, StorageError
@@ -63,7 +63,7 @@ __all__ = [
 
 _PART_BYTES = 1 << 22  # of rows that go together from a source to a target
 _GROUP_BYTES = 1 << 25  # of the rows of a row group
-_PLAYED_ROWS = 1 << 12  # of a capture, collected in its rings
+_PLAYED_ROWS = 1 << 12  # of a capture, collected before they are passed on
 _MOST_OPEN = 8  # files of a folder that are written at the same time
 #: Symbols of a conversion.
 MOST_SYMBOLS = 1 << 24
@@ -401,29 +401,26 @@ class CaptureSource:
         return found
 
     def parts(self, wanted: Sequence[str]) -> Iterator[Part]:
-        """Yield all rows, those of a kind in their order; they hold until the next ones are asked for."""
+        """Yield all rows, those of a kind in their order."""
         hub, depth = self._player.hub, self._player.hub.book_depth
-        readers = [
-            (kind, reader, min(_PLAYED_ROWS, hub.stream(kind).capacity // 4))
-            for kind in wanted
-            for reader in [hub.stream(kind).reader("oldest")]
-        ]
+        taken: dict[str, list[Rows]] = {kind: [] for kind in wanted}
+
+        def take(found: list[Rows], rows: Rows) -> None:
+            found.append(rows.copy())
+
+        # At each publication: what one record gives may be more than the rings keep.
+        ends = [hub.stream(kind).on_batch(partial(take, taken[kind])) for kind in taken]
         for record in self._capture:
             self._player.play(record)
-            for kind, reader, enough in readers:
-                if reader.ready >= enough:
-                    yield self._part(kind, depth, reader)
-        for kind, reader, _ in readers:
-            if reader.ready:
-                yield self._part(kind, depth, reader)
-
-    def _part(self, kind: str, depth: int, reader: RingReader) -> Part:
-        rows = reader.read()
-        if reader.lost:
-            raise StorageError(
-                f"cannot convert {self._capture.path}: one read of it has more {kind} than its hub keeps"
-            )
-        return Part(kind, depth, rows)
+            for kind, found in taken.items():
+                if sum(map(len, found)) >= _PLAYED_ROWS:
+                    yield Part(kind, depth, np.concatenate(found))
+                    found.clear()
+        for end in ends:
+            end()
+        for kind, found in taken.items():
+            if found:
+                yield Part(kind, depth, np.concatenate(found))
 
 
 def _is_hidden(path: Path) -> bool:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -152,6 +153,29 @@ def test_a_capture(tmp_path, convert):
     last.write_bytes(data)
     message = convert(tmp_path / "raw", tmp_path / "damaged.arrow", "--kinds", "ticks", code=1)
     assert "at byte" in message
+
+
+def test_a_capture_with_more_rows_in_a_read_than_rings_keep(tmp_path, convert):
+    rows = []
+
+    async def captured(url):
+        feed = ff.connect(url, hub=ff.Hub(capacity=64))
+        feed.ticks.on_batch(lambda ticks: rows.append(ticks.copy()))
+        with ff.capture(feed, tmp_path / "raw"):
+            async with feed:
+                await feed.subscribe("700.HK", "ticks")
+                async with asyncio.timeout(20):
+                    while sum(map(len, rows)) < 2000:
+                        time.sleep(0.02)  # noqa: ASYNC251 (so that a read brings many)
+                        await asyncio.sleep(0)
+
+    with simulator("--rate", "20000", "--symbols", "700.HK") as (url, _):
+        asyncio.run(captured(url))
+    assert convert(tmp_path / "raw", tmp_path / "ticks.arrow", "--kinds", "ticks") == ""
+    symbols = ff.SymbolTable(8)
+    symbols.intern("700.HK")
+    found = ff.rows_of(pyarrow.feather.read_table(tmp_path / "ticks.arrow"), symbols)
+    assert found.tobytes() == np.concatenate(rows).tobytes()
 
 
 def test_kinds_and_symbols(tmp_path, symbols, ticks, convert):
