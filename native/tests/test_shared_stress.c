@@ -382,6 +382,8 @@ static void *read_all(void *argument) {
                                   memory_order_relaxed);
     }
     CHECK_EQ(read + lost + overtaken, position - start);
+    /* Also of one that began behind the last row, and never came to say so. */
+    atomic_store(&shared->at[r->me], position);
     close_generation(r);
     munmap(r->ring.bell, sizeof *r->ring.bell);
     ff_ring_close(&r->ring);
