@@ -751,6 +751,7 @@ cdef extern from "fastfeed/capture.h" nogil:
         uint64_t until
         int fd
         uint64_t file_bytes
+        uint64_t reserved
         uint64_t most_bytes
         uint64_t number
         bint asked

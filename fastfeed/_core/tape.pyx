@@ -78,7 +78,7 @@ cdef class Tape:
     def write_to(self, int fd, uint64_t file_bytes, uint64_t most_bytes):
         """Write to a file from now on, which has so many bytes and shall get about so many."""
         self.pump.fd = fd
-        self.pump.file_bytes = file_bytes
+        self.pump.file_bytes = self.pump.reserved = file_bytes
         self.pump.most_bytes = most_bytes
 
     def run(self):

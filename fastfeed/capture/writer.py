@@ -222,10 +222,9 @@ class Capture:
         return fd
 
     def _leave(self) -> None:
-        for fd in (self._fd, self._lock):
-            if fd >= 0:
-                with contextlib.suppress(OSError):
-                    os.close(fd)
+        _end_segment(self._fd, self._tape.file_bytes)
+        with contextlib.suppress(OSError):
+            os.close(self._lock)
         self._fd = self._lock = -1
 
     # writing, on the thread but for the first segment
@@ -254,8 +253,7 @@ class Capture:
                 path.unlink()
             raise
         self._segments += 1
-        if before[0] >= 0:
-            os.close(before[0])
+        _end_segment(*before)
 
     def _write_until(self, position: int) -> bool:
         """Write what was recorded before a position; return whether that is done."""
@@ -418,6 +416,16 @@ class Capture:
 
     def __repr__(self) -> str:
         return f"<Capture {str(self.path)!r}: {self._segments} segments{', closed' * self._closed}>"
+
+
+def _end_segment(fd: int, file_bytes: int) -> None:
+    """Close a file, without the blocks that it has beyond its end."""
+    if fd < 0:
+        return
+    with contextlib.suppress(OSError):
+        os.ftruncate(fd, file_bytes)
+    with contextlib.suppress(OSError):
+        os.close(fd)
 
 
 def _write_all(fd: int, *parts: bytes | memoryview) -> None:

@@ -1,6 +1,7 @@
 #include "fastfeed/capture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -11,7 +12,8 @@ enum {
     WORTH = 1 << 19,          /* bytes that are written without waiting for more */
     MOST_PAUSE_NS = 20000000, /* a stop is noticed after it */
     LEAST_PAUSE_NS = 250000,
-    FASTEST = 4, /* bytes in a ns: nobody records faster */
+    FASTEST = 4,             /* bytes in a ns: nobody records faster */
+    MOST_RESERVED = 1 << 26, /* bytes of a file, beyond its end */
 };
 
 void ff_pump_init(ff_pump *pump, const ff_ring *ring, int64_t flush_ns) {
@@ -158,6 +160,19 @@ static int cut(const ff_pump *pump) {
     return lseek(pump->fd, (off_t)pump->file_bytes, SEEK_SET) < 0 ? -errno : 0;
 }
 
+/* Have blocks ready beyond the end of the file, as many as it has: a write costs a third less
+ * then. Where that cannot be, they are found as it is written. */
+static void reserve(ff_pump *pump) {
+    if (pump->file_bytes + sizeof(ff_chunk) + FF_CHUNK_MOST <= pump->reserved)
+        return;
+    const uint64_t from =
+        pump->reserved > pump->file_bytes ? pump->reserved : pump->file_bytes;
+    const uint64_t most = pump->file_bytes < MOST_RESERVED ? pump->file_bytes : MOST_RESERVED;
+    const uint64_t bytes = most < FF_CHUNK_MOST ? FF_CHUNK_MOST : most;
+    (void)fallocate(pump->fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)bytes);
+    pump->reserved = from + bytes;
+}
+
 int ff_pump_run(ff_pump *pump) {
     for (;;) {
         ff_piece piece;
@@ -167,6 +182,7 @@ int ff_pump_run(ff_pump *pump) {
         int status = ff_pump_wait(pump, &piece);
         if (status != FF_PUMP_PIECE)
             return status;
+        reserve(pump);
         ff_chunk_init(&chunk, pump->number, &piece, FF_CODEC_NONE, piece.data, piece.bytes);
         status = write_all(pump->fd, &chunk, piece.data);
         if (status == 0 && ff_pump_done(pump, &piece, sizeof chunk + piece.bytes))

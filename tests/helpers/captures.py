@@ -18,7 +18,7 @@ from fastfeed.capture import CaptureFile, Player, capture
 from fastfeed.feeds.feed import Feed
 from fastfeed.protocols.longport_messages import Command
 
-SMALL = 1 << 22
+BUFFER = 1 << 25  # so large that a busy machine makes no gap
 
 
 def played(path, *, by="chunk"):
@@ -79,7 +79,7 @@ def all_captured(monkeypatch, folder):
     async def open_captured(feed):
         if feed._owns_hub and feed._tape is None and not feed._opened:
             path = folder / f"capture{next(numbers)}"
-            running[feed] = capture(feed, path, buffer_bytes=SMALL, flush_s=0.05)
+            running[feed] = capture(feed, path, buffer_bytes=BUFFER, flush_s=0.05)
         return await opening(feed)
 
     async def close_captured(feed):

@@ -8,7 +8,7 @@ import dataclasses
 
 import pytest
 from alltick_feeds import TOKEN, quick_feed
-from captures import SMALL, assert_same, check, played
+from captures import BUFFER, assert_same, check, played
 from feeds import listen, quick, until
 
 import fastfeed as ff
@@ -36,7 +36,7 @@ def run(main):
 
 async def capture_all(feed, path, symbols, kinds, *, rows, disconnect=None, times=2, **options):
     """Subscribe, let the connection break some times, and wait for rows after each; then compare."""
-    with capture(feed, path, buffer_bytes=SMALL, flush_s=0.1, **options) as written:
+    with capture(feed, path, buffer_bytes=BUFFER, flush_s=0.1, **options) as written:
         async with feed:
             await feed.subscribe(symbols, *kinds)
             for _ in range(times):
@@ -165,7 +165,7 @@ def test_alltick_on_several_connections(reports, tmp_path):
             feed = quick_feed(sim.url, plan="premium")
             feed.plan = dataclasses.replace(feed.plan, codes=1)
             symbols = list(sim.symbols)[:2]
-            with capture(feed, tmp_path / "a", buffer_bytes=SMALL) as written:
+            with capture(feed, tmp_path / "a", buffer_bytes=BUFFER) as written:
                 async with feed:
                     await feed.subscribe(symbols, "ticks")
                     await until(lambda: feed.ticks.count > 200)
@@ -205,7 +205,7 @@ def test_a_capture_that_ends_before_its_feed(reports, tmp_path, way):
         listen(reports)
         async with OpenDSimulator(symbols=5, rate=500) as sim:
             feed = ff.connect(sim.url, receive=way)
-            with capture(feed, tmp_path / "a", buffer_bytes=SMALL):
+            with capture(feed, tmp_path / "a", buffer_bytes=BUFFER):
                 await feed.open()
                 await feed.subscribe(sim.symbols, "ticks")
                 await until(lambda: feed.ticks.count > 100)

@@ -130,6 +130,8 @@ def test_segments_can_be_read_together_and_alone(tmp_path):
     assert_same(feed.hub, played(tmp_path / "a").hub)
     stored = sum(path.stat().st_size for path in found.segments)
     assert 0 < stored - written.stats()["stored_bytes"] < 2048 * len(found.segments)
+    for status in (path.stat() for path in found.segments):
+        assert 512 * status.st_blocks < status.st_size + (1 << 16), "blocks beyond the end"
     alone = played(found.segments[2]).hub
     whole = feed.hub.ticks.latest(4096).tobytes()
     assert 500 < alone.ticks.count < 4000

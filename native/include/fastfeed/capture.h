@@ -5,7 +5,8 @@
  * as *chunks*: a head of one cell, and whole records. No interpreter is needed for it.
  *
  * A file ends with a whole chunk, unless the process or the machine is gone: what could not be
- * written whole, or was overwritten meanwhile, is cut off again. */
+ * written whole, or was overwritten meanwhile, is cut off again. There may be blocks beyond
+ * its end until who has opened it truncates it. */
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -58,6 +59,7 @@ typedef struct ff_pump {
     int fd;
     uint64_t file_bytes; /* of whole chunks, and what is before them */
     uint64_t most_bytes; /* of a file; a chunk may go beyond */
+    uint64_t reserved;   /* there are blocks for the file until there */
     uint64_t number;     /* of the next chunk */
     /* The others are read by other threads as well. */
     _Atomic bool asked;     /* to write what there is, and return */
