@@ -764,6 +764,7 @@ cdef extern from "fastfeed/capture.h" nogil:
     void ff_chunk_init(ff_chunk *chunk, uint64_t number, const ff_piece *piece, int codec, const void *data,
                        size_t stored)
     uint32_t ff_chunk_crc(const ff_chunk *chunk, const void *data)
+    ptrdiff_t ff_chunk_read(int fd, ff_chunk *chunk, void *data, size_t room, uint32_t *crc)
     bint ff_pump_done(ff_pump *pump, const ff_piece *piece, size_t file_bytes)
     int ff_pump_run(ff_pump *pump)
     uint64_t ff_pump_skip(ff_pump *pump, uint64_t position)

@@ -4,7 +4,7 @@ native/include/fastfeed/tap.h and capture.h.
 
 import os
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -22,6 +22,7 @@ from fastfeed._core.native cimport (
     FF_TAPE_MOST,
     ff_chunk,
     ff_chunk_init,
+    ff_chunk_read,
     ff_crc32c,
     ff_piece,
     ff_pump_done,
@@ -180,6 +181,39 @@ def crc32c(data, uint32_t crc=0):
     finally:
         PyBuffer_Release(&buffer)
     return crc
+
+
+def read_chunk(int fd, place):
+    """Read the next chunk of a file, without the interpreter.
+
+    Parameters
+    ----------
+    fd : int
+    place : buffer
+        Writable memory for the data. What does not fit is not read.
+
+    Returns
+    -------
+    tuple
+        How many bytes were read, of head and data; the head, as far as it was; the CRC that it should have.
+
+    Raises
+    ------
+    OSError
+    """
+    cdef ff_chunk chunk
+    cdef Py_buffer buffer
+    cdef ptrdiff_t n
+    cdef uint32_t crc = 0
+    PyObject_GetBuffer(place, &buffer, PyBUF_WRITABLE)
+    try:
+        with nogil:
+            n = ff_chunk_read(fd, &chunk, buffer.buf, buffer.len, &crc)
+    finally:
+        PyBuffer_Release(&buffer)
+    if n < 0:
+        raise OSError(-n, os.strerror(-n))
+    return n, PyBytes_FromStringAndSize(<const char *>&chunk, min(n, <ptrdiff_t>sizeof(chunk))), crc
 
 
 def own_chunk(uint64_t number, int64_t recv_ns, uint32_t records, bytes data not None):

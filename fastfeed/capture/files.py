@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,7 +27,7 @@ from typing import Any, BinaryIO, NamedTuple
 import msgspec
 
 from fastfeed._core.player import Record, records
-from fastfeed._core.tape import CELL, CHUNK_MOST, CODEC_NONE, CODEC_ZSTD, crc32c
+from fastfeed._core.tape import CELL, CHUNK_MOST, CODEC_NONE, CODEC_ZSTD, crc32c, read_chunk
 from fastfeed.errors import StorageError
 
 __all__ = [
@@ -173,7 +174,7 @@ class CaptureFile:
     """A capture that is there, to be read up to its end or to where it is damaged.
 
     Iterating over it gives its records (`fastfeed._core.player.Record`) in the order in which they were recorded;
-    each time from the beginning. Memory is that of a chunk, 4 MiB, and of what is still referred to.
+    each time from the beginning. Memory is that of a few chunks of 1 MiB, and of what is still referred to.
 
     Parameters
     ----------
@@ -275,8 +276,8 @@ class _Buffers:
     def __init__(self) -> None:
         self._buffers: list[bytearray] = []
 
-    def take(self, length: int) -> memoryview:
-        """Return so much memory."""
+    def take(self) -> memoryview:
+        """Return memory for a chunk."""
         for buffer in self._buffers:
             try:
                 buffer.append(0)  # not while there are views
@@ -287,9 +288,7 @@ class _Buffers:
         else:
             buffer = bytearray(CHUNK_MOST)
             self._buffers = [*self._buffers[-3:], buffer]  # who keeps everything gets his own
-        if len(buffer) < length:
-            buffer.extend(bytes(length - len(buffer)))
-        return memoryview(buffer)[:length]
+        return memoryview(buffer)
 
 
 def _read(file: BinaryIO, place: memoryview) -> int:
@@ -332,11 +331,15 @@ def _read_header(file: BinaryIO, path: Path) -> Header:
 
 
 def _ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-    """Read the next chunk while the caller is busy with one: reading and checking need no interpreter."""
+    """Read further while the caller is busy with a chunk: reading and checking need no interpreter.
+
+    Two are asked for: who plays a chunk may not let go of the interpreter until he comes for the next one, and what
+    has not begun by then would wait for him.
+    """
     with ThreadPoolExecutor(1, "fastfeed capture") as pool:
-        coming = pool.submit(next, chunks, None)
-        while (chunk := coming.result()) is not None:
-            coming = pool.submit(next, chunks, None)
+        coming = deque(pool.submit(next, chunks, None) for _ in range(2))
+        while (chunk := coming.popleft().result()) is not None:
+            coming.append(pool.submit(next, chunks, None))
             yield chunk
             del chunk
 
@@ -344,10 +347,13 @@ def _ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
 def _chunks(file: BinaryIO, expected: int | None) -> Iterator[Chunk]:
     codec: Any = None
     buffers = _Buffers()
-    head = memoryview(bytearray(_CHUNK.size))
+    position = file.tell()
     while True:
-        position = file.tell()
-        there = _read(file, head)
+        place = buffers.take()
+        try:
+            there, head, right_crc = read_chunk(file.fileno(), place)
+        except OSError as error:
+            raise _Damaged(position, f"cannot be read ({error.strerror})") from error
         if not there:
             return
         if there < _CHUNK.size:
@@ -358,15 +364,14 @@ def _chunks(file: BinaryIO, expected: int | None) -> Iterator[Chunk]:
         if expected is not None and number != expected:
             raise _Damaged(position, f"has chunk {number} where chunk {expected} should be")
         is_whole = 0 < plain <= CHUNK_MOST and plain % CELL == 0
-        if stored > 2 * CHUNK_MOST or not is_whole or kind > CODEC_ZSTD:
+        if stored > CHUNK_MOST or not is_whole or kind > CODEC_ZSTD:
             raise _Damaged(position, "has a chunk with a head that cannot be")
-        data = buffers.take(stored)
-        if _read(file, data) < stored:
+        if there < _CHUNK.size + stored:
             raise _Damaged(position, "ends in the middle of a chunk", True)
-        if crc32c(data, crc32c(head[8:])) != crc:
+        if crc != right_crc:
             raise _Damaged(position, "has a chunk with a wrong checksum")
-        view = data.toreadonly()
-        del data
+        view = place[:stored].toreadonly()
+        del place
         if kind == CODEC_ZSTD:
             codec = zstd() if codec is None else codec
             try:
@@ -377,6 +382,7 @@ def _chunks(file: BinaryIO, expected: int | None) -> Iterator[Chunk]:
                 ) from None
         if len(view) != plain or (kind == CODEC_NONE and stored != plain):
             raise _Damaged(position, "has a chunk of another length than it says")
+        position += there
         expected = number + 1
         chunk = Chunk(number, recv_ns, view)
         del view

@@ -107,6 +107,34 @@ void ff_chunk_init(ff_chunk *chunk, uint64_t number, const ff_piece *piece, ff_c
     chunk->crc = ff_chunk_crc(chunk, data);
 }
 
+/* Returns how many bytes, less than asked for only at the end of the file, or -errno. */
+static ptrdiff_t read_all(int fd, void *place, size_t bytes) {
+    size_t done = 0;
+    while (done < bytes) {
+        const ssize_t n = read(fd, (uint8_t *)place + done, bytes - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    return (ptrdiff_t)done;
+}
+
+ptrdiff_t ff_chunk_read(int fd, ff_chunk *chunk, void *data, size_t room, uint32_t *crc) {
+    const ptrdiff_t head = read_all(fd, chunk, sizeof *chunk);
+    if (head < (ptrdiff_t)sizeof *chunk || chunk->stored > room)
+        return head;
+    const ptrdiff_t n = read_all(fd, data, chunk->stored);
+    if (n < 0)
+        return n;
+    if ((size_t)n == chunk->stored)
+        *crc = ff_chunk_crc(chunk, data);
+    return head + n;
+}
+
 static void count_up(_Atomic uint64_t *counter, uint64_t n) {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
                           memory_order_relaxed);

@@ -89,6 +89,11 @@ void ff_chunk_init(ff_chunk *chunk, uint64_t number, const ff_piece *piece, ff_c
 /* The CRC that a chunk should have. */
 uint32_t ff_chunk_crc(const ff_chunk *chunk, const void *data);
 
+/* Read the next chunk of a file: its head, and of its data as much as there is, and room for.
+ * Returns how many bytes, 0 at the end of the file, or -errno; *crc is what the chunk should
+ * have, where it is whole. */
+ptrdiff_t ff_chunk_read(int fd, ff_chunk *chunk, void *data, size_t room, uint32_t *crc);
+
 /* A piece is written, as so many bytes with its head. Returns whether it was whole until
  * now. */
 bool ff_pump_done(ff_pump *pump, const ff_piece *piece, size_t file_bytes);
