@@ -557,7 +557,8 @@ class Nats(Feed):
             if isinstance(error, FastfeedError):
                 self._emit("error", str(error), code=error.code)
             if not server.lost.done():  # a new connection is a new chance
-                server.lost.set_result(ConnectError(f"a consumer cannot be made again: {error}"))
+                text = getattr(error, "description", None) or error
+                server.lost.set_result(ConnectError(f"a consumer cannot be made again: {text}"))
                 self._disconnect()
 
     # messages

@@ -573,6 +573,104 @@ def test_a_stream_that_is_full_and_has_room_again(server):
     go(main())
 
 
+def test_what_is_overwritten_while_nothing_is_taken_is_told_then(server):
+    from nats.js.api import DiscardPolicy
+
+    async def main():
+        source = Source(["A.US"], capacity=256)
+        told = []
+        async with plain_client(server) as other:
+            js = other.jetstream()
+            settings = {"max_msgs": 1, "discard": DiscardPolicy.NEW}
+            await js.add_stream(name="md", subjects=["md.>"], **settings)
+            async with both(server, source) as (relay, taker):
+                relay.on_event(told.append)
+                source.write(1)
+                await until(lambda: taker.count == 1)
+                assert relay.stats()["failing"] is None
+                source.write(1)
+                await until(lambda: relay.stats()["refused"])
+                assert relay.stats()["failing"].endswith("messages: maximum messages exceeded")
+                source.write(200)
+                source.write(200)
+                await until(lambda: any(event.kind == "gap" for event in told))
+                config = (await js.stream_info("md")).config
+                await js.update_stream(config.evolve(max_msgs=-1))
+                await until(lambda: relay.stats()["lag_rows"] == 0)
+                assert relay.stats()["failing"] is None
+                lost = relay.stats()["lost"]["ticks"]
+                await until(lambda: taker.count == source.total - lost)
+                assert sum(e.details["rows"] for e in told if e.kind == "gap") == lost
+                assert sum(e.details["rows"] for e in taker.of("gap")) == lost
+
+    go(main())
+
+
+def test_a_server_that_takes_shorter_messages_than_before(tmp_path):
+    settings = tmp_path / "settings"
+    settings.write_text("max_payload: 1MB\n")
+
+    async def main(server):
+        source = Source(["A.US", "B.US"])
+        told = []
+        async with both(server, source) as (relay, taker):
+            relay.on_event(told.append)
+            source.write(5)
+            await until(lambda: taker.count == 10)
+            server.hold()
+            source.write(100)  # on its way
+            await until(lambda: relay.stats()["in_flight"])
+            source.write(100)
+            server.kill()
+            settings.write_text("max_payload: 600\n")  # no row fits
+            server.start()
+            await until(lambda: any("raise max_payload there" in event.text for event in told))
+            assert not relay.connected
+            server.kill()
+            settings.write_text("max_payload: 3KB\n")
+            server.start()
+            await until(lambda: taker.count == source.total)
+            taker.check(source)
+
+    with nats_server(tmp_path, "-c", str(settings)) as server:
+        go(main(server))
+
+
+def test_a_stream_that_takes_shorter_messages_than_before(server):
+    async def main():
+        source = Source(["A.US", "B.US"])
+        async with both(server, source) as (_, taker), plain_client(server) as other:
+            source.write(5)
+            await until(lambda: taker.count == 10)
+            js = other.jetstream()
+            config = (await js.stream_info("md")).config
+            await js.update_stream(config.evolve(max_msg_size=3000))
+            source.write(100)
+            await until(lambda: taker.count == source.total)
+            taker.check(source)
+
+    go(main())
+
+
+def test_a_stream_that_is_deleted_is_made_again(server):
+    async def main():
+        source = Source(["A.US"])
+        options = {"ack_timeout_s": 2.0}
+        async with (
+            both(server, source, relay=options) as (_, taker),
+            plain_client(server) as other,
+        ):
+            source.write(5)
+            await until(lambda: taker.count == 5)
+            await other.jetstream().delete_stream("md")
+            source.write(5)
+            await until(lambda: taker.count == 10)
+            assert taker.seqs["A.US"] == list(range(10))
+            assert "the stream 'md' began anew" in taker.of("gap")[0].text
+
+    go(main())
+
+
 def test_a_stream_that_is_deleted_and_made_again(server):
     async def main():
         source = Source(["A.US"])
