@@ -61,6 +61,7 @@ _LATE_S = 5.0
 _LOOK_S = 1.0
 _INACTIVE_S = 60.0  # after which JetStream forgets a consumer that nobody asks any more
 _MOST_RUNS = 64
+_MOST_OTHERS = 8  # runs of relays that are remembered of a symbol beside the present one
 _MOST_IGNORED = 1 << 16  # subjects that are remembered as unwanted
 
 
@@ -68,12 +69,12 @@ class _Symbol:
     """What is known of the rows of one subject."""
 
     __slots__ = (
-        "before",
         "codec",
         "id",
         "intervals",
         "kind",
         "next",
+        "others",
         "owner",
         "run",
         "stream",
@@ -93,7 +94,9 @@ class _Symbol:
         self.intervals: frozenset[int] | None = None  # of bars; None: all
         self.run = ""
         self.next = 0
-        self.before = ("", 0)  # the run before this one, and what was next in it
+        self.others: dict[
+            str, int
+        ] = {}  # runs before this one, or beside it: what was next in them
         self.time_ns = 0  # of the last row
 
 
@@ -680,12 +683,13 @@ class Nats(Feed):
         """Return how many of the rows came before, and how many are missing before them."""
         if head.run != one.run:
             if one.run:
-                if one.before[0] == head.run:  # two relays at once
-                    expected = one.before[1]
-                else:
+                expected = one.others.pop(head.run, None)  # several relays at once
+                if expected is None:
                     expected = 0
                     self._tell_run(one, head)
-                one.before = (one.run, one.next)
+                while len(one.others) >= _MOST_OTHERS:
+                    del one.others[next(iter(one.others))]
+                one.others[one.run] = one.next
                 one.run, one.next = head.run, expected
             else:
                 one.run, one.next = head.run, head.first
@@ -709,7 +713,7 @@ class Nats(Feed):
         )
         self._emit(
             "gap",
-            f"the relay of {one.kind} began anew: rows between its runs may be missing",
+            f"the relay of {one.kind} began anew: rows between its runs may be missing, or come again",
             symbols=symbols,
             start_ns=one.time_ns,
             end_ns=time.time_ns(),

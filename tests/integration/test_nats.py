@@ -371,6 +371,24 @@ def test_a_relay_that_begins_anew(server):
     go(with_relays())
 
 
+def test_several_relays_of_one_hub_are_no_losses(server):
+    async def main():
+        source = Source(["A.US"])
+        async with (
+            both(server, source) as (_, taker),
+            ff.Relay(source.hub, server.url),
+            ff.Relay(source.hub, server.url),
+        ):
+            for round in range(1, 6):
+                source.write(10)
+                await until(lambda: taker.count == 30 * round)  # noqa: B023 - it is called at once
+            assert taker.feed.stats()["missing_rows"] == 0
+            assert len(taker.of("gap")) == 2  # of the second relay, and of the third
+            assert sorted(taker.seqs["A.US"]) == sorted(3 * list(range(50)))
+
+    go(main())
+
+
 def test_what_the_stream_dropped_is_told_exactly(server):
     async def main():
         source = Source(["A.US", "B.US"])
