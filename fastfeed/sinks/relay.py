@@ -351,7 +351,8 @@ class Relay:
     prefix : str
         First part of the subjects: ``md.ticks.HK.700``.
     start : {"now", "oldest"}
-        Begin with the next row, or with the oldest one that the hub still keeps.
+        Begin with the next row, or with the oldest one that the hub still keeps: what another relay, or this one
+        before it was restarted, has published of those comes again.
     linger_s : float
         How often rows are taken, at most. Where publishing is much work, they are taken more seldom, and a quarter of
         a second is the longest pause.
