@@ -148,7 +148,8 @@ class Nats(Feed):
         Where each subscription begins: ``"now"``, ``"oldest"``, or when messages were stored, as datetime, ISO text or
         ns since 1970 UTC (also as text).
     sequence : int, optional
-        Instead of that, the number of the first message in JetStream's stream; see `stats()`.
+        Instead of that, the number of the first message in JetStream's stream; see `stats()`. Where the stream has
+        it not any more, or never had one so far, its oldest message is the first, and an event ``gap`` says so.
     creds : str, optional
         A file of credentials. By default the environment's `NATS_CREDS`, `NATS_USER` and `NATS_PASSWORD`, or
         `NATS_TOKEN`.
@@ -452,6 +453,9 @@ class Nats(Feed):
                 )
                 consumer.position = 0
             start = consumer.start
+            if consumer.position is None and start.get("opt_start_seq", 1) > 1:
+                first = int(found.state.first_seq or 0)
+                consumer.position = self._position_before(consumer, first, last)
             if (
                 consumer.position is None and not start
             ):  # from now on, also when this one is lost at once
@@ -492,6 +496,32 @@ class Nats(Feed):
             )
             consumer.running = True
             await self._ask(consumer)
+
+    def _position_before(self, consumer: _Consumer, first: int, last: int) -> int:
+        """Return the number before the one that was asked for; tell where the stream does not have that."""
+        wanted: int = consumer.start["opt_start_seq"]
+        begin, text = wanted, ""
+        if wanted < first:
+            begin = first
+            text = (
+                f"{first - wanted:,} messages from {wanted} on, of any symbols, are not in the stream "
+                f"{self._stream_name!r} any more"
+            )
+        elif wanted > last + 1:  # as where it begins anew while this is connected
+            begin = first
+            text = (
+                f"the stream {self._stream_name!r} has no message {wanted - 1}, so it began anew: what it had before "
+                "may be missing"
+            )
+        if text:
+            self._emit(
+                "gap",
+                text,
+                symbols=tuple(sorted(consumer.symbols)),
+                end_ns=time.time_ns(),
+                details={"kind": consumer.kind, "sequence": begin},
+            )
+        return max(0, begin - 1)
 
     async def _ask(self, consumer: _Consumer) -> None:
         """Ask for more messages."""

@@ -279,6 +279,40 @@ def test_a_consumer_goes_on_with_its_sequence(server):
     go(main())
 
 
+def test_a_sequence_that_the_stream_does_not_have(server):
+    async def main():
+        source = Source(["A.US"])
+
+        async def told(sequence, seqs):
+            feed = ff.connect(f"{server.url}/md", sequence=sequence, **QUICK)
+            taker = Taker(feed)
+            async with feed:
+                await feed.subscribe("*", "ticks")
+                source.write(1)
+                await until(lambda: taker.count)
+                await until(lambda: taker.seqs["A.US"][-1] == source.total - 1)
+                assert taker.seqs["A.US"] == list(range(seqs, source.total))
+                return [(event.text, event.details["sequence"]) for event in taker.of("gap")]
+
+        async with both(server, source) as (_, taker), plain_client(server) as other:
+            for count in range(1, 11):  # a message each
+                source.write(1)
+                await until(lambda: taker.count == count)  # noqa: B023 - it is called at once
+            assert await told(11, 10) == []  # the next one
+            await other.jetstream().purge_stream("md", seq=6)
+            assert await told(6, 5) == []
+            ((text, sequence),) = await told(3, 5)
+            assert (
+                text == "3 messages from 3 on, of any symbols, are not in the stream 'md' any more"
+            )
+            assert sequence == 6
+            ((text, sequence),) = await told(100, 5)
+            assert text.startswith("the stream 'md' has no message 99, so it began anew")
+            assert sequence == 6
+
+    go(main())
+
+
 @pytest.mark.parametrize("program", programs() or [None])
 def test_a_server_that_is_killed_and_comes_back(program, tmp_path):
     async def main(server):
