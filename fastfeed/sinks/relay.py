@@ -72,6 +72,7 @@ _IN_FLIGHT_BYTES = 1 << 24
 _HEADERS_BYTES = 512  # of a message, at most
 _LONGEST_LINGER_S = 0.25
 _LOOK_S = 0.25  # between two looks at what is not acknowledged
+_CANCEL_S = 0.1  # before a task is cancelled again; ten times that before the one that does so is
 _REFUSED_S = 1.0  # before a message that JetStream refused is sent again
 _DAY_S = 86400.0
 _WINDOW_S = 120.0  # in which JetStream recognises doubles
@@ -499,8 +500,7 @@ class Relay:
         task, self._task = self._task, None
         if task is not None:
             await asyncio.wait([task], timeout=drain_s)
-            task.cancel()
-            await asyncio.wait([task])
+            await _end(task, every_s=10 * _CANCEL_S)
         await self._disconnect()
 
     async def wait(self) -> None:
@@ -693,9 +693,7 @@ class Relay:
             ends: list[asyncio.Future[Any]] = [pump, watch, server.lost]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (pump, watch):
-                task.cancel()
-            await asyncio.gather(pump, watch, return_exceptions=True)
+            await _end(pump, watch)
         if server.lost.done():
             return server.lost.result() or ConnectError("closed by the peer")
         for task in (pump, watch):
@@ -846,6 +844,17 @@ class Relay:
                         reply=f"{self._inbox}.{token}",
                         headers=message.headers,
                     )
+
+
+async def _end(*tasks: asyncio.Task[None], every_s: float = _CANCEL_S) -> None:
+    """Cancel tasks until they have ended: nats-py keeps to itself that something was cancelled while it publishes."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=every_s)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # or asyncio says that nobody has asked for it
 
 
 def _rows_within(codec: PayloadCodec, most_payload: int) -> int:

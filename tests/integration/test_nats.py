@@ -704,6 +704,29 @@ def test_a_stream_that_takes_shorter_messages_than_before(server):
     go(main())
 
 
+def test_a_cancellation_that_is_kept_back(server):
+    async def main():
+        source = Source(["A.US"])
+
+        async def publish(*args, **options):  # as nats-py does where much waits to be sent
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+        async with both(server, source) as (relay, taker):
+            connection = relay._server
+            connection.client.publish = publish
+            source.write(5)
+            await until(lambda: relay.stats()["in_flight"])
+            connection.lost.set_result(None)
+            await until(lambda: taker.count == 5)
+            relay._server.client.publish = publish
+            source.write(5)
+            await until(lambda: relay.stats()["in_flight"])
+            await relay.close(0.1)
+
+    go(main())
+
+
 def test_a_stream_that_is_deleted_is_made_again(server):
     async def main():
         source = Source(["A.US"])
