@@ -69,7 +69,7 @@ def _most_bytes(ctx: click.Context, param: click.Parameter, value: str | None) -
     type=click.Choice(["now", "oldest"]),
     default="now",
     show_default=True,
-    help="Begin with the next row, or with the oldest one that the hub still keeps.",
+    help="Begin with the next row, or with the oldest one that the hub still keeps, whoever published it before.",
 )
 @click.option("--prefix", default="md", show_default=True, metavar="TEXT", help="Of subjects.")
 @click.option(

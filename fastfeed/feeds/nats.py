@@ -61,6 +61,7 @@ _LATE_S = 5.0
 _LOOK_S = 1.0
 _INACTIVE_S = 60.0  # after which JetStream forgets a consumer that nobody asks any more
 _MOST_RUNS = 64
+_MOST_OTHERS = 8  # runs of relays that are remembered of a symbol beside the present one
 _MOST_IGNORED = 1 << 16  # subjects that are remembered as unwanted
 
 
@@ -68,12 +69,12 @@ class _Symbol:
     """What is known of the rows of one subject."""
 
     __slots__ = (
-        "before",
         "codec",
         "id",
         "intervals",
         "kind",
         "next",
+        "others",
         "owner",
         "run",
         "stream",
@@ -93,7 +94,9 @@ class _Symbol:
         self.intervals: frozenset[int] | None = None  # of bars; None: all
         self.run = ""
         self.next = 0
-        self.before = ("", 0)  # the run before this one, and what was next in it
+        self.others: dict[
+            str, int
+        ] = {}  # runs before this one, or beside it: what was next in them
         self.time_ns = 0  # of the last row
 
 
@@ -145,7 +148,8 @@ class Nats(Feed):
         Where each subscription begins: ``"now"``, ``"oldest"``, or when messages were stored, as datetime, ISO text or
         ns since 1970 UTC (also as text).
     sequence : int, optional
-        Instead of that, the number of the first message in JetStream's stream; see `stats()`.
+        Instead of that, the number of the first message in JetStream's stream; see `stats()`. Where the stream has
+        it not any more, or never had one so far, its oldest message is the first, and an event ``gap`` says so.
     creds : str, optional
         A file of credentials. By default the environment's `NATS_CREDS`, `NATS_USER` and `NATS_PASSWORD`, or
         `NATS_TOKEN`.
@@ -449,6 +453,9 @@ class Nats(Feed):
                 )
                 consumer.position = 0
             start = consumer.start
+            if consumer.position is None and start.get("opt_start_seq", 1) > 1:
+                first = int(found.state.first_seq or 0)
+                consumer.position = self._position_before(consumer, first, last)
             if (
                 consumer.position is None and not start
             ):  # from now on, also when this one is lost at once
@@ -489,6 +496,32 @@ class Nats(Feed):
             )
             consumer.running = True
             await self._ask(consumer)
+
+    def _position_before(self, consumer: _Consumer, first: int, last: int) -> int:
+        """Return the number before the one that was asked for; tell where the stream does not have that."""
+        wanted: int = consumer.start["opt_start_seq"]
+        begin, text = wanted, ""
+        if wanted < first:
+            begin = first
+            text = (
+                f"{first - wanted:,} messages from {wanted} on, of any symbols, are not in the stream "
+                f"{self._stream_name!r} any more"
+            )
+        elif wanted > last + 1:  # as where it begins anew while this is connected
+            begin = first
+            text = (
+                f"the stream {self._stream_name!r} has no message {wanted - 1}, so it began anew: what it had before "
+                "may be missing"
+            )
+        if text:
+            self._emit(
+                "gap",
+                text,
+                symbols=tuple(sorted(consumer.symbols)),
+                end_ns=time.time_ns(),
+                details={"kind": consumer.kind, "sequence": begin},
+            )
+        return max(0, begin - 1)
 
     async def _ask(self, consumer: _Consumer) -> None:
         """Ask for more messages."""
@@ -557,7 +590,8 @@ class Nats(Feed):
             if isinstance(error, FastfeedError):
                 self._emit("error", str(error), code=error.code)
             if not server.lost.done():  # a new connection is a new chance
-                server.lost.set_result(ConnectError(f"a consumer cannot be made again: {error}"))
+                text = getattr(error, "description", None) or error
+                server.lost.set_result(ConnectError(f"a consumer cannot be made again: {text}"))
                 self._disconnect()
 
     # messages
@@ -679,12 +713,13 @@ class Nats(Feed):
         """Return how many of the rows came before, and how many are missing before them."""
         if head.run != one.run:
             if one.run:
-                if one.before[0] == head.run:  # two relays at once
-                    expected = one.before[1]
-                else:
+                expected = one.others.pop(head.run, None)  # several relays at once
+                if expected is None:
                     expected = 0
                     self._tell_run(one, head)
-                one.before = (one.run, one.next)
+                while len(one.others) >= _MOST_OTHERS:
+                    del one.others[next(iter(one.others))]
+                one.others[one.run] = one.next
                 one.run, one.next = head.run, expected
             else:
                 one.run, one.next = head.run, head.first
@@ -708,7 +743,7 @@ class Nats(Feed):
         )
         self._emit(
             "gap",
-            f"the relay of {one.kind} began anew: rows between its runs may be missing",
+            f"the relay of {one.kind} began anew: rows between its runs may be missing, or come again",
             symbols=symbols,
             start_ns=one.time_ns,
             end_ns=time.time_ns(),

@@ -151,6 +151,7 @@ FAMILIES = {
     "fastfeed_relay_reconnects": Family("counter", "Connections that were made again."),
     "fastfeed_relay_lag_rows": Family("gauge", "Rows that have not been acknowledged yet."),
     "fastfeed_relay_up": Family("gauge", "Whether it is connected."),
+    "fastfeed_relay_failing": Family("gauge", "Whether JetStream refuses messages at the moment."),
 }
 
 #: Of parts: the key of its stats by metric, what has labels in a dict.
@@ -186,6 +187,7 @@ _PART_METRICS = {
         "fastfeed_relay_reconnects": "reconnects",
         "fastfeed_relay_lag_rows": "lag_rows",
         "fastfeed_relay_up": "connected",
+        "fastfeed_relay_failing": "failing",
     },
 }
 _FEED_COUNTERS = {

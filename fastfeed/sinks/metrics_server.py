@@ -152,7 +152,10 @@ class _Answers:
 
     def to(self, target: str, accept: str) -> tuple[int, str, bytes]:
         """Return status, content type and body for a target of a request."""
-        parts = urlsplit(target)
+        try:
+            parts = urlsplit(target)
+        except ValueError:  # such as http://[
+            return 404, _TEXT, _INDEX
         if parts.path == "/metrics":
             return self._metrics(accept)
         if parts.path == "/healthz":
@@ -195,7 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.path, ",".join(self.headers.get_all("Accept", []))
             )
         except Exception:
-            _logger.exception("%s cannot be answered", urlsplit(self.path).path)
+            _logger.exception("%s cannot be answered", self.path.partition("?")[0])
             status, content_type, body = 500, _TEXT, b"it failed; the log says why\n"
         self.send_response(status)
         self.send_header("Content-Type", content_type)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
 import secrets
@@ -71,9 +72,12 @@ _IN_FLIGHT_BYTES = 1 << 24
 _HEADERS_BYTES = 512  # of a message, at most
 _LONGEST_LINGER_S = 0.25
 _LOOK_S = 0.25  # between two looks at what is not acknowledged
+_CANCEL_S = 0.1  # before a task is cancelled again; ten times that before the one that does so is
 _REFUSED_S = 1.0  # before a message that JetStream refused is sent again
 _DAY_S = 86400.0
 _WINDOW_S = 120.0  # in which JetStream recognises doubles
+_TOO_LONG = "message size exceeds maximum allowed"  # as JetStream says it
+_NO_STREAM = "there is no stream for it"
 
 
 def shard_of(symbol: str, count: int) -> int:
@@ -122,20 +126,66 @@ class Wanted(NamedTuple):
 
 
 class _Message:
-    """A message on its way: one symbol's rows."""
+    """A message on its way: one symbol's rows.
 
-    __slots__ = ("bytes", "headers", "kind", "payload", "refused_at", "rows", "subject")
+    Attributes
+    ----------
+    origin : str
+        The run of the relay and the symbol in it.
+    first : int
+        Number of its first row.
+    lost : str
+        What the header `LOST` says.
+    body : memoryview
+        Its rows.
+    """
+
+    __slots__ = (
+        "body", "bytes", "codec", "first", "kind", "lost", "origin", "payload", "refused_at", "rows", "subject"
+    )  # fmt: skip
 
     def __init__(
-        self, kind: str, subject: str, payload: bytes, headers: dict[str, str], rows: int
-    ) -> None:
+        self, kind: str, subject: str, origin: str, first: int, lost: str, codec: PayloadCodec, body: memoryview
+    ) -> None:  # fmt: skip
         self.kind = kind
         self.subject = subject
-        self.payload = payload
-        self.headers = headers
-        self.rows = rows
-        self.bytes = len(payload)
+        self.origin = origin
+        self.first = first
+        self.lost = lost
+        self.codec = codec
+        self.rows = len(body) // codec.dtype.itemsize
+        self.payload = b"".join((codec.head(self.rows), body))
+        self.body = memoryview(self.payload)[codec.overhead :]
+        self.bytes = len(self.payload)
         self.refused_at = 0.0
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What is sent before the payload."""
+        return {
+            MESSAGE_ID: f"{self.origin}.{self.first}",
+            RUN: self.origin.partition(".")[0],
+            FIRST: str(self.first),
+            LOST: self.lost,
+        }
+
+    def parts(self, most_payload: int) -> list[_Message]:
+        """Return it as messages that are not longer than that.
+
+        The first one has its id: where JetStream has the whole already, it drops that one, and consumers know the
+        others' rows by their numbers.
+        """
+        most = _rows_within(self.codec, most_payload)
+        if self.rows <= most:
+            return [self]
+        size = self.codec.dtype.itemsize
+        return [
+            _Message(
+                self.kind, self.subject, self.origin, self.first + begin, self.lost, self.codec,
+                self.body[begin * size : (begin + most) * size],
+            )
+            for begin in range(0, self.rows, most)
+        ]  # fmt: skip
 
 
 class _Tap:
@@ -232,28 +282,32 @@ class _Tap:
         data = memoryview(rows.view(plain).take(order).tobytes())
         ids = ids[order]
         ends = [*(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
-        most = max(1, (most_payload - self._codec.overhead - _HEADERS_BYTES) // size)
-        made = []
+        most = _rows_within(self._codec, most_payload)
+        made: list[
+            list[_Message]
+        ] = []  # the first message of each symbol, the second ones, and so on
         begin = 0
         lost = str(self.lost - self._lost_before)
         for end, symbol in zip(ends, ids[[e - 1 for e in ends]].tolist(), strict=True):
-            while begin < end:
+            origin = f"{self.run}.{symbol}"
+            for turn in itertools.count():
                 count = min(most, end - begin)
                 first = self._numbers[symbol]
                 self._numbers[symbol] = first + count
-                payload = b"".join(
-                    (self._codec.head(count), data[begin * size : (begin + count) * size])
+                if turn == len(made):
+                    made.append([])
+                body = data[begin * size : (begin + count) * size]
+                made[turn].append(
+                    _Message(
+                        self.kind, self._subjects[symbol], origin, first, lost, self._codec, body
+                    )
                 )
-                headers = {
-                    MESSAGE_ID: f"{self.run}.{symbol}.{first}",
-                    RUN: self.run,
-                    FIRST: str(first),
-                    LOST: lost,
-                }
-                made.append(_Message(self.kind, self._subjects[symbol], payload, headers, count))
                 begin += count
+                if begin == end:
+                    break
         self.waiting += len(ids)
-        return made
+        # In turns: a symbol's second message waits for the answer to its first, and would hold all others up.
+        return list(itertools.chain.from_iterable(made))
 
     def _order(self, ids: NDArray[Any]) -> NDArray[np.intp]:
         """Return the places of rows that are wanted, by symbol."""
@@ -298,7 +352,8 @@ class Relay:
     prefix : str
         First part of the subjects: ``md.ticks.HK.700``.
     start : {"now", "oldest"}
-        Begin with the next row, or with the oldest one that the hub still keeps.
+        Begin with the next row, or with the oldest one that the hub still keeps: what another relay, or this one
+        before it was restarted, has published of those comes again.
     linger_s : float
         How often rows are taken, at most. Where publishing is much work, they are taken more seldom, and a quarter of
         a second is the longest pause.
@@ -406,6 +461,7 @@ class Relay:
         self._opened = self._closing = False
         self._counts = {"messages": 0, "bytes": 0, "retries": 0, "reconnects": 0, "refused": 0}
         self._refusal = ""
+        self._refused_since = 0.0
 
     # life
 
@@ -430,12 +486,7 @@ class Relay:
                 kind: _Tap(self.hub, kind, self._start, self._prefix, self._wants)
                 for kind in self.kinds
             }
-            for tap in self._taps.values():
-                if tap.row_bytes + _HEADERS_BYTES > self._most_payload:
-                    raise ConfigError(
-                        f"a row of {tap.kind} takes {tap.row_bytes + _HEADERS_BYTES} bytes, and {self.url} takes "
-                        f"messages of {self._most_payload}: raise max_payload there"
-                    )
+            self._check_rows()
         except BaseException:
             await self._disconnect()
             raise
@@ -449,8 +500,7 @@ class Relay:
         task, self._task = self._task, None
         if task is not None:
             await asyncio.wait([task], timeout=drain_s)
-            task.cancel()
-            await asyncio.wait([task])
+            await _end(task, every_s=10 * _CANCEL_S)
         await self._disconnect()
 
     async def wait(self) -> None:
@@ -503,7 +553,8 @@ class Relay:
 
         `rows` by kind, `messages` and `bytes`: acknowledged; `lost` by kind: overwritten in the ring before they
         were taken; `in_flight`: messages sent and not acknowledged; `retries`: messages sent again; `refused`: times
-        that JetStream did not take one; `reconnects`; `lag_rows`: not acknowledged yet; `connected`.
+        that JetStream did not take one; `failing`: why it takes none at the moment, or None; `reconnects`;
+        `lag_rows`: not acknowledged yet; `connected`.
         """
         return {
             "rows": {kind: tap.published for kind, tap in self._taps.items()},
@@ -511,6 +562,9 @@ class Relay:
             "in_flight": len(self._in_flight),
             "lag_rows": sum(tap.reader.ready + tap.waiting for tap in self._taps.values()),
             "connected": self.connected,
+            "failing": f"JetStream does not take messages: {self._refusal}"
+            if self._refusal
+            else None,
             **self._counts,
         }
 
@@ -526,12 +580,22 @@ class Relay:
         self._server = server
         try:
             await self._look_at_stream(server)
+            self._check_rows()
             self._inbox = server.client.new_inbox()
             async with failures("cannot listen for acknowledgements", server):
                 await server.client.subscribe(f"{self._inbox}.*", cb=self._on_ack)
         except BaseException:
             await self._disconnect()
             raise
+
+    def _check_rows(self) -> None:
+        """See that messages may be as long as one row."""
+        for tap in self._taps.values():
+            if tap.row_bytes + _HEADERS_BYTES > self._most_payload:
+                raise ConfigError(
+                    f"a row of {tap.kind} takes {tap.row_bytes + _HEADERS_BYTES} bytes, and {self.url} takes "
+                    f"messages of {self._most_payload}: raise max_payload there"
+                )
 
     async def _disconnect(self) -> None:
         server, self._server = self._server, None
@@ -622,15 +686,14 @@ class Relay:
         server = self._server
         assert server is not None
         self._acked_at = time.monotonic()
+        self._refusal = ""
         pump = asyncio.create_task(self._pump(server))
         watch = asyncio.create_task(self._watch(server))
         try:
             ends: list[asyncio.Future[Any]] = [pump, watch, server.lost]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (pump, watch):
-                task.cancel()
-            await asyncio.wait([pump, watch])
+            await _end(pump, watch)
         if server.lost.done():
             return server.lost.result() or ConnectError("closed by the peer")
         for task in (pump, watch):
@@ -650,7 +713,8 @@ class Relay:
             self._in_flight.clear()
             self._busy.clear()
             self._in_flight_bytes = 0
-            self._outbox.extendleft(reversed(again))
+            waiting = [*again, *self._outbox]  # which this server may find too long
+            self._outbox = deque(part for one in waiting for part in one.parts(self._most_payload))
             self._counts["retries"] += len(again)
             while True:
                 began = time.thread_time()
@@ -736,6 +800,7 @@ class Relay:
             self._counts["refused"] += 1
             if refusal != self._refusal:
                 self._refusal = refusal
+                self._refused_since = self._acked_at
                 self._emit("error", f"JetStream does not take messages: {refusal}; trying again")
             return
         self._refusal = ""
@@ -753,7 +818,14 @@ class Relay:
         """Send again what was refused, and give a connection up on which nothing is acknowledged any more."""
         while True:
             await asyncio.sleep(_LOOK_S)
+            self._tell_lost()  # also while nothing can be sent
+            if self._refusal == _TOO_LONG:
+                raise ConnectError("the stream takes shorter messages now")
             now = time.monotonic()
+            if self._refusal == _NO_STREAM and now - self._refused_since > self._ack_timeout_s:
+                raise ConnectError(
+                    f"there is no stream {self.stream!r} any more"
+                )  # it is made again
             if self._in_flight and now - self._acked_at > self._ack_timeout_s:
                 raise ConnectError(f"nothing was acknowledged for {self._ack_timeout_s:g} s")
             refused = [
@@ -774,11 +846,27 @@ class Relay:
                     )
 
 
+async def _end(*tasks: asyncio.Task[None], every_s: float = _CANCEL_S) -> None:
+    """Cancel tasks until they have ended: nats-py keeps to itself that something was cancelled while it publishes."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=every_s)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # or asyncio says that nobody has asked for it
+
+
+def _rows_within(codec: PayloadCodec, most_payload: int) -> int:
+    """Return how many rows a message may have at most."""
+    return max(1, (most_payload - codec.overhead - _HEADERS_BYTES) // codec.dtype.itemsize)
+
+
 def _refusal(answer: Any) -> str | None:
     """Return why a message was not taken, None when it was."""
     status = (answer.headers or {}).get("Status")
     if status is not None:
-        return "there is no stream for it" if status == "503" else f"status {status}"
+        return _NO_STREAM if status == "503" else f"status {status}"
     try:
         found = json.loads(answer.data)
         if "error" in found:

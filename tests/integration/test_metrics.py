@@ -234,6 +234,7 @@ def test_raw_requests(server):
     assert head.endswith(b"\r\n\r\n")
     assert ask(b"POST /metrics HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.0 501")
     assert b"400" in ask(b"\x00\xff\r\n\r\n")
+    assert b" 404 " in ask(b"GET http://[/metrics HTTP/1.1\r\n\r\n")
     assert b" 414 " in ask(b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n")
     assert fetch(server.url)[0] == 200
 

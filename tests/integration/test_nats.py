@@ -279,6 +279,40 @@ def test_a_consumer_goes_on_with_its_sequence(server):
     go(main())
 
 
+def test_a_sequence_that_the_stream_does_not_have(server):
+    async def main():
+        source = Source(["A.US"])
+
+        async def told(sequence, seqs):
+            feed = ff.connect(f"{server.url}/md", sequence=sequence, **QUICK)
+            taker = Taker(feed)
+            async with feed:
+                await feed.subscribe("*", "ticks")
+                source.write(1)
+                await until(lambda: taker.count)
+                await until(lambda: taker.seqs["A.US"][-1] == source.total - 1)
+                assert taker.seqs["A.US"] == list(range(seqs, source.total))
+                return [(event.text, event.details["sequence"]) for event in taker.of("gap")]
+
+        async with both(server, source) as (_, taker), plain_client(server) as other:
+            for count in range(1, 11):  # a message each
+                source.write(1)
+                await until(lambda: taker.count == count)  # noqa: B023 - it is called at once
+            assert await told(11, 10) == []  # the next one
+            await other.jetstream().purge_stream("md", seq=6)
+            assert await told(6, 5) == []
+            ((text, sequence),) = await told(3, 5)
+            assert (
+                text == "3 messages from 3 on, of any symbols, are not in the stream 'md' any more"
+            )
+            assert sequence == 6
+            ((text, sequence),) = await told(100, 5)
+            assert text.startswith("the stream 'md' has no message 99, so it began anew")
+            assert sequence == 6
+
+    go(main())
+
+
 @pytest.mark.parametrize("program", programs() or [None])
 def test_a_server_that_is_killed_and_comes_back(program, tmp_path):
     async def main(server):
@@ -369,6 +403,24 @@ def test_a_relay_that_begins_anew(server):
         await feed.close()
 
     go(with_relays())
+
+
+def test_several_relays_of_one_hub_are_no_losses(server):
+    async def main():
+        source = Source(["A.US"])
+        async with (
+            both(server, source) as (_, taker),
+            ff.Relay(source.hub, server.url),
+            ff.Relay(source.hub, server.url),
+        ):
+            for round in range(1, 6):
+                source.write(10)
+                await until(lambda: taker.count == 30 * round)  # noqa: B023 - it is called at once
+            assert taker.feed.stats()["missing_rows"] == 0
+            assert len(taker.of("gap")) == 2  # of the second relay, and of the third
+            assert sorted(taker.seqs["A.US"]) == sorted(3 * list(range(50)))
+
+    go(main())
 
 
 def test_what_the_stream_dropped_is_told_exactly(server):
@@ -569,6 +621,127 @@ def test_a_stream_that_is_full_and_has_room_again(server):
                 await until(lambda: taker.count == 30)
                 taker.check(source)
                 assert relay.stats()["refused"] > 0
+
+    go(main())
+
+
+def test_what_is_overwritten_while_nothing_is_taken_is_told_then(server):
+    from nats.js.api import DiscardPolicy
+
+    async def main():
+        source = Source(["A.US"], capacity=256)
+        told = []
+        async with plain_client(server) as other:
+            js = other.jetstream()
+            settings = {"max_msgs": 1, "discard": DiscardPolicy.NEW}
+            await js.add_stream(name="md", subjects=["md.>"], **settings)
+            async with both(server, source) as (relay, taker):
+                relay.on_event(told.append)
+                source.write(1)
+                await until(lambda: taker.count == 1)
+                assert relay.stats()["failing"] is None
+                source.write(1)
+                await until(lambda: relay.stats()["refused"])
+                assert relay.stats()["failing"].endswith("messages: maximum messages exceeded")
+                source.write(200)
+                source.write(200)
+                await until(lambda: any(event.kind == "gap" for event in told))
+                config = (await js.stream_info("md")).config
+                await js.update_stream(config.evolve(max_msgs=-1))
+                await until(lambda: relay.stats()["lag_rows"] == 0)
+                assert relay.stats()["failing"] is None
+                lost = relay.stats()["lost"]["ticks"]
+                await until(lambda: taker.count == source.total - lost)
+                assert sum(e.details["rows"] for e in told if e.kind == "gap") == lost
+                assert sum(e.details["rows"] for e in taker.of("gap")) == lost
+
+    go(main())
+
+
+def test_a_server_that_takes_shorter_messages_than_before(tmp_path):
+    settings = tmp_path / "settings"
+    settings.write_text("max_payload: 1MB\n")
+
+    async def main(server):
+        source = Source(["A.US", "B.US"])
+        told = []
+        async with both(server, source) as (relay, taker):
+            relay.on_event(told.append)
+            source.write(5)
+            await until(lambda: taker.count == 10)
+            server.hold()
+            source.write(100)  # on its way
+            await until(lambda: relay.stats()["in_flight"])
+            source.write(100)
+            server.kill()
+            settings.write_text("max_payload: 600\n")  # no row fits
+            server.start()
+            await until(lambda: any("raise max_payload there" in event.text for event in told))
+            assert not relay.connected
+            server.kill()
+            settings.write_text("max_payload: 3KB\n")
+            server.start()
+            await until(lambda: taker.count == source.total)
+            taker.check(source)
+
+    with nats_server(tmp_path, "-c", str(settings)) as server:
+        go(main(server))
+
+
+def test_a_stream_that_takes_shorter_messages_than_before(server):
+    async def main():
+        source = Source(["A.US", "B.US"])
+        async with both(server, source) as (_, taker), plain_client(server) as other:
+            source.write(5)
+            await until(lambda: taker.count == 10)
+            js = other.jetstream()
+            config = (await js.stream_info("md")).config
+            await js.update_stream(config.evolve(max_msg_size=3000))
+            source.write(100)
+            await until(lambda: taker.count == source.total)
+            taker.check(source)
+
+    go(main())
+
+
+def test_a_cancellation_that_is_kept_back(server):
+    async def main():
+        source = Source(["A.US"])
+
+        async def publish(*args, **options):  # as nats-py does where much waits to be sent
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+        async with both(server, source) as (relay, taker):
+            connection = relay._server
+            connection.client.publish = publish
+            source.write(5)
+            await until(lambda: relay.stats()["in_flight"])
+            connection.lost.set_result(None)
+            await until(lambda: taker.count == 5)
+            relay._server.client.publish = publish
+            source.write(5)
+            await until(lambda: relay.stats()["in_flight"])
+            await relay.close(0.1)
+
+    go(main())
+
+
+def test_a_stream_that_is_deleted_is_made_again(server):
+    async def main():
+        source = Source(["A.US"])
+        options = {"ack_timeout_s": 2.0}
+        async with (
+            both(server, source, relay=options) as (_, taker),
+            plain_client(server) as other,
+        ):
+            source.write(5)
+            await until(lambda: taker.count == 5)
+            await other.jetstream().delete_stream("md")
+            source.write(5)
+            await until(lambda: taker.count == 10)
+            assert taker.seqs["A.US"] == list(range(10))
+            assert "the stream 'md' began anew" in taker.of("gap")[0].text
 
     go(main())
 

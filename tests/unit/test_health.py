@@ -116,7 +116,7 @@ def test_parts_that_fail():
             self.stats = lambda: stats
 
     recording = Part(failing="no space left on device")
-    relay = Part(connected=False)
+    relay = Part(connected=False, failing=None)
     parts = {"recording": recording, "capture": Part(failing=None), "relay": relay}
     assert found(up(), parts=parts) == [
         "recording: no space left on device",

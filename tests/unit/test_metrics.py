@@ -127,7 +127,7 @@ STATS = {
     },
     "relay": {
         "rows": {"ticks": 8}, "messages": 2, "bytes": 512, "lost": {"ticks": 3}, "in_flight": 1, "retries": 6,
-        "reconnects": 7, "lag_rows": 11, "connected": True,
+        "reconnects": 7, "lag_rows": 11, "connected": True, "failing": None,
     },
 }  # fmt: skip
 
@@ -163,7 +163,7 @@ def test_values():
         "fastfeed_relay_rows_total": 8, "fastfeed_relay_lost_rows_total": 3, "fastfeed_relay_messages_total": 2,
         "fastfeed_relay_sent_bytes_total": 512, "fastfeed_relay_in_flight_messages": 1,
         "fastfeed_relay_retries_total": 6, "fastfeed_relay_reconnects_total": 7, "fastfeed_relay_lag_rows": 11,
-        "fastfeed_relay_up": 1,
+        "fastfeed_relay_up": 1, "fastfeed_relay_failing": 0,
     }  # fmt: skip
     for name, number in expected.items():
         assert value(found, name) == number, name

@@ -1,6 +1,7 @@
 """Options, addresses and shards of relays and feeds, without a server."""
 
 import datetime
+import io
 import sys
 
 import numpy as np
@@ -181,3 +182,41 @@ def test_of_rows_that_are_being_overwritten_only_those_are_lost():
     tap.reader = Overtaken(tap.reader, lambda: write(10))
     assert sum(message.rows for message in tap.take(1 << 20)) == 54
     assert tap.lost == 6
+
+
+def test_messages_of_a_symbol_do_not_stand_before_those_of_others():
+    hub = ff.Hub()
+    for name in ("A", "B", "C"):
+        hub.symbols.intern(name)
+    tap = _Tap(hub, "ticks", "now", "md", lambda name: True)
+    rows = np.zeros(50, ff.dtype("ticks"))
+    rows["symbol"] = [0] * 25 + [1] * 5 + [2] * 20
+    rows["seq"] = range(50)
+    hub.ticks.ring.write(rows.view(np.uint8))
+    made = tap.take(tap.row_bytes + 512 + 9 * rows.itemsize)
+    subjects = [(message.subject[-1], message.rows, message.first) for message in made]
+    assert subjects == [
+        ("A", 10, 0), ("B", 5, 0), ("C", 10, 0), ("A", 10, 10), ("C", 10, 10), ("A", 5, 20),
+    ]  # fmt: skip
+    assert tap.waiting == 50
+    loaded = np.concatenate([np.load(io.BytesIO(message.payload)) for message in made])
+    assert sorted(loaded["seq"]) == list(range(50))
+
+
+def test_a_message_in_parts():
+    hub = ff.Hub()
+    hub.symbols.intern("A")
+    tap = _Tap(hub, "ticks", "now", "md", lambda name: True)
+    rows = np.zeros(25, ff.dtype("ticks"))
+    rows["seq"] = range(25)
+    hub.ticks.ring.write(rows.view(np.uint8))
+    (whole,) = tap.take(1 << 20)
+    assert whole.parts(1 << 20) == [whole]
+    parts = whole.parts(tap.row_bytes + 512 + 9 * rows.itemsize)
+    assert [(part.rows, part.first) for part in parts] == [(10, 0), (10, 10), (5, 20)]
+    assert parts[0].headers == whole.headers  # one id: JetStream may have the whole
+    assert [part.headers["Nats-Msg-Id"] for part in parts] == [
+        f"{tap.run}.0.{n}" for n in (0, 10, 20)
+    ]
+    loaded = np.concatenate([np.load(io.BytesIO(part.payload)) for part in parts])
+    assert loaded["seq"].tolist() == list(range(25))
