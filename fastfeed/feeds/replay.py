@@ -35,6 +35,7 @@ _CELL = 64
 _TURN_BYTES = 1 << 16  # played at most before the loop has its turn
 _LEAST_ROW_BYTES = 16  # of what was received, for a row
 _LEAST_SLEEP_S = 0.0005  # timers are no finer
+_SET_BACK_NS = 1_000_000_000  # a clock; less is disorder between connections. As in fastfeed.sim.recorded
 
 
 class Replay(Feed):
@@ -263,6 +264,7 @@ class _Pace:
         self._time = loop.time
         self._per_ns = 0.0 if speed == "max" else 1e-9 / speed
         self._first: tuple[int, float] | None = None
+        self._latest_ns = 0
 
     def wait_s(self, recv_ns: int) -> float:
         """Return how long to wait for what was received at some time, 0: it is due."""
@@ -270,7 +272,15 @@ class _Pace:
             return 0.0
         if self._first is None:
             self._first = recv_ns, self._time()
+            self._latest_ns = recv_ns
         first_ns, first_s = self._first
+        back_ns = self._latest_ns - recv_ns
+        if back_ns > _SET_BACK_NS:  # the clock was set: no time went by
+            first_ns -= back_ns
+            self._first = first_ns, first_s
+            self._latest_ns = recv_ns
+        elif back_ns < 0:
+            self._latest_ns = recv_ns
         left_s = first_s + (recv_ns - first_ns) * self._per_ns - self._time()
         return left_s if left_s > _LEAST_SLEEP_S else 0.0
 
