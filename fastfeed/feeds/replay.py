@@ -35,7 +35,9 @@ _CELL = 64
 _TURN_BYTES = 1 << 16  # played at most before the loop has its turn
 _LEAST_ROW_BYTES = 16  # of what was received, for a row
 _LEAST_SLEEP_S = 0.0005  # timers are no finer
-_SET_BACK_NS = 1_000_000_000  # a clock; less is disorder between connections. As in fastfeed.sim.recorded
+_SET_BACK_NS = (
+    1_000_000_000  # a clock; less is disorder between connections. As in fastfeed.sim.recorded
+)
 
 
 class Replay(Feed):

@@ -43,7 +43,9 @@ _PUSH = np.dtype(
 )  # fmt: skip
 _BUFFER_BYTES = 1 << 20
 _MOST_BYTES = 1 << 27  # of a packet, or of a message in fragments
-_SET_BACK_NS = 1_000_000_000  # a clock; less is disorder between connections. As in fastfeed.feeds.replay
+_SET_BACK_NS = (
+    1_000_000_000  # a clock; less is disorder between connections. As in fastfeed.feeds.replay
+)
 
 NAMES = {"opend": "OpenD", "longport": "LongPort", "alltick": "AllTick"}
 
