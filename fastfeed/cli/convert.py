@@ -117,6 +117,8 @@ def convert(
         finally:
             if found.damage is not None:
                 complain(f"{source} was read up to where it is damaged: {found.damage}")
+    if isinstance(found, CaptureSource) and found.removed:
+        complain(f"{source} begins with segment {found.removed}: those before it are not there")
     if isinstance(found, CaptureSource) and found.gaps:
         complain(f"{source} has {found.gaps} gaps, where it could not keep up: rows may be missing")
     if names and not rows:

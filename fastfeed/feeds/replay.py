@@ -46,8 +46,8 @@ class Replay(Feed):
     It plays by itself, from the event loop's first free turn after it was opened: what is set up right behind
     ``async with`` misses nothing. All that was captured is played, whatever is subscribed; the rows are those of the
     live feed, bit for bit, with the `recv_ns` of then. At the end the streams end, unless the hub is shared, and there
-    is an event ``ended``. Gaps of the capture are events ``gap``; where it is damaged, it ends there, and an event
-    ``error`` says where.
+    is an event ``ended``. Gaps of the capture are events ``gap``, so are first segments that were removed; where it is
+    damaged, it ends there, and an event ``error`` says where.
 
     Parameters
     ----------
@@ -170,6 +170,9 @@ class Replay(Feed):
 
     async def _play_records(self) -> None:
         loop = asyncio.get_running_loop()
+        if removed := self._capture.removed:
+            first = self._capture.segments[0].name
+            self._emit("gap", f"the capture begins with {first}: {removed} before it are not there")
         chunks = self._capture.chunks()
         ahead = loop.run_in_executor(None, next, chunks, None)
         pace = _Pace(loop, self._speed)

@@ -373,6 +373,9 @@ def recording(path: str | PathLike[str] | None, vendor: str, tape: object) -> Re
     with tempfile.TemporaryFile(prefix="fastfeed-") as file:
         index = _Index(file)
         unreadable = _fill(index, capture, _CONNECTIONS[vendor, header.transport])
+        if capture.removed:
+            first = capture.segments[0]
+            _logger.warning("%s: %d segments before it are not there", first, capture.removed)
         if capture.damage is not None:
             _logger.warning("%s", capture.damage)
         if unreadable:

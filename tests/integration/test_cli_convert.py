@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
+from captured import recorded
 from commands import FASTFEED, run, simulator, terminal, until
 from row_samples import rows_like
 from waiting import wait_until
@@ -153,6 +154,16 @@ def test_a_capture(tmp_path, convert):
     last.write_bytes(data)
     message = convert(tmp_path / "raw", tmp_path / "damaged.arrow", "--kinds", "ticks", code=1)
     assert "at byte" in message
+
+
+def test_a_capture_whose_first_segments_are_not_there(tmp_path, convert):
+    path = tmp_path / "raw"
+    recorded("opend", path, count=600, segment_bytes=1 << 16, flush_s=0.02)
+    first, second, *_ = sorted(path.glob("*.ffcap"))
+    first.unlink()
+    text = f"fastfeed: {path} begins with segment 1: those before it are not there\n"
+    assert convert(path, tmp_path / "out") == text
+    assert convert(second, tmp_path / "alone") == ""
 
 
 def test_a_capture_with_more_rows_in_a_read_than_rings_keep(tmp_path, convert):

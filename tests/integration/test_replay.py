@@ -254,6 +254,29 @@ def test_gaps_of_the_capture_are_told(tmp_path, run):
     assert (stats["capture_gaps"], stats["capture_lost_bytes"]) == (1, 1234)
 
 
+def test_first_segments_that_are_not_there_are_told(tmp_path, run, replay):
+    path = tmp_path / "c"
+
+    async def main():
+        rows, _ = await record("opend", path, count=600, segment_bytes=1 << 16, flush_s=0.02)
+        first, second, *_ = CaptureFile(path).segments
+        first.unlink()
+        return rows, second, *await play(path), *await play(second)
+
+    rows, second, found, events, _, _, events_alone, _ = run(main())
+    assert rows["ticks"].tobytes().endswith(found["ticks"].tobytes())
+    assert 0 < len(found["ticks"]) < len(rows["ticks"])
+    assert [event.kind for event in events] == ["connected", "gap", "ended"]
+    text = "the capture begins with 000001.ffcap: 1 before it are not there"
+    assert events[1].text == text
+    assert [event.kind for event in events_alone] == ["connected", "ended"]
+    done = replay(path, "--speed", "max", "--format", "csv")
+    assert (done.returncode, done.stderr) == (0, f"fastfeed: gap: {text}\n")
+    with pytest.raises(SystemExit) as left:
+        cli.main(args=["convert", str(path), str(tmp_path / "out")], prog_name="fastfeed")
+    assert left.value.code == 0
+
+
 def test_a_chunk_of_part_of_a_record_is_damage(session, tmp_path, run):
     path, rows, _ = session
     again = tmp_path / "again"
