@@ -109,6 +109,10 @@ def convert(
     names = list(map(_canonical, kinds_of(symbols)))
     if force and target.exists() and source.exists() and target.samefile(source):
         raise ConfigError("expected two files, IN and OUT are the same")
+    # A part of IN, when it is read the next time, or already.
+    is_part = form in ("parquet", "folder") or target.exists()
+    if is_part and source.is_dir() and target.resolve().is_relative_to(source.resolve()):
+        raise ConfigError(f"expected OUT outside of IN, {target} is in {source}")
     with _interrupted_by_signals():
         found = _open(source)
         made = _make(form, target, found, wanted, tz, force)

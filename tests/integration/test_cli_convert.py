@@ -272,6 +272,30 @@ def test_nothing_is_overwritten_without_being_told_to(tmp_path, symbols, ticks, 
     assert names(tmp_path) == ["a.csv", "d", "ticks.parquet"]
 
 
+@pytest.mark.parametrize("out", ["sub", "kind=ticks/x.parquet", "link/x.parquet"])
+def test_what_is_read_does_not_get_more_by_it(tmp_path, ticks, out, convert):
+    folder = tmp_path / "folder"
+    convert(tmp_path / "ticks.parquet", folder)
+    (tmp_path / "link").symlink_to(folder)
+    target = tmp_path / out if out.startswith("link") else folder / out
+    message = convert(folder, target, code=2)
+    assert message == f"fastfeed: expected OUT outside of IN, {target} is in {folder}\n"
+    assert not target.exists()
+    convert(folder, folder / "ticks.csv")
+    assert (folder / "ticks.csv").exists()
+
+
+def test_a_segment_of_what_is_read_is_not_overwritten(tmp_path, convert):
+    path = tmp_path / "raw"
+    recorded("opend", path)
+    (segment,) = path.glob("*.ffcap")
+    before = segment.read_bytes()
+    for form in ("parquet", "csv"):
+        message = convert(path, segment, "--to", form, "--kinds", "ticks", "--force", code=2)
+        assert f"expected OUT outside of IN, {segment} is in" in message
+    assert segment.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("args", "code", "text"),
     [
