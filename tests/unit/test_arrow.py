@@ -277,7 +277,7 @@ def test_what_is_no_table_at_all():
     for wrong in (rows, None, [], ff.to_pandas(rows, symbols)):
         with pytest.raises(TypeError, match="expected a batch or a table of pyarrow, got "):
             rows_of(wrong, symbols)
-    with pytest.raises(TypeError, match="expected a table of symbols .* got list"):
+    with pytest.raises(TypeError, match=r"expected a table of symbols .* got list"):
         rows_of(table_of(rows, symbols), ["700.HK"])
 
 

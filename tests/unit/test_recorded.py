@@ -154,7 +154,7 @@ def test_symbols_of_other_vendors_are_left_out(caplog):
         recorded.served(["BTCUSDT"], opend_codes.security)
 
 
-@pytest.mark.parametrize("times, expected", [
+@pytest.mark.parametrize(("times", "expected"), [
     ([5, 7, 6, 9], [5, 7, 7, 9]),
     ([10**18, 10**18 + 7, 10**15, 10**15 + 2, 10**18], [0, 7, 7, 9, 10**18 - 10**15 + 7]),
     ([3], [3]),
