@@ -428,6 +428,34 @@ def test_raw_recording_on_the_command_line(tmp_path, zstd):
     assert CaptureFile(path).header.vendor == "opend"
 
 
+def test_raw_recording_whose_folder_is_removed(tmp_path):
+    path = tmp_path / "c"
+
+    async def main():
+        async with simulator("opend", symbols=SYMBOLS, rate=1000) as sim:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", RAW, sim.url, str(path), "plain", *SYMBOLS,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )  # fmt: skip
+            try:
+                assert (await child.stdout.readline()).startswith(b"capturing opend://")
+                shutil.rmtree(path)
+                while b"000000.ffcap was removed; the feed lives on" not in (
+                    line := await asyncio.wait_for(child.stderr.readline(), 10)
+                ):
+                    assert line
+                child.send_signal(signal.SIGINT)
+                _, errors = await asyncio.wait_for(child.communicate(), 20)
+            finally:
+                if child.returncode is None:
+                    child.kill()
+            return child.returncode, errors.decode()
+
+    code, errors = asyncio.run(main())
+    assert code == 1
+    assert errors.endswith("fastfeed: the capture is not complete: 000000.ffcap was removed\n")
+
+
 def test_nothing_is_captured_where_nothing_is_subscribed(tmp_path):
     async def main():
         async with simulator("opend", symbols=SYMBOLS) as sim:
