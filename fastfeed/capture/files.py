@@ -194,6 +194,8 @@ class CaptureFile:
         The files, in their order.
     header : Header
         Of the first one.
+    removed : int
+        Segments that the folder does not have, before the first one.
     damage : Damage or None
         What the last iteration came to, None where that was the end of the capture, or there was none yet.
     """
@@ -209,6 +211,7 @@ class CaptureFile:
                 raise StorageError(
                     f"{self.segments[0]} is no capture: {damage.reason}, at byte {damage.position}"
                 ) from None
+        self.removed = self.header.segment if self.path.is_dir() else 0
 
     def __iter__(self) -> Iterator[Record]:
         for chunk in self.chunks():

@@ -383,6 +383,7 @@ class Capture:
         self._ending.set()
         self._tape.ask()
         self._thread.join()
+        self._failing = self._failing or self._removed()
         self._leave()
 
     def stats(self) -> dict[str, Any]:
@@ -390,7 +391,8 @@ class Capture:
 
         `bytes`: of records, which are those received and 32 to 95 for each read; `stored_bytes`: of the files;
         `records`; `gaps`: how often records were lost, because the disk was too slow or full for too long, and
-        `lost_bytes`; `segments`: files; `failing`: why nothing can be written at the moment, or None.
+        `lost_bytes`; `segments`: files; `failing`: why nothing can be written at the moment, or that
+        the file was removed, or None.
         """
         written, stored, count = self._tape.counts()
         return {
@@ -400,8 +402,16 @@ class Capture:
             "gaps": self._gaps,
             "lost_bytes": self._lost_bytes,
             "segments": self._segments,
-            "failing": self._failing,
+            "failing": self._failing or self._removed(),
         }
+
+    def _removed(self) -> str | None:
+        """Return what is to be told where the file that is written has no name any more."""
+        try:
+            is_there = os.fstat(self._fd).st_nlink > 0
+        except OSError:  # another one is just begun, or it is closed
+            return None
+        return None if is_there else f"{segment_name(self._segments - 1)} was removed"
 
     def __enter__(self) -> Self:
         return self

@@ -109,6 +109,10 @@ def convert(
     names = list(map(_canonical, kinds_of(symbols)))
     if force and target.exists() and source.exists() and target.samefile(source):
         raise ConfigError("expected two files, IN and OUT are the same")
+    # A part of IN, when it is read the next time, or already.
+    is_part = form in ("parquet", "folder") or target.exists()
+    if is_part and source.is_dir() and target.resolve().is_relative_to(source.resolve()):
+        raise ConfigError(f"expected OUT outside of IN, {target} is in {source}")
     with _interrupted_by_signals():
         found = _open(source)
         made = _make(form, target, found, wanted, tz, force)
@@ -117,6 +121,8 @@ def convert(
         finally:
             if found.damage is not None:
                 complain(f"{source} was read up to where it is damaged: {found.damage}")
+    if isinstance(found, CaptureSource) and found.removed:
+        complain(f"{source} begins with segment {found.removed}: those before it are not there")
     if isinstance(found, CaptureSource) and found.gaps:
         complain(f"{source} has {found.gaps} gaps, where it could not keep up: rows may be missing")
     if names and not rows:

@@ -35,6 +35,9 @@ _CELL = 64
 _TURN_BYTES = 1 << 16  # played at most before the loop has its turn
 _LEAST_ROW_BYTES = 16  # of what was received, for a row
 _LEAST_SLEEP_S = 0.0005  # timers are no finer
+_SET_BACK_NS = (
+    1_000_000_000  # a clock; less is disorder between connections. As in fastfeed.sim.recorded
+)
 
 
 class Replay(Feed):
@@ -43,8 +46,8 @@ class Replay(Feed):
     It plays by itself, from the event loop's first free turn after it was opened: what is set up right behind
     ``async with`` misses nothing. All that was captured is played, whatever is subscribed; the rows are those of the
     live feed, bit for bit, with the `recv_ns` of then. At the end the streams end, unless the hub is shared, and there
-    is an event ``ended``. Gaps of the capture are events ``gap``; where it is damaged, it ends there, and an event
-    ``error`` says where.
+    is an event ``ended``. Gaps of the capture are events ``gap``, so are first segments that were removed; where it is
+    damaged, it ends there, and an event ``error`` says where.
 
     Parameters
     ----------
@@ -167,6 +170,9 @@ class Replay(Feed):
 
     async def _play_records(self) -> None:
         loop = asyncio.get_running_loop()
+        if removed := self._capture.removed:
+            first = self._capture.segments[0].name
+            self._emit("gap", f"the capture begins with {first}: {removed} before it are not there")
         chunks = self._capture.chunks()
         ahead = loop.run_in_executor(None, next, chunks, None)
         pace = _Pace(loop, self._speed)
@@ -263,6 +269,7 @@ class _Pace:
         self._time = loop.time
         self._per_ns = 0.0 if speed == "max" else 1e-9 / speed
         self._first: tuple[int, float] | None = None
+        self._latest_ns = 0
 
     def wait_s(self, recv_ns: int) -> float:
         """Return how long to wait for what was received at some time, 0: it is due."""
@@ -270,7 +277,15 @@ class _Pace:
             return 0.0
         if self._first is None:
             self._first = recv_ns, self._time()
+            self._latest_ns = recv_ns
         first_ns, first_s = self._first
+        back_ns = self._latest_ns - recv_ns
+        if back_ns > _SET_BACK_NS:  # the clock was set: no time went by
+            first_ns -= back_ns
+            self._first = first_ns, first_s
+            self._latest_ns = recv_ns
+        elif back_ns < 0:
+            self._latest_ns = recv_ns
         left_s = first_s + (recv_ns - first_ns) * self._per_ns - self._time()
         return left_s if left_s > _LEAST_SLEEP_S else 0.0
 

@@ -43,6 +43,9 @@ _PUSH = np.dtype(
 )  # fmt: skip
 _BUFFER_BYTES = 1 << 20
 _MOST_BYTES = 1 << 27  # of a packet, or of a message in fragments
+_SET_BACK_NS = (
+    1_000_000_000  # a clock; less is disorder between connections. As in fastfeed.feeds.replay
+)
 
 NAMES = {"opend": "OpenD", "longport": "LongPort", "alltick": "AllTick"}
 
@@ -370,6 +373,9 @@ def recording(path: str | PathLike[str] | None, vendor: str, tape: object) -> Re
     with tempfile.TemporaryFile(prefix="fastfeed-") as file:
         index = _Index(file)
         unreadable = _fill(index, capture, _CONNECTIONS[vendor, header.transport])
+        if capture.removed:
+            first = capture.segments[0]
+            _logger.warning("%s: %d segments before it are not there", first, capture.removed)
         if capture.damage is not None:
             _logger.warning("%s", capture.damage)
         if unreadable:
@@ -494,6 +500,14 @@ class _Index:
         rows = np.zeros(len(self), _PUSH)
         for name, column in zip(_PUSH.names or (), self._columns, strict=False):
             rows[name] = np.frombuffer(column, column.typecode)
-        np.maximum.accumulate(rows["time_ns"], out=rows["time_ns"])  # a clock may have been set
+        _set_forward(rows["time_ns"])
         bodies = mmap.mmap(self._file.fileno(), self._written, access=mmap.ACCESS_READ)
         return Recording(header, rows, tuple(self._keys), tuple(self._symbols), bodies)
+
+
+def _set_forward(times: npt.NDArray[np.int64]) -> None:
+    """Have times never go back. Where they went far, a clock was set, and what follows keeps its distances."""
+    steps = np.diff(times)
+    steps[steps < -_SET_BACK_NS] = 0
+    times[1:] = times[:1] + np.cumsum(steps)
+    np.maximum.accumulate(times, out=times)

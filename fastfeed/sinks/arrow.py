@@ -6,6 +6,7 @@ copied is copied once, from the rows into the buffers of the columns; Arrow take
 
 from __future__ import annotations
 
+import collections
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from fastfeed.errors import ConfigError, StorageError
 from fastfeed.sinks.columns import (
     Column,
     blocks,
+    checked_symbols,
     checked_zone,
     columns_of,
     compact,
@@ -289,11 +291,18 @@ def rows_of(data: pa.RecordBatch | pa.Table, symbols: SymbolTable) -> Rows:
 
     Raises
     ------
+    TypeError
+        That is no batch and no table, or no symbols.
     StorageError
         These are not the columns of a stream, a value does not fit into its field, or a newer version wrote them.
     """
     pa = load_pyarrow()
+    if not isinstance(data, pa.RecordBatch | pa.Table):
+        raise TypeError(
+            f"expected a batch or a table of pyarrow, got {type(data).__module__}.{type(data).__qualname__}"
+        )
     stream, depth = kind_of(data.schema)
+    checked_symbols(symbols)
     rows: Rows = np.zeros(data.num_rows, schema.dtype(stream, depth))
     columns = columns_of(stream, depth)
     missing = [column.name for column in columns if column.name not in data.schema.names]
@@ -324,6 +333,9 @@ def kind_of(found: pa.Schema) -> tuple[str, int]:
             f"expected columns of the layout {ARROW_LAYOUT}, got {layout.decode(errors='replace')}: "
             "it was written by another version of fastfeed"
         )
+    twice = [name for name, count in collections.Counter(found.names).items() if count > 1]
+    if twice:
+        raise StorageError(f"expected each column once, there is another one of {', '.join(twice)}")
     depth = schema.BOOK_DEPTH
     if "bid_price" in found.names:
         depth = getattr(found.field("bid_price").type, "list_size", 0)

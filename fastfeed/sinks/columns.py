@@ -24,6 +24,7 @@ from fastfeed.stream import Rows
 __all__ = [
     "Column",
     "blocks",
+    "checked_symbols",
     "checked_zone",
     "columns_of",
     "compact",
@@ -175,6 +176,8 @@ def rows_1d(rows: Rows | np.void) -> Rows:
     array: Rows = np.asarray(rows)
     if array.dtype.names is None:
         raise TypeError(f"expected rows of a stream, got {type(rows).__name__} of {array.dtype}")
+    if isinstance(rows, np.ma.MaskedArray):
+        raise TypeError("expected rows without a mask, got a masked array: its data has them all")
     if array.ndim > 1:
         raise TypeError(f"expected rows in one dimension, got the shape {array.shape}")
     return array.reshape(-1)
@@ -242,9 +245,18 @@ def checked_zone(tz: str) -> str:
     if tz != "UTC":
         try:
             zoneinfo.ZoneInfo(tz)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        except (zoneinfo.ZoneInfoNotFoundError, TypeError, ValueError, OSError) as error:
             raise ConfigError(f"expected a time zone such as Asia/Hong_Kong, got {tz!r}") from error
     return tz
+
+
+def checked_symbols(symbols: SymbolTable) -> SymbolTable:
+    """Return a table of symbols; TypeError: it is none."""
+    if not isinstance(symbols, SymbolTable):
+        raise TypeError(
+            f"expected a table of symbols such as feed.symbols, got {type(symbols).__name__}"
+        )
+    return symbols
 
 
 def compact(ids: NDArray[Any], symbols: SymbolTable) -> tuple[NDArray[np.int32], list[str]]:

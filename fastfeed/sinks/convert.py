@@ -395,6 +395,11 @@ class CaptureSource:
         return self._capture.damage
 
     @property
+    def removed(self) -> int:
+        """Segments that the folder does not have, before the first one."""
+        return self._capture.removed
+
+    @property
     def gaps(self) -> int:
         """How often the capture has nothing of what was received, as far as it was read."""
         found: int = self._player.stats()["gaps"]

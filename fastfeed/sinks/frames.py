@@ -9,7 +9,15 @@ import numpy as np
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.errors import ConfigError
 from fastfeed.sinks import arrow
-from fastfeed.sinks.columns import checked_zone, columns_of, compact, copied, rows_1d, stream_of
+from fastfeed.sinks.columns import (
+    checked_symbols,
+    checked_zone,
+    columns_of,
+    compact,
+    copied,
+    rows_1d,
+    stream_of,
+)
 from fastfeed.stream import Rows
 
 if TYPE_CHECKING:
@@ -54,7 +62,7 @@ def to_arrow(rows: Rows | np.void, symbols: SymbolTable, *, tz: str = "UTC") -> 
     ConfigError
         There is no such time zone, or pyarrow is not installed.
     """
-    return arrow.table_of(rows, _checked(symbols), tz=tz)
+    return arrow.table_of(rows, checked_symbols(symbols), tz=tz)
 
 
 def to_pandas(rows: Rows | np.void, symbols: SymbolTable, *, tz: str = "UTC") -> pd.DataFrame:
@@ -98,7 +106,7 @@ def to_pandas(rows: Rows | np.void, symbols: SymbolTable, *, tz: str = "UTC") ->
     for column in columns:
         values = copies.pop(column.name)
         if column.field == "symbol":
-            codes, names = compact(values, _checked(symbols))
+            codes, names = compact(values, checked_symbols(symbols))
             found[column.name] = pd.Categorical.from_codes(codes, names)
         elif column.is_time:
             if unknown[column.name]:
@@ -147,11 +155,3 @@ def to_polars(rows: Rows | np.void, symbols: SymbolTable, *, tz: str = "UTC") ->
             "to_polars needs the package polars: pip install polars 'fastfeed[arrow]'"
         ) from error
     return pl.DataFrame(to_arrow(rows, symbols, tz=tz))
-
-
-def _checked(symbols: SymbolTable) -> SymbolTable:
-    if not isinstance(symbols, SymbolTable):
-        raise TypeError(
-            f"expected a table of symbols such as feed.symbols, got {type(symbols).__name__}"
-        )
-    return symbols

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
+from captured import recorded
 from commands import FASTFEED, run, simulator, terminal, until
 from row_samples import rows_like
 from waiting import wait_until
@@ -155,6 +156,16 @@ def test_a_capture(tmp_path, convert):
     assert "at byte" in message
 
 
+def test_a_capture_whose_first_segments_are_not_there(tmp_path, convert):
+    path = tmp_path / "raw"
+    recorded("opend", path, count=600, segment_bytes=1 << 16, flush_s=0.02)
+    first, second, *_ = sorted(path.glob("*.ffcap"))
+    first.unlink()
+    text = f"fastfeed: {path} begins with segment 1: those before it are not there\n"
+    assert convert(path, tmp_path / "out") == text
+    assert convert(second, tmp_path / "alone") == ""
+
+
 def test_a_capture_with_more_rows_in_a_read_than_rings_keep(tmp_path, convert):
     rows = []
 
@@ -259,6 +270,30 @@ def test_nothing_is_overwritten_without_being_told_to(tmp_path, symbols, ticks, 
     message = convert(tmp_path / "a.csv", tmp_path / "a.csv", "--force", code=2)
     assert message == "fastfeed: expected two files, IN and OUT are the same\n"
     assert names(tmp_path) == ["a.csv", "d", "ticks.parquet"]
+
+
+@pytest.mark.parametrize("out", ["sub", "kind=ticks/x.parquet", "link/x.parquet"])
+def test_what_is_read_does_not_get_more_by_it(tmp_path, ticks, out, convert):
+    folder = tmp_path / "folder"
+    convert(tmp_path / "ticks.parquet", folder)
+    (tmp_path / "link").symlink_to(folder)
+    target = tmp_path / out if out.startswith("link") else folder / out
+    message = convert(folder, target, code=2)
+    assert message == f"fastfeed: expected OUT outside of IN, {target} is in {folder}\n"
+    assert not target.exists()
+    convert(folder, folder / "ticks.csv")
+    assert (folder / "ticks.csv").exists()
+
+
+def test_a_segment_of_what_is_read_is_not_overwritten(tmp_path, convert):
+    path = tmp_path / "raw"
+    recorded("opend", path)
+    (segment,) = path.glob("*.ffcap")
+    before = segment.read_bytes()
+    for form in ("parquet", "csv"):
+        message = convert(path, segment, "--to", form, "--kinds", "ticks", "--force", code=2)
+        assert f"expected OUT outside of IN, {segment} is in" in message
+    assert segment.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -254,6 +254,29 @@ def test_gaps_of_the_capture_are_told(tmp_path, run):
     assert (stats["capture_gaps"], stats["capture_lost_bytes"]) == (1, 1234)
 
 
+def test_first_segments_that_are_not_there_are_told(tmp_path, run, replay):
+    path = tmp_path / "c"
+
+    async def main():
+        rows, _ = await record("opend", path, count=600, segment_bytes=1 << 16, flush_s=0.02)
+        first, second, *_ = CaptureFile(path).segments
+        first.unlink()
+        return rows, *await play(path), *await play(second)
+
+    rows, found, events, _, _, events_alone, _ = run(main())
+    assert rows["ticks"].tobytes().endswith(found["ticks"].tobytes())
+    assert 0 < len(found["ticks"]) < len(rows["ticks"])
+    assert [event.kind for event in events] == ["connected", "gap", "ended"]
+    text = "the capture begins with 000001.ffcap: 1 before it are not there"
+    assert events[1].text == text
+    assert [event.kind for event in events_alone] == ["connected", "ended"]
+    done = replay(path, "--speed", "max", "--format", "csv")
+    assert (done.returncode, done.stderr) == (0, f"fastfeed: gap: {text}\n")
+    with pytest.raises(SystemExit) as left:
+        cli.main(args=["convert", str(path), str(tmp_path / "out")], prog_name="fastfeed")
+    assert left.value.code == 0
+
+
 def test_a_chunk_of_part_of_a_record_is_damage(session, tmp_path, run):
     path, rows, _ = session
     again = tmp_path / "again"
@@ -403,6 +426,34 @@ def test_raw_recording_on_the_command_line(tmp_path, zstd):
     assert feed.damage is None
     assert len(rows["ticks"]) > 0
     assert CaptureFile(path).header.vendor == "opend"
+
+
+def test_raw_recording_whose_folder_is_removed(tmp_path):
+    path = tmp_path / "c"
+
+    async def main():
+        async with simulator("opend", symbols=SYMBOLS, rate=1000) as sim:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", RAW, sim.url, str(path), "plain", *SYMBOLS,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )  # fmt: skip
+            try:
+                assert (await child.stdout.readline()).startswith(b"capturing opend://")
+                shutil.rmtree(path)
+                while b"000000.ffcap was removed; the feed lives on" not in (
+                    line := await asyncio.wait_for(child.stderr.readline(), 10)
+                ):
+                    assert line
+                child.send_signal(signal.SIGINT)
+                _, errors = await asyncio.wait_for(child.communicate(), 20)
+            finally:
+                if child.returncode is None:
+                    child.kill()
+            return child.returncode, errors.decode()
+
+    code, errors = asyncio.run(main())
+    assert code == 1
+    assert errors.endswith("fastfeed: the capture is not complete: 000000.ffcap was removed\n")
 
 
 def test_nothing_is_captured_where_nothing_is_subscribed(tmp_path):

@@ -168,6 +168,16 @@ def test_a_torn_capture_is_served_up_to_there(tmp_path, caplog):
     assert ".ffcap" in caplog.text
 
 
+def test_first_segments_that_are_not_there_are_told(tmp_path, caplog):
+    path = tmp_path / "c"
+    recorded("opend", path, count=600, segment_bytes=1 << 16, flush_s=0.02)
+    (path / "000000.ffcap").unlink()
+    simulator("opend", capture=path)
+    assert [record.message for record in caplog.records] == [
+        f"{path / '000001.ffcap'}: 1 segments before it are not there"
+    ]
+
+
 @pytest.mark.parametrize("vendor", ["opend", "longport", "alltick"])
 def test_only_captures_of_the_vendor_are_served(vendor, sessions):
     names = {"opend": "OpenD", "longport": "LongPort", "alltick": "AllTick"}

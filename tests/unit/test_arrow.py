@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from row_samples import rows_like
 
+import fastfeed as ff
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.errors import ConfigError, StorageError
 from fastfeed.schema import STREAMS, dtype
@@ -247,6 +248,7 @@ def replaced(table, name, values):
             lambda t: t.replace_schema_metadata({b"fastfeed.layout": b"2"}),
             "expected columns of the layout 1, got 2: it was written by another version",
         ),
+        (lambda t: t.append_column("price", t["seq"]), "each column once, .* another one of price"),
         (lambda t: replaced(t, "seq", pa.array([None, 1], pa.int64())), "seq is not .* has nulls"),
         (lambda t: replaced(t, "side", pa.array([1, 300])), "column side is not that of ticks"),
         (lambda t: replaced(t, "time", pa.array([1, 3])), "time .* expected timestamps, got int64"),
@@ -260,6 +262,23 @@ def test_what_is_no_table_of_rows(change, text):
     table = table_of(rows_like("ticks", 2, symbols=5), symbols)
     with pytest.raises(StorageError, match=text):
         rows_of(change(table), SymbolTable())
+
+
+def test_columns_that_are_there_twice_are_refused_whatever_they_are():
+    symbols = table_of_symbols()
+    table = table_of(rows_like("books", 2, symbols=5), symbols)
+    with pytest.raises(StorageError, match="another one of bid_price"):
+        rows_of(table.append_column("bid_price", table["bid_price"]), symbols)
+
+
+def test_what_is_no_table_at_all():
+    symbols = table_of_symbols()
+    rows = rows_like("ticks", 2, symbols=5)
+    for wrong in (rows, None, [], ff.to_pandas(rows, symbols)):
+        with pytest.raises(TypeError, match="expected a batch or a table of pyarrow, got "):
+            rows_of(wrong, symbols)
+    with pytest.raises(TypeError, match=r"expected a table of symbols .* got list"):
+        rows_of(table_of(rows, symbols), ["700.HK"])
 
 
 def test_arrays_of_another_length_are_refused():

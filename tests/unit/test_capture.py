@@ -5,6 +5,7 @@ import gc
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -329,6 +330,16 @@ def test_closed_while_the_disk_is_full(tmp_path):
         written.close()
     assert written.stats()["lost_bytes"] > 0
     assert played(tmp_path / "a").hub.ticks.count == 0
+
+
+def test_a_file_that_is_removed_meanwhile_is_told(tmp_path):
+    feed = Recorded("opend")
+    with capture(feed, tmp_path / "a", flush_s=0.01, **SMALL) as written:
+        feed.begin()
+        assert written.stats()["failing"] is None
+        shutil.rmtree(tmp_path / "a")
+        assert written.stats()["failing"] == "000000.ffcap was removed"
+    assert written.stats()["failing"] == "000000.ffcap was removed"
 
 
 def test_killed_the_rest_can_be_read(tmp_path):

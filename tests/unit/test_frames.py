@@ -165,12 +165,17 @@ def test_slices_and_single_rows(convert, ticks, symbols):
         ((np.zeros(3), table), "expected rows of a stream, got ndarray of float64"),
         (("x", table), "expected rows of a stream, got str"),
         ((ticks.reshape(2, 3), table), r"in one dimension, got the shape \(2, 3\)"),
+        (
+            (np.ma.array(ticks, mask=ticks["price"] > 2), table),
+            "without a mask, got a masked array",
+        ),
         ((ticks, ["700.HK"]), "expected a table of symbols such as feed.symbols, got list"),
     ):
         with pytest.raises(TypeError, match=text):
             convert(*wrong)
-    with pytest.raises(ff.ConfigError, match="expected a time zone"):
-        convert(ticks, symbols, tz="Asia/Nowhere")
+    for zone in ("Asia/Nowhere", None, 8):
+        with pytest.raises(ff.ConfigError, match="expected a time zone"):
+            convert(ticks, symbols, tz=zone)
     with pytest.raises(ValueError, match="expected rows of these symbols, got the symbol 3"):
         convert(ticks, ff.SymbolTable())
 

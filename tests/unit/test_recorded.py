@@ -2,6 +2,7 @@
 
 import gzip
 
+import numpy as np
 import pytest
 from alltick_feeds import book, frame, tick
 from longport_packets import depth, trade, trades
@@ -151,3 +152,14 @@ def test_symbols_of_other_vendors_are_left_out(caplog):
     assert "BTCUSDT" in caplog.text
     with pytest.raises(ConfigError, match="got none"):
         recorded.served(["BTCUSDT"], opend_codes.security)
+
+
+@pytest.mark.parametrize(("times", "expected"), [
+    ([5, 7, 6, 9], [5, 7, 7, 9]),
+    ([10**18, 10**18 + 7, 10**15, 10**15 + 2, 10**18], [0, 7, 7, 9, 10**18 - 10**15 + 7]),
+    ([3], [3]),
+])  # fmt: skip
+def test_a_clock_that_was_set_back_takes_no_time(times, expected):
+    found = np.array(times)
+    recorded._set_forward(found)
+    assert (found - (found[0] - expected[0])).tolist() == expected
