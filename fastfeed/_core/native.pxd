@@ -11,6 +11,7 @@ cdef extern from "fastfeed/status.h" nogil:
     int FF_EGZIP
     int FF_ENOMEM
     int FF_ESYMBOL
+    int FF_ESYMBOLS
     int FF_ETIME
     const char *ff_reason_name(int reason)
 

@@ -7,6 +7,7 @@ from libc.string cimport memcpy
 
 from fastfeed._core.native cimport (
     FF_ENOMEM,
+    FF_ESYMBOLS,
     FF_SYMBOL_MAX_BYTES,
     ff_journal_attach,
     ff_journal_close,
@@ -14,7 +15,6 @@ from fastfeed._core.native cimport (
     ff_journal_map,
     ff_lock_give,
     ff_lock_take,
-    ff_reason_name,
     ff_symbols_find,
     ff_symbols_follow,
     ff_symbols_free,
@@ -169,7 +169,11 @@ cdef class SymbolTable:
         if id == -FF_ENOMEM:
             raise HubError(f"no memory is left for the symbol {symbol!r}")
         if id < 0:
-            raise ValueError(f"cannot add the symbol {symbol!r}: {ff_reason_name(-id).decode()}")
+            why = (
+                f"there is room for {self.capacity}" if id == -FF_ESYMBOLS
+                else f"expected 1 to {FF_SYMBOL_MAX_BYTES} bytes, got {length}"
+            )
+            raise ValueError(f"cannot add the symbol {symbol!r}: {why}")
         return id
 
     def leave(self):

@@ -170,6 +170,10 @@ class _Damaged(Exception):
         self.position, self.reason, self.is_torn = position, reason, is_torn
 
 
+class _Unreadable(_Damaged):
+    """Not here: nothing needs to be wrong with it."""
+
+
 class CaptureFile:
     """A capture that is there, to be read up to its end or to where it is damaged.
 
@@ -204,13 +208,16 @@ class CaptureFile:
         self.path = Path(path)
         self.segments = _segments(self.path)
         self.damage: Damage | None = None
-        with _opened(self.segments[0]) as file:
-            try:
-                self.header = _read_header(file, self.segments[0])
-            except _Damaged as damage:
-                raise StorageError(
-                    f"{self.segments[0]} is no capture: {damage.reason}, at byte {damage.position}"
-                ) from None
+        first = self.segments[0]
+        try:
+            with _opened(first) as file:
+                self.header = _read_header(file)
+        except _Unreadable as damage:
+            raise StorageError(f"{first} {damage.reason}") from damage.__cause__
+        except _Damaged as damage:
+            raise StorageError(
+                f"{first} is no capture: {damage.reason}, at byte {damage.position}"
+            ) from None
         self.removed = self.header.segment if self.path.is_dir() else 0
 
     def __iter__(self) -> Iterator[Record]:
@@ -224,7 +231,7 @@ class CaptureFile:
         for i, path in enumerate(self.segments):
             try:
                 with _opened(path) as file:
-                    header = _read_header(file, path)
+                    header = _read_header(file)
                     expected = self.header.segment + i
                     if header.capture_ns != self.header.capture_ns or header.segment != expected:
                         raise _Damaged(
@@ -268,7 +275,7 @@ def _opened(path: Path) -> BinaryIO:
     try:
         return open(path, "rb", buffering=0)
     except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+        raise _Unreadable(0, f"cannot be read ({error.strerror})") from error
 
 
 class _Buffers:
@@ -308,16 +315,17 @@ def _read(file: BinaryIO, place: memoryview) -> int:
     return done
 
 
-def _read_header(file: BinaryIO, path: Path) -> Header:
+def _read_header(file: BinaryIO) -> Header:
     head = bytearray(_HEAD.size)
     there = _read(file, memoryview(head))
     if there < _HEAD.size or head[:8] != _MAGIC:
         raise _Damaged(0, "does not begin as a capture does", there < _HEAD.size)
     _, version, length, crc = _HEAD.unpack(head)
     if version > VERSION:
-        raise StorageError(
-            f"{path} has version {version} of the capture's layout, this fastfeed reads {VERSION}: "
-            "read it with a newer fastfeed"
+        raise _Unreadable(
+            8,
+            f"has version {version} of the capture's layout, this fastfeed reads {VERSION}: "
+            "read it with a newer fastfeed",
         )
     if version == 0 or length > _MOST_JSON:
         raise _Damaged(8, f"has a head of version {version} and {length} bytes")

@@ -222,6 +222,22 @@ def test_a_newer_version_is_told(tmp_path):
         CaptureFile(tmp_path / "a")
 
 
+def test_a_later_segment_of_a_newer_version_ends_what_is_read(tmp_path):
+    feed = Recorded("opend")
+    with capture(feed, tmp_path / "a", segment_bytes=1 << 16, flush_s=0.001, **SMALL) as written:
+        feed.begin()
+        feed.listen("ticks")
+        while written.stats()["segments"] < 2:
+            feed.receive(ticks("A", *range(2000)))
+    found = CaptureFile(tmp_path / "a")
+    last = found.segments[-1]
+    data = last.read_bytes()
+    last.write_bytes(data[:8] + (9).to_bytes(4, "little") + data[12:])
+    assert len(list(found.chunks())) > 0
+    assert (found.damage.path, found.damage.position) == (last, 8)
+    assert "has version 9" in found.damage.reason
+
+
 def test_what_is_no_capture(tmp_path):
     with pytest.raises(StorageError, match="there is no capture"):
         CaptureFile(tmp_path / "nothing")

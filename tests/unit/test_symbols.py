@@ -62,7 +62,7 @@ def test_a_full_table_refuses_and_goes_on():
     for name in "abc":
         table.intern(name)
     for _ in range(3):
-        with pytest.raises(ValueError, match="symbols_full"):
+        with pytest.raises(ValueError, match="there is room for"):
             table.intern("d")
     assert table.intern("b") == 1
     assert list(table) == ["a", "b", "c"]
@@ -81,7 +81,7 @@ def test_many():
         assert table.intern(name) == i
     assert list(table) == names
     assert [table[name] for name in names] == list(range(100_000))
-    with pytest.raises(ValueError, match="full"):
+    with pytest.raises(ValueError, match="room for 100000"):
         table.intern("one more")
 
 
