@@ -20,7 +20,7 @@ from fastfeed.cli.group import complain
 from fastfeed.cli.journal import Journal
 from fastfeed.cli.members import Member, counts, given_up, settings_of, settled
 from fastfeed.cli.metrics import Listen, metrics_option, serve_metrics
-from fastfeed.cli.options import FOR_EVER_S, kinds_of, seconds, seconds_or_none, size
+from fastfeed.cli.options import FOR_EVER_S, hub_options, kinds_of, seconds, seconds_or_none, size
 from fastfeed.cli.progress import Progress, Rate
 from fastfeed.cli.record_raw import run_raw
 from fastfeed.cli.serve_config import HubConfig
@@ -88,30 +88,7 @@ _REFRESH_S = 0.2
 )
 @click.option("--raw", is_flag=True, help="Record the bytes as received, for fastfeed replay.")
 @click.option("--zstd", is_flag=True, help="With --raw: compress them.")
-@click.option(
-    "--capacity",
-    type=int,
-    metavar="N",
-    help="Of URL: ticks that are kept in memory, a power of two; 64 bytes each.  [default: 262144]",
-)
-@click.option(
-    "--depth",
-    type=click.IntRange(1, 1000),
-    metavar="N",
-    help="Of URL: levels of a side of books.  [default: 10]",
-)
-@click.option(
-    "--receive",
-    type=click.Choice(["loop", "thread"]),
-    help="Of URL: who receives, Python's event loop or a native thread.  [default: loop]",
-)
-@click.option("--spin/--no-spin", default=None, help="Of the thread: poll without sleeping.")
-@click.option(
-    "--cpu",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Of the thread: the processor it runs on.",
-)
+@hub_options
 @metrics_option
 @connection_options
 def record(
@@ -147,7 +124,7 @@ def record(
 
     URL, SYMBOLs and kinds are those of fastfeed watch; credentials come from the environment. A feed that cannot
     connect keeps trying. A hub is what fastfeed serve or a program makes; where its writer is followed by another
-    one, so does the recording.
+    one, so does the recording. --capacity, --depth and who receives are settings of URL.
 
     A line tells how far it is: rows, rate, how many rows wait and for how long, the size of the files, and what
     was lost: rows that the ring had overwritten before they were taken. A full disk is told, and recording goes on

@@ -17,13 +17,12 @@ from fastfeed.cli import words
 from fastfeed.cli.group import complain
 from fastfeed.cli.journal import Journal
 from fastfeed.cli.metrics import Listen, metrics_option, serve_metrics
-from fastfeed.cli.options import kinds_of, seconds, seconds_or_none, size, user_option
+from fastfeed.cli.options import attached_options, kinds_of, seconds, seconds_or_none, size
 from fastfeed.cli.progress import Progress, Rate
 from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
 from fastfeed.errors import AuthError, FastfeedError
 from fastfeed.feeds.events import Event
-from fastfeed.schema import STREAMS
 from fastfeed.sinks.relay import Relay
 
 __all__ = ["relay"]
@@ -49,27 +48,13 @@ def _most_bytes(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.argument("servers", metavar="NATS")
 @click.argument("symbols", metavar="[SYMBOL]...", nargs=-1)
 @click.option("--hub", "name", metavar="NAME", required=True, help="The hub, see fastfeed hubs.")
-@click.option(
-    "--kinds",
-    default="ticks",
-    show_default=True,
-    metavar="KIND,...",
-    help=f"Of {', '.join(STREAMS)}.",
-)
+@attached_options
 @click.option(
     "--shard",
     default="1/1",
     callback=_shard,
     metavar="I/N",
     help="Publish only the share of relay I of N, from 1; a hash of each symbol decides.",
-)
-@click.option(
-    "--from",
-    "start",
-    type=click.Choice(["now", "oldest"]),
-    default="now",
-    show_default=True,
-    help="Begin with the next row, or with the oldest one that the hub still keeps.",
 )
 @click.option("--prefix", default="md", show_default=True, metavar="TEXT", help="Of subjects.")
 @click.option(
@@ -123,8 +108,6 @@ def _most_bytes(ctx: click.Context, param: click.Parameter, value: str | None) -
 )
 @click.option("--duration", callback=seconds, metavar="S", help="End after S seconds.")
 @metrics_option
-@user_option
-@click.option("--no-follow", is_flag=True, help="End when the hub's writer is gone.")
 def relay(
     *,
     servers: str,

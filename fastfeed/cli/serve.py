@@ -17,7 +17,7 @@ from fastfeed.cli.group import complain
 from fastfeed.cli.journal import Journal
 from fastfeed.cli.members import Member, counts, given_up, settings_of, settled
 from fastfeed.cli.metrics import Listen, metrics_option, serve_metrics
-from fastfeed.cli.options import seconds, seconds_or_none
+from fastfeed.cli.options import hub_options, seconds, seconds_or_none
 from fastfeed.cli.serve_config import HubConfig, load
 from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
@@ -41,18 +41,6 @@ __all__ = ["serve"]
     "--kinds", metavar="KIND,...", help="What to receive, as in fastfeed watch.  [default: ticks]"
 )
 @click.option(
-    "--capacity",
-    type=int,
-    metavar="N",
-    help="Ticks that are kept, a power of two; 64 bytes each.  [default: 262144]",
-)
-@click.option(
-    "--depth",
-    type=click.IntRange(1, 1000),
-    metavar="N",
-    help="Levels of a side of books.  [default: 10]",
-)
-@click.option(
     "--mode",
     metavar="OCTAL",
     help="Permissions of the hub's files; 0640 lets the group attach.  [default: 0600]",
@@ -64,22 +52,7 @@ __all__ = ["serve"]
     help="Give a feed up that cannot connect within S seconds.  [default: keep trying]",
 )
 @click.option("--duration", callback=seconds, metavar="S", help="End after S seconds.")
-@click.option(
-    "--receive",
-    type=click.Choice(["loop", "thread"]),
-    help="Who receives: Python's event loop, or a native thread without the GIL.  [default: loop]",
-)
-@click.option(
-    "--spin/--no-spin",
-    default=None,
-    help="Of the thread: poll without sleeping; takes a processor.",
-)
-@click.option(
-    "--cpu",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Of the thread: the processor it runs on.",
-)
+@hub_options
 @metrics_option
 @connection_options
 def serve(

@@ -12,7 +12,7 @@ import click
 from fastfeed.attach import AttachedHub, AttachedReader, Wait, attach
 from fastfeed.cli.group import complain
 from fastfeed.cli.lines import Lines
-from fastfeed.cli.options import kinds_of, seconds, user_option
+from fastfeed.cli.options import attached_options, kinds_of, seconds
 from fastfeed.cli.output import Csv, Format, JsonLines, Output, Stalled, write_all
 from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
@@ -30,26 +30,12 @@ _TURN_S = 0.002  # of one stream, while others may have rows as well
 @click.command(short_help="Show the rows of a hub that another process serves.")
 @click.argument("name")
 @click.argument("symbols", metavar="[SYMBOL]...", nargs=-1)
-@click.option(
-    "--kinds",
-    default="ticks",
-    show_default=True,
-    metavar="KIND,...",
-    help=f"Of {', '.join(STREAMS)}.",
-)
+@attached_options
 @click.option(
     "--format",
     "form",
     type=click.Choice(["text", "csv", "jsonl"]),
     help="What to write.  [default: text in a terminal, else csv, of several kinds jsonl]",
-)
-@click.option(
-    "--from",
-    "start",
-    type=click.Choice(["now", "oldest"]),
-    default="now",
-    show_default=True,
-    help="Begin with the next row, or with the oldest one that the hub still keeps.",
 )
 @click.option("--limit", type=int, metavar="N", help="End after N rows.")
 @click.option("--duration", callback=seconds, metavar="S", help="End after S seconds.")
@@ -60,8 +46,6 @@ _TURN_S = 0.002  # of one stream, while others may have rows as well
     show_default=True,
     help="How to wait for rows: polling, for 50 µs only, or asleep.",
 )
-@user_option
-@click.option("--no-follow", is_flag=True, help="End when the writer is gone.")
 def tail(
     *,
     name: str,
