@@ -24,8 +24,10 @@ from fastfeed.schema import STREAMS
 from fastfeed.sinks.columns import checked_zone
 from fastfeed.sinks.convert import (
     ArrowSource,
+    ArrowStreamTarget,
     ArrowTarget,
     CaptureSource,
+    FileTarget,
     FolderSource,
     FolderTarget,
     ParquetSource,
@@ -38,7 +40,13 @@ from fastfeed.sinks.recording_folder import DESCRIPTION, why
 
 __all__ = ["convert"]
 
-_FORMATS = ("parquet", "arrow", "arrows", "csv", "folder")
+_FILES: dict[str, type[FileTarget]] = {
+    "parquet": ParquetTarget,
+    "arrow": ArrowTarget,
+    "arrows": ArrowStreamTarget,
+    "csv": CsvTarget,
+}
+_FORMATS = (*_FILES, "folder")
 _ENDINGS = {
     ".parquet": "parquet",
     ".arrow": "arrow",
@@ -215,13 +223,7 @@ def _make(
             f"a file has rows of one kind, got {', '.join(kinds)}: choose one with --kinds, or convert into a folder"
         )
     kind = kinds[0] if kinds else None
-    if form == "parquet":
-        return ParquetTarget(target, source.symbols, kind=kind, tz=tz, overwrites=force)
-    if form == "csv":
-        return CsvTarget(target, source.symbols, kind=kind, tz=tz, overwrites=force)
-    return ArrowTarget(
-        target, source.symbols, kind=kind, streams=form == "arrows", tz=tz, overwrites=force
-    )
+    return _FILES[form](target, source.symbols, kind=kind, tz=tz, overwrites=force)
 
 
 def _run(
