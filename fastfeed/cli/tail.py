@@ -205,9 +205,9 @@ class _Followed:
         if self._header != self.header:  # books of another depth
             above = self.header = self._header
         rows = reader.read(most).copy()
-        if not reader.intact():
-            self._torn += len(rows)
-            return 0, above
+        torn = reader.source.torn(reader.position - len(rows), len(rows))
+        self._torn += torn
+        rows = rows[torn:]
         if self._wanted:
             rows = self._chosen(rows)
         return len(rows), above + (self._forms[name](rows) if len(rows) else b"")
