@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from fastfeed.cli import words
 from fastfeed.cli.connection import connection_options, opend_options
 from fastfeed.cli.group import complain
 from fastfeed.cli.journal import Journal
-from fastfeed.cli.members import Member, counts, given_up, settings_of, settled
+from fastfeed.cli.members import Member, counts, deliver, settings_of
 from fastfeed.cli.metrics import Listen, metrics_option, serve_metrics
 from fastfeed.cli.options import hub_options, seconds, seconds_or_none
 from fastfeed.cli.serve_config import HubConfig, load
@@ -159,21 +158,13 @@ async def _serve(
         stack.enter_context(
             serve_metrics(metrics, hub=hub, feeds=lambda: [member.feed for member in members])
         )
-        tasks = [asyncio.create_task(member.set_up()) for member in members]
-        try:
-            if await stop.race(settled(members)) and not all(m.given_up for m in members):
-                click.echo(f"serving hub {hub.name}: {counts(members)} (Ctrl-C ends it)")
-                sys.stdout.flush()
-                stop.after(duration)
-            if await stop.race(given_up(tasks, members)):
-                complain(f"no feed could be set up: the hub {hub.name} is taken away")
-                return 1
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            for member in members:
-                await member.feed.close()
+
+        def begun() -> str:
+            return f"serving hub {hub.name}: {counts(members)}"
+
+        if not await deliver(members, stop, duration, begun):
+            complain(f"no feed could be set up: the hub {hub.name} is taken away")
+            return 1
         click.echo(_summary(hub, members, time.monotonic() - started))
     return 0
 
