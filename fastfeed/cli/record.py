@@ -366,22 +366,27 @@ def recover(*, folder: Path, compression: str) -> None:
     """Make Parquet files of what was left open in a recording.
 
     A line for each open segment says how many rows it had. What was just being written when the process was
-    killed is cut off, and told. A segment that is damaged otherwise is read up to the damage, and kept.
-    fastfeed record does the same when it begins.
+    killed is cut off, and told. A segment that is damaged otherwise is read up to the damage, and kept. One that
+    cannot be read or written is left as it is. The exit code is 1 if there is one of either. fastfeed record does
+    the same when it begins.
 
     \b
     Example:
       fastfeed recover data
     """
     found = finish(folder, compression=compression)
+    finished = [sealed for sealed in found if not sealed.failure]
     for sealed in found:
-        click.echo(_recovered(sealed))
-    rows = sum(sealed.rows for sealed in found if not sealed.was_there)
-    if found:
+        if sealed.failure:
+            complain(f"cannot finish {sealed.segment}: {sealed.failure}")
+        else:
+            click.echo(_recovered(sealed))
+    rows = sum(sealed.rows for sealed in finished if not sealed.was_there)
+    if finished:
         click.echo(
-            f"{folder}: {words.counted(rows, 'row')} of {words.counted(len(found), 'segment')}."
+            f"{folder}: {words.counted(rows, 'row')} of {words.counted(len(finished), 'segment')}."
         )
-    else:
+    elif not found:
         click.echo(f"{folder}: nothing was left open.")
-    if any(sealed.damage for sealed in found):
+    if any(sealed.damage or sealed.failure for sealed in found):
         click.get_current_context().exit(1)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from fastfeed.attach import AttachedHub, attach
-from fastfeed.errors import ConfigError, StorageError
+from fastfeed.errors import ConfigError
 from fastfeed.feeds.feed import Feed
 from fastfeed.hub import Hub
 from fastfeed.schema import BOOK_DEPTH, STREAMS
@@ -725,7 +725,8 @@ def recover(
 
     Whatever is whole in them becomes Parquet files, as the recorder would have done; what was written only in part is
     cut off and told. A segment that is damaged otherwise is read up to the damage and kept under the name
-    ``*.damaged``. It can be done again at any time, and does nothing where nothing is open.
+    ``*.damaged``. One that cannot be read or written now, because the disk is full for example, is left as it is; the
+    others are finished. It can be done again at any time, and does nothing where nothing is open.
 
     Parameters
     ----------
@@ -738,23 +739,23 @@ def recover(
     Returns
     -------
     list of Sealed
-        What became of each: `path`, `rows`, `bytes`, `cut_bytes`, `damage`.
+        What became of each: `path`, `rows`, `bytes`, `cut_bytes`, `damage`; `failure` says why one is left.
 
     Raises
     ------
     StorageError
-        It is no recording, a recorder is writing it, it is one of a newer version, or the disk is full.
+        It is no recording, a recorder is writing it, or it is one of a newer version.
     """
-    load_pyarrow()
+    pa = load_pyarrow()
     folder = RecordingFolder(Path(path), version("fastfeed"), makes=False)
+    options = ParquetOptions(row_group_rows, compression)
     found = []
     try:
         for segment in folder.segments():
-            options = ParquetOptions(row_group_rows, compression)
             try:
                 found.append(seal(folder, segment, options, checks=True))
-            except OSError as error:
-                raise StorageError(f"cannot finish {segment}: {why(error)}") from error
+            except (OSError, pa.ArrowException) as error:
+                found.append(Sealed(segment, None, 0, 0, failure=why(error)))
     finally:
         folder.close()
     return found
