@@ -20,7 +20,7 @@ from fastfeed.cli.options import kinds_of
 from fastfeed.cli.progress import Progress
 from fastfeed.errors import ConfigError, StorageError
 from fastfeed.protocols.opend_codes import canonical, security
-from fastfeed.schema import STREAMS
+from fastfeed.schema import STREAMS, streams_of
 from fastfeed.sinks.columns import checked_zone
 from fastfeed.sinks.convert import (
     ArrowSource,
@@ -109,10 +109,10 @@ def convert(
       fastfeed convert capture recording
     """
     form = _form(target, form)
-    wanted = kinds_of(kinds)
-    for kind in wanted:
-        if kind not in STREAMS:
-            raise click.UsageError(f"expected a kind ({', '.join(STREAMS)}), got {kind!r}")
+    try:
+        wanted = streams_of(kinds_of(kinds)) if kinds else ()
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     checked_zone(tz)
     names = list(map(_canonical, kinds_of(symbols)))
     if force and target.exists() and source.exists() and target.samefile(source):

@@ -100,7 +100,7 @@ def attached_options(command: Command) -> Command:
         default="ticks",
         show_default=True,
         metavar="KIND,...",
-        help=f"Of {', '.join(STREAMS)}.",
+        help=f"Of {', '.join(STREAMS)}; bars:1m are all bars.",
     )
     start = click.option(
         "--from",

@@ -16,7 +16,7 @@ from fastfeed.cli.options import attached_options, kinds_of, seconds
 from fastfeed.cli.output import Csv, Format, JsonLines, Output, Stalled, write_all
 from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
-from fastfeed.schema import STREAMS
+from fastfeed.schema import streams_of
 from fastfeed.stream import Chosen
 
 __all__ = ["tail"]
@@ -83,10 +83,10 @@ def tail(
     """
     if limit is not None and limit < 1:
         raise click.BadParameter(f"expected 1 or more rows, got {limit}", param_hint="'--limit'")
-    streams = kinds_of(kinds)
-    for kind in streams or ("",):
-        if kind not in STREAMS:
-            raise click.UsageError(f"expected a kind ({', '.join(STREAMS)}), got {kind!r}")
+    try:
+        streams = streams_of(kinds_of(kinds))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     if form is None:
         form = "text" if sys.stdout.isatty() else "csv" if len(streams) == 1 else "jsonl"
     if form == "csv" and len(streams) > 1:

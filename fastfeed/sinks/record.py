@@ -26,7 +26,7 @@ from fastfeed.attach import AttachedHub, attach
 from fastfeed.errors import ConfigError
 from fastfeed.feeds.feed import Feed
 from fastfeed.hub import Hub
-from fastfeed.schema import BOOK_DEPTH, STREAMS
+from fastfeed.schema import BOOK_DEPTH, streams_of
 from fastfeed.sinks.arrow import ArrowRows, load_pyarrow
 from fastfeed.sinks.recording_folder import RecordingFolder, why
 from fastfeed.sinks.segments import COMPRESSIONS, ParquetOptions, Sealed, Segment, seal
@@ -168,7 +168,10 @@ class Recording:
         tell: Callable[[str], object] | None = None,
     ) -> None:
         load_pyarrow()
-        names = _checked_kinds(kinds or ("ticks",))
+        try:
+            names = streams_of(kinds or ("ticks",))
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
         wanted = None if symbols is None else _checked_symbols(symbols)
         for name, value, least in (
             ("flush_s", flush_s, 0),
@@ -352,16 +355,6 @@ class Recording:
         state = "closed" if self._closed else self._failing or "recording"
         rows = sum(taker.rows for taker in self._takers)
         return f"<Recording in {str(self.path)!r}: {rows} rows, {state}>"
-
-
-def _checked_kinds(kinds: Iterable[str]) -> list[str]:
-    names = dict.fromkeys(
-        kind.partition(":")[0] if kind.startswith("bars:") else kind for kind in kinds
-    )
-    for name in names:
-        if name not in STREAMS:
-            raise ConfigError(f"expected a kind ({', '.join(STREAMS)}), got {name!r}")
-    return list(names)
 
 
 def _checked_symbols(symbols: Iterable[str]) -> list[str]:
