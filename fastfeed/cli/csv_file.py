@@ -86,7 +86,7 @@ def fields_of(path: Path) -> list[str] | None:
     with open(path, "rb") as file:
         line, newline, _ = file.read(_MOST_HEADER_BYTES).partition(b"\n")
     try:
-        names = line.decode().strip().split(",")
+        names = line.decode("utf-8-sig").strip().split(",")
     except UnicodeDecodeError:
         return None
     return names if newline and "symbol" in names else None
