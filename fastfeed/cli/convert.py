@@ -13,7 +13,7 @@ from types import FrameType
 
 import click
 
-from fastfeed.capture.files import SUFFIX
+from fastfeed.captures.files import SUFFIX
 from fastfeed.cli.csv_file import CsvSource, CsvTarget, fields_of
 from fastfeed.cli.group import complain
 from fastfeed.cli.options import kinds_of

@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from fastfeed.capture import Capture, capture
-from fastfeed.capture.files import segment_name
+from fastfeed.captures import Capture, capture
+from fastfeed.captures.files import segment_name
 from fastfeed.cli import words
 from fastfeed.cli.group import complain
 from fastfeed.cli.journal import Journal

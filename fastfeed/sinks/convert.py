@@ -20,7 +20,7 @@ import numpy as np
 
 from fastfeed import schema
 from fastfeed._core.symbols import SymbolTable
-from fastfeed.capture import CaptureFile, Damage, Player
+from fastfeed.captures import CaptureFile, Damage, Player
 from fastfeed.errors import ConfigError, StorageError
 from fastfeed.sinks.arrow import (
     ArrowRows,

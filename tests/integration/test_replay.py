@@ -21,7 +21,7 @@ from feeds import until
 import fastfeed as ff
 from fastfeed._core.player import gap_record
 from fastfeed._core.tape import own_chunk
-from fastfeed.capture import CaptureFile
+from fastfeed.captures import CaptureFile
 from fastfeed.cli.main import cli
 
 

@@ -32,7 +32,7 @@ from fastfeed._core.tape import (
     Tape,
     own_chunk,
 )
-from fastfeed.capture.files import SUFFIX, Header, encode_header, segment_name, zstd
+from fastfeed.captures.files import SUFFIX, Header, encode_header, segment_name, zstd
 from fastfeed.errors import HubError, InternalError, StorageError
 from fastfeed.hub import Hub
 from fastfeed.schema import STREAMS, dtype
