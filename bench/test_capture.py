@@ -23,7 +23,7 @@ from fastfeed.bench.gateway import packets_of
 from fastfeed.bench.opend_pushes import pack
 from fastfeed.bench.results import ratio
 from fastfeed.bench.turns import Candidate, Effort
-from fastfeed.capture import CaptureFile, Player
+from fastfeed.captures import CaptureFile, Player
 from fastfeed.protocols.opend_messages import INIT_CONNECT
 
 ROUNDS = 9

@@ -9,7 +9,7 @@
 
 from fastfeed._core.symbols import SymbolTable
 from fastfeed.attach import AttachedHub, AttachedReader, AttachedStream, attach
-from fastfeed.capture import Capture, CaptureFile, Player, capture
+from fastfeed.captures import Capture, CaptureFile, Player, capture
 from fastfeed.connect import connect, run
 from fastfeed.decoder import Decoder
 from fastfeed.errors import (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import operator
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from fastfeed._core import ring
 
-__all__ = ["BOOK_DEPTH", "STREAMS", "Flags", "Session", "dtype"]
+__all__ = ["BOOK_DEPTH", "STREAMS", "Flags", "Session", "dtype", "streams_of"]
 
 #: The names of the streams, which are also the kinds one subscribes to (of bars with an interval: ``bars:1m``).
 STREAMS = ring.STREAMS
@@ -41,6 +42,23 @@ class Session(enum.IntEnum):
     PRE = ring.SESSION_PRE
     POST = ring.SESSION_POST
     OVERNIGHT = ring.SESSION_OVERNIGHT
+
+
+def streams_of(kinds: Iterable[str]) -> tuple[str, ...]:
+    """Return the streams that have the rows of some kinds, each once.
+
+    Those of ``bars:1m`` are in ``bars``, with the bars of all other lengths.
+
+    Raises
+    ------
+    ValueError
+        There is none, or one that cannot be.
+    """
+    names = dict.fromkeys("bars" if kind.startswith("bars:") else kind for kind in kinds)
+    for name in names or ("",):
+        if name not in STREAMS:
+            raise ValueError(f"expected a kind ({', '.join(STREAMS)}), got {name!r}")
+    return tuple(names)
 
 
 def dtype(stream: str, depth: int = BOOK_DEPTH) -> np.dtype[Any]:

@@ -13,19 +13,21 @@ from types import FrameType
 
 import click
 
-from fastfeed.capture.files import SUFFIX
+from fastfeed.captures.files import SUFFIX
 from fastfeed.cli.csv_file import CsvSource, CsvTarget, fields_of
 from fastfeed.cli.group import complain
 from fastfeed.cli.options import kinds_of
 from fastfeed.cli.progress import Progress
 from fastfeed.errors import ConfigError, StorageError
 from fastfeed.protocols.opend_codes import canonical, security
-from fastfeed.schema import STREAMS
+from fastfeed.schema import STREAMS, streams_of
 from fastfeed.sinks.columns import checked_zone
 from fastfeed.sinks.convert import (
     ArrowSource,
+    ArrowStreamTarget,
     ArrowTarget,
     CaptureSource,
+    FileTarget,
     FolderSource,
     FolderTarget,
     ParquetSource,
@@ -38,7 +40,13 @@ from fastfeed.sinks.recording_folder import DESCRIPTION, why
 
 __all__ = ["convert"]
 
-_FORMATS = ("parquet", "arrow", "arrows", "csv", "folder")
+_FILES: dict[str, type[FileTarget]] = {
+    "parquet": ParquetTarget,
+    "arrow": ArrowTarget,
+    "arrows": ArrowStreamTarget,
+    "csv": CsvTarget,
+}
+_FORMATS = (*_FILES, "folder")
 _ENDINGS = {
     ".parquet": "parquet",
     ".arrow": "arrow",
@@ -101,10 +109,10 @@ def convert(
       fastfeed convert capture recording
     """
     form = _form(target, form)
-    wanted = kinds_of(kinds)
-    for kind in wanted:
-        if kind not in STREAMS:
-            raise click.UsageError(f"expected a kind ({', '.join(STREAMS)}), got {kind!r}")
+    try:
+        wanted = streams_of(kinds_of(kinds)) if kinds else ()
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     checked_zone(tz)
     names = list(map(_canonical, kinds_of(symbols)))
     if force and target.exists() and source.exists() and target.samefile(source):
@@ -221,13 +229,7 @@ def _make(
             f"a file has rows of one kind, got {', '.join(kinds)}: choose one with --kinds, or convert into a folder"
         )
     kind = kinds[0] if kinds else None
-    if form == "parquet":
-        return ParquetTarget(target, source.symbols, kind=kind, tz=tz, overwrites=force)
-    if form == "csv":
-        return CsvTarget(target, source.symbols, kind=kind, tz=tz, overwrites=force)
-    return ArrowTarget(
-        target, source.symbols, kind=kind, streams=form == "arrows", tz=tz, overwrites=force
-    )
+    return _FILES[form](target, source.symbols, kind=kind, tz=tz, overwrites=force)
 
 
 def _run(

@@ -21,7 +21,7 @@ from fastfeed.cli.columns import FLAG_WORDS, WORDS, YES_NO, Texts, texts_of
 from fastfeed.errors import StorageError
 from fastfeed.sinks.arrow import load_pyarrow
 from fastfeed.sinks.columns import checked_zone
-from fastfeed.sinks.convert import MOST_SYMBOLS, NewFile, Part, only
+from fastfeed.sinks.convert import MOST_SYMBOLS, FileTarget, Part
 from fastfeed.sinks.recording_folder import why
 from fastfeed.stream import Rows
 
@@ -42,76 +42,29 @@ _NUMBERS: dict[str, dict[str, int]] = {
 }
 
 
-class CsvTarget:
-    """A CSV file.
+class CsvTarget(FileTarget):
+    """A CSV file; `tz` is that of the column `time`."""
 
-    Parameters
-    ----------
-    path : Path
-    symbols : SymbolTable
-        Of the source.
-    kind : str or None
-        Of the rows, where it is known before there are any: a file without rows is made then.
-    tz : str
-        Of the column `time`.
-    overwrites : bool
-    """
+    _output: BinaryIO
+    _columns: tuple[Texts, ...]
 
-    def __init__(
-        self,
-        path: Path,
-        symbols: SymbolTable,
-        *,
-        kind: str | None = None,
-        tz: str = "UTC",
-        overwrites: bool = False,
-    ) -> None:
-        self._new = NewFile(path, overwrites=overwrites)
-        self._zone = None if checked_zone(tz) == "UTC" else zoneinfo.ZoneInfo(tz)
-        self._symbols = symbols
-        self._kind, self._depth = kind, schema.BOOK_DEPTH
-        self._file: BinaryIO | None = None
-        self._columns: tuple[Texts, ...] = ()
-
-    def _begin(self, kind: str, depth: int) -> BinaryIO:
-        self._kind, self._depth = kind, depth
-        columns = texts_of(kind, schema.dtype(kind, depth), self._symbols, sessions=True)
-        if self._zone is not None:
-            columns["time"] = _times_in(self._zone)
+    def _begin(self, kind: str) -> None:
+        columns = texts_of(kind, schema.dtype(kind, self._depth), self._symbols, sessions=True)
+        if checked_zone(self._tz) != "UTC":
+            columns["time"] = _times_in(zoneinfo.ZoneInfo(self._tz))
         self._columns = tuple(columns.values())
-        file = open(self._new.part, "wb")  # noqa: SIM115
-        file.write((",".join(columns) + "\n").encode())
-        return file
+        self._output = open(self._file.part, "wb")  # noqa: SIM115
+        self._output.write((",".join(columns) + "\n").encode())
 
-    def write(self, part: Part) -> None:
-        """Append rows; ConfigError: they are of another kind than those before."""
-        with self._new.writing():
-            if self._file is None:
-                self._file = self._begin(part.kind, part.depth)
-            only(part, self._kind, self._depth)
-            for start in range(0, len(part.rows), _CHUNK):
-                rows = part.rows[start : start + _CHUNK]
-                texts = [column(rows) for column in self._columns]
-                lines = [*map(",".join, zip(*texts, strict=True)), ""]
-                self._file.write("\n".join(lines).encode())
+    def _append(self, rows: Rows) -> None:
+        for start in range(0, len(rows), _CHUNK):
+            some = rows[start : start + _CHUNK]
+            texts = [column(some) for column in self._columns]
+            lines = [*map(",".join, zip(*texts, strict=True)), ""]
+            self._output.write("\n".join(lines).encode())
 
-    def finish(self) -> None:
-        """Complete it."""
-        with self._new.writing():
-            if self._file is None:
-                if self._kind is None:
-                    raise StorageError("there are no rows to be converted")
-                self._file = self._begin(self._kind, self._depth)
-            file, self._file = self._file, None
-            file.close()
-            self._new.publish()
-
-    def abandon(self) -> None:
-        """Remove it."""
-        if self._file is not None:
-            with contextlib.suppress(OSError):
-                self._file.close()
-        self._new.remove()
+    def _end(self, *, completes: bool) -> None:
+        self._output.close()
 
 
 def _times_in(zone: zoneinfo.ZoneInfo) -> Texts:
@@ -133,7 +86,7 @@ def fields_of(path: Path) -> list[str] | None:
     with open(path, "rb") as file:
         line, newline, _ = file.read(_MOST_HEADER_BYTES).partition(b"\n")
     try:
-        names = line.decode().strip().split(",")
+        names = line.decode("utf-8-sig").strip().split(",")
     except UnicodeDecodeError:
         return None
     return names if newline and "symbol" in names else None

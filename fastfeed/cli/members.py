@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import click
 
 from fastfeed.cli import words
 from fastfeed.cli.journal import Journal
 from fastfeed.cli.options import kinds_of
 from fastfeed.cli.serve_config import FeedConfig, HubConfig, Plan, Subscription
+from fastfeed.cli.stop import Stop
 from fastfeed.errors import (
     AuthError,
     ConfigError,
@@ -24,7 +29,7 @@ from fastfeed.feeds.backoff import Backoff
 from fastfeed.feeds.events import Event
 from fastfeed.feeds.feed import Feed
 
-__all__ = ["Member", "counts", "given_up", "settings_of", "settled", "subscribe"]
+__all__ = ["Member", "counts", "deliver", "settings_of"]
 
 _PAUSE_S = 1.0  # before something is tried again
 _LONGEST_PAUSE_S = 60.0
@@ -69,7 +74,7 @@ class Member:
         try:
             await self._open()
             for symbols, kinds in self.plan.wanted:
-                await subscribe(self.feed, symbols, kinds, self._say, self.settled.set)
+                await _subscribe(self.feed, symbols, kinds, self._say, self.settled.set)
             if not self.subscribed:
                 raise SubscriptionError("nothing is subscribed")
             if self.settled.is_set():  # the line about all feeds was too early for this one
@@ -105,12 +110,12 @@ class Member:
         self._journal.write(self.feed.url, text)
 
 
-async def subscribe(
+async def _subscribe(
     feed: Feed,
     symbols: Sequence[str],
     kinds: Sequence[str],
     say: Callable[[str], object],
-    on_failure: Callable[[], object] = lambda: None,
+    on_failure: Callable[[], object],
 ) -> None:
     """Subscribe, and ask again where there is no answer; what is refused is told."""
     pauses = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
@@ -129,13 +134,56 @@ async def subscribe(
             await asyncio.sleep(pauses.pause_s())
 
 
-async def settled(members: Sequence[Member]) -> None:
+async def deliver(
+    members: Sequence[Member],
+    stop: Stop,
+    duration: float | None,
+    begun: Callable[[], str],
+    show: Callable[[], Coroutine[Any, Any, object]] | None = None,
+) -> bool:
+    """Set feeds up, let them deliver until the end is requested, and close them.
+
+    Parameters
+    ----------
+    members : sequence of Member
+    stop : Stop
+    duration : float or None
+        In seconds, from when every feed is set up, given up, or had its first failure.
+    begun : callable
+        What to tell then on standard output.
+    show : callable, optional
+        Goes on from then until the end.
+
+    Returns
+    -------
+    bool
+        Whether a feed could be set up.
+    """
+    tasks = [asyncio.create_task(member.set_up()) for member in members]
+    showing: list[asyncio.Task[object]] = []
+    try:
+        if await stop.race(_settled(members)) and not all(one.given_up for one in members):
+            click.echo(f"{begun()} (Ctrl-C ends it)")
+            sys.stdout.flush()
+            stop.after(duration)
+            if show is not None:
+                showing.append(asyncio.create_task(show()))
+        return not await stop.race(_given_up(tasks, members))
+    finally:
+        for task in (*tasks, *showing):
+            task.cancel()
+        await asyncio.gather(*tasks, *showing, return_exceptions=True)
+        for member in members:
+            await member.feed.close()
+
+
+async def _settled(members: Sequence[Member]) -> None:
     """Return when every feed is set up, given up, or had its first failure."""
     for member in members:
         await member.settled.wait()
 
 
-async def given_up(tasks: Sequence[asyncio.Task[None]], members: Sequence[Member]) -> None:
+async def _given_up(tasks: Sequence[asyncio.Task[None]], members: Sequence[Member]) -> None:
     """Return when all feeds are given up, otherwise never."""
     await asyncio.wait(tasks)
     if not all(member.given_up for member in members):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import click
 
 from fastfeed.cli.group import complain
+from fastfeed.errors import ConfigError
 from fastfeed.sinks import metrics_server
 from fastfeed.sinks.sight import FeedsOf, Source, Watched
 
@@ -53,8 +54,13 @@ def serve_metrics(
     """
     if listen is None:
         return contextlib.nullcontext()
-    server = metrics_server.serve_metrics(
-        listen.port, hub, host=listen.host, feeds=feeds, parts=parts
-    )
+    try:
+        server = metrics_server.serve_metrics(
+            listen.port, hub, host=listen.host, feeds=feeds, parts=parts
+        )
+    except ConfigError as error:
+        if isinstance(error.__cause__, OSError):  # nothing is wrong with the option
+            raise click.ClickException(str(error)) from error
+        raise
     complain(f"metrics at {server.url}")
     return server

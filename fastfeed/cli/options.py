@@ -9,9 +9,13 @@ from typing import Any, TypeVar
 
 import click
 
+from fastfeed.schema import STREAMS
+
 __all__ = [
     "FOR_EVER_S",
+    "attached_options",
     "format_option",
+    "hub_options",
     "kinds_of",
     "seconds",
     "seconds_or_none",
@@ -87,3 +91,57 @@ user_option = click.option(
     metavar="USER",
     help="Whose, by name or number; another user has to allow it.  [default: one's own]",
 )
+
+
+def attached_options(command: Command) -> Command:
+    """Add --kinds, --from, --user and --no-follow to a command that reads another process's hub."""
+    kinds = click.option(
+        "--kinds",
+        default="ticks",
+        show_default=True,
+        metavar="KIND,...",
+        help=f"Of {', '.join(STREAMS)}; bars:1m are all bars.",
+    )
+    start = click.option(
+        "--from",
+        "start",
+        type=click.Choice(["now", "oldest"]),
+        default="now",
+        show_default=True,
+        help="Begin with the next row, or with the oldest one that the hub still keeps.",
+    )
+    no_follow = click.option("--no-follow", is_flag=True, help="End when the hub's writer is gone.")
+    return kinds(start(user_option(no_follow(command))))
+
+
+def hub_options(command: Command) -> Command:
+    """Add what a command's own hub and its feeds are made with: --capacity, --depth, --receive, --spin and --cpu."""
+    capacity = click.option(
+        "--capacity",
+        type=int,
+        metavar="N",
+        help="Ticks that are kept in memory, a power of two; 64 bytes each.  [default: 262144]",
+    )
+    depth = click.option(
+        "--depth",
+        type=click.IntRange(1, 1000),
+        metavar="N",
+        help="Levels of a side of books.  [default: 10]",
+    )
+    receive = click.option(
+        "--receive",
+        type=click.Choice(["loop", "thread"]),
+        help="Who receives: Python's event loop, or a native thread without the GIL.  [default: loop]",
+    )
+    spin = click.option(
+        "--spin/--no-spin",
+        default=None,
+        help="Of the thread: poll without sleeping; takes a processor.",
+    )
+    cpu = click.option(
+        "--cpu",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Of the thread: the processor it runs on.",
+    )
+    return capacity(depth(receive(spin(cpu(command)))))

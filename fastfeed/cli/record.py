@@ -15,12 +15,12 @@ import click
 
 from fastfeed.attach import AttachedHub, attach
 from fastfeed.cli import words
-from fastfeed.cli.connection import connection_options, feed_of, opend_options
+from fastfeed.cli.connection import connection_options, opend_options
 from fastfeed.cli.group import complain
 from fastfeed.cli.journal import Journal
-from fastfeed.cli.members import Member, counts, given_up, settings_of, settled
+from fastfeed.cli.members import Member, counts, deliver, settings_of
 from fastfeed.cli.metrics import Listen, metrics_option, serve_metrics
-from fastfeed.cli.options import FOR_EVER_S, kinds_of, seconds, seconds_or_none, size
+from fastfeed.cli.options import hub_options, kinds_of, seconds, seconds_or_none, size
 from fastfeed.cli.progress import Progress, Rate
 from fastfeed.cli.record_raw import run_raw
 from fastfeed.cli.serve_config import HubConfig
@@ -88,30 +88,7 @@ _REFRESH_S = 0.2
 )
 @click.option("--raw", is_flag=True, help="Record the bytes as received, for fastfeed replay.")
 @click.option("--zstd", is_flag=True, help="With --raw: compress them.")
-@click.option(
-    "--capacity",
-    type=int,
-    metavar="N",
-    help="Of URL: ticks that are kept in memory, a power of two; 64 bytes each.  [default: 262144]",
-)
-@click.option(
-    "--depth",
-    type=click.IntRange(1, 1000),
-    metavar="N",
-    help="Of URL: levels of a side of books.  [default: 10]",
-)
-@click.option(
-    "--receive",
-    type=click.Choice(["loop", "thread"]),
-    help="Of URL: who receives, Python's event loop or a native thread.  [default: loop]",
-)
-@click.option("--spin/--no-spin", default=None, help="Of the thread: poll without sleeping.")
-@click.option(
-    "--cpu",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Of the thread: the processor it runs on.",
-)
+@hub_options
 @metrics_option
 @connection_options
 def record(
@@ -147,7 +124,7 @@ def record(
 
     URL, SYMBOLs and kinds are those of fastfeed watch; credentials come from the environment. A feed that cannot
     connect keeps trying. A hub is what fastfeed serve or a program makes; where its writer is followed by another
-    one, so does the recording.
+    one, so does the recording. --capacity, --depth and who receives are settings of URL.
 
     A line tells how far it is: rows, rate, how many rows wait and for how long, the size of the files, and what
     was lost: rows that the ring had overwritten before they were taken. A full disk is told, and recording goes on
@@ -192,22 +169,11 @@ def record(
     url, *symbols = arguments or ("",)
     if "://" not in url or not symbols:
         raise click.UsageError("expected URL and SYMBOLs, or --hub NAME")
-    if raw:
-        if options or capacity is not None:
-            raise click.UsageError(
-                "--flush, --segment-bytes, --segment-time, --compression and --capacity are about Parquet files, "
-                "not about --raw"
-            )
-        wait_s = FOR_EVER_S if wait is None else wait
-        feed = feed_of(
-            url, rsa_key, encryption,
-            wait_s=wait_s, book_depth=depth, receive=receive, spin=spin, cpu=cpu,
-        )  # fmt: skip
-        try:
-            names = feed.check(symbols, *chosen)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from None
-        code(run_raw(feed, names, chosen, out, zstd=zstd, duration=duration, metrics=metrics))
+    if raw and (options or capacity is not None):
+        raise click.UsageError(
+            "--flush, --segment-bytes, --segment-time, --compression and --capacity are about Parquet files, "
+            "not about --raw"
+        )
     settings = settings_of(url, tuple(symbols), kinds, opend_options(url, rsa_key, encryption))
     settings.capacity, settings.book_depth = capacity, depth
     settings.receive, settings.spin, settings.cpu = receive, spin, cpu
@@ -215,6 +181,8 @@ def record(
         settings.check_feeds()
     except ConfigError as error:  # there is no file to point into
         raise ConfigError(str(error).partition(" - at `")[0]) from None
+    if raw:
+        code(run_raw(settings, out, zstd=zstd, wait=wait, duration=duration, metrics=metrics))
     work = _record(
         settings, out, chosen, None, options, duration=duration, wait=wait, metrics=metrics
     )
@@ -271,14 +239,21 @@ async def _record(
             parts = {"recording": recording}
             stack.enter_context(serve_metrics(metrics, hub=hub, feeds=with_feeds, parts=parts))
             if isinstance(source, AttachedHub):
-                _begin(f"recording hub {source.name} into {out}")
+                click.echo(f"recording hub {source.name} into {out} (Ctrl-C ends it)")
+                sys.stdout.flush()
                 stop.after(duration)
                 await report.show(recording, stop)
                 goes_on = True
             else:
                 plans = source.plans(hub, wait)  # type: ignore[arg-type]
                 members += [Member(plan, report.journal, wait) for plan in plans]
-                goes_on = await _from_feeds(members, recording, report, stop, duration)
+                goes_on = await deliver(
+                    members,
+                    stop,
+                    duration,
+                    lambda: f"recording into {out}: {counts(members)}",
+                    lambda: report.show(recording, stop),
+                )
         finally:
             report.progress.show("writing what is left")
             # A second signal ends the process, whatever the disk does.
@@ -300,34 +275,6 @@ async def _record(
     if left := found["segments"]:
         complain(f"{words.counted(left, 'segment')} left open: fastfeed recover {out}")
     return 1 if lost or dropped or left else 0
-
-
-async def _from_feeds(
-    members: Sequence[Member],
-    recording: Recording,
-    report: _Report,
-    stop: Stop,
-    duration: float | None,
-) -> bool:
-    """Let feeds deliver until the end is requested; return whether one could be set up."""
-    tasks = [asyncio.create_task(member.set_up()) for member in members]
-    try:
-        if await stop.race(settled(members)) and not all(m.given_up for m in members):
-            _begin(f"recording into {recording.path}: {counts(members)}")
-            stop.after(duration)
-            tasks.append(asyncio.create_task(report.show(recording, stop)))
-        return not await stop.race(given_up(tasks[: len(members)], members))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for member in members:
-            await member.feed.close()
-
-
-def _begin(text: str) -> None:
-    click.echo(f"{text} (Ctrl-C ends it)")
-    sys.stdout.flush()
 
 
 class _Report:
@@ -419,22 +366,27 @@ def recover(*, folder: Path, compression: str) -> None:
     """Make Parquet files of what was left open in a recording.
 
     A line for each open segment says how many rows it had. What was just being written when the process was
-    killed is cut off, and told. A segment that is damaged otherwise is read up to the damage, and kept.
-    fastfeed record does the same when it begins.
+    killed is cut off, and told. A segment that is damaged otherwise is read up to the damage, and kept. One that
+    cannot be read or written is left as it is. The exit code is 1 if there is one of either. fastfeed record does
+    the same when it begins.
 
     \b
     Example:
       fastfeed recover data
     """
     found = finish(folder, compression=compression)
+    finished = [sealed for sealed in found if not sealed.failure]
     for sealed in found:
-        click.echo(_recovered(sealed))
-    rows = sum(sealed.rows for sealed in found if not sealed.was_there)
-    if found:
+        if sealed.failure:
+            complain(f"cannot finish {sealed.segment}: {sealed.failure}")
+        else:
+            click.echo(_recovered(sealed))
+    rows = sum(sealed.rows for sealed in finished if not sealed.was_there)
+    if finished:
         click.echo(
-            f"{folder}: {words.counted(rows, 'row')} of {words.counted(len(found), 'segment')}."
+            f"{folder}: {words.counted(rows, 'row')} of {words.counted(len(finished), 'segment')}."
         )
-    else:
+    elif not found:
         click.echo(f"{folder}: nothing was left open.")
-    if any(sealed.damage for sealed in found):
+    if any(sealed.damage or sealed.failure for sealed in found):
         click.get_current_context().exit(1)

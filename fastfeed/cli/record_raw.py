@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 import time
-from collections.abc import Callable, Sequence
-from os import PathLike, fspath
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
-import click
-
-from fastfeed.capture import Capture, capture
-from fastfeed.capture.files import segment_name
+from fastfeed.captures import Capture, capture
+from fastfeed.captures.files import segment_name
 from fastfeed.cli import words
 from fastfeed.cli.group import complain
 from fastfeed.cli.journal import Journal
-from fastfeed.cli.members import subscribe
+from fastfeed.cli.members import Member, counts, deliver
 from fastfeed.cli.metrics import Listen, serve_metrics
 from fastfeed.cli.progress import Progress, Rate
+from fastfeed.cli.serve_config import HubConfig, Plan
 from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
-from fastfeed.errors import StorageError
 from fastfeed.feeds.feed import Feed
+from fastfeed.hub import Hub
 
 __all__ = ["run_raw"]
 
@@ -31,12 +30,11 @@ _REFRESH_S = 0.2
 
 
 def run_raw(
-    feed: Feed,
-    symbols: Sequence[str],
-    kinds: Sequence[str],
-    out: str | PathLike[str],
+    settings: HubConfig,
+    out: Path,
     *,
     zstd: bool,
+    wait: float | None,
     duration: float | None,
     metrics: Listen | None = None,
 ) -> int:
@@ -44,16 +42,16 @@ def run_raw(
 
     Parameters
     ----------
-    feed : Feed
-        Not open yet; its `wait_s` says how long it tries to connect.
-    symbols, kinds : sequence of str
-        What to subscribe to.
-    out : path
-        The folder, in which there is no capture yet.
+    settings : HubConfig
+        With one feed.
+    out : Path
+        The folder, in which there is nothing yet.
     zstd : bool
         Compress.
+    wait : float or None
+        For how many seconds the feed tries to connect; None: for ever.
     duration : float or None
-        In seconds, from when it is subscribed.
+        In seconds, from when it is set up or had its first failure.
     metrics : Listen, optional
         Where to serve metrics.
 
@@ -62,85 +60,99 @@ def run_raw(
     int
         The exit code: 1 if something is missing in the capture, or nothing could be subscribed.
     """
-    work = _record(feed, symbols, kinds, out, zstd=zstd, duration=duration, metrics=metrics)
+    work = _record(settings, out, zstd=zstd, wait=wait, duration=duration, metrics=metrics)
     return run(work)
 
 
 async def _record(
-    feed: Feed,
-    symbols: Sequence[str],
-    kinds: Sequence[str],
-    out: str | PathLike[str],
+    settings: HubConfig,
+    path: Path,
     *,
     zstd: bool,
+    wait: float | None,
     duration: float | None,
     metrics: Listen | None,
 ) -> int:
-    path = fspath(out)
-    with contextlib.ExitStack() as stack:
+    with ExitStack() as stack:
         stop = stack.enter_context(Stop())
-        written = stack.enter_context(capture(feed, path, zstd=zstd))
-        stack.callback(_remove_empty, feed, written)
-        stack.enter_context(
-            serve_metrics(metrics, hub=feed.hub, feeds=[feed], parts={"capture": written})
-        )
+        hub = stack.enter_context(settings.new_hub(None))
+        [plan] = settings.plans(hub, wait)
+        captures = _Captures(plan, path, zstd)
+        stack.callback(captures.close)
         progress = stack.enter_context(Progress())
         journal = Journal(sys.stderr.fileno(), say=progress.say)
-
-        def say(text: str) -> None:
-            journal.write(feed.url, text)
-
-        feed.on_event(journal.tell)
+        member = Member(plan._replace(make=captures.make), journal, wait)
+        stack.enter_context(
+            serve_metrics(
+                metrics, hub=hub, feeds=lambda: [member.feed], parts={"capture": captures}
+            )
+        )
         started = time.monotonic()
-        showing: asyncio.Task[None] | None = None
-        try:
-            if await stop.race(feed.open()) and await stop.race(
-                subscribe(feed, symbols, kinds, say)
-            ):
-                if not any(feed.subscribed(kind) for kind in kinds):
-                    complain("nothing is subscribed: nothing is captured")
-                    return 1
-                click.echo(f"capturing {feed.url} into {path} (Ctrl-C ends it)")
-                sys.stdout.flush()
-                stop.after(duration)
-                showing = asyncio.create_task(_show(feed, written, progress, say))
-                await stop.race(asyncio.Event().wait())
-        finally:
-            if showing is not None:
-                showing.cancel()
-                await asyncio.gather(showing, return_exceptions=True)
-            await feed.close()
+        goes_on = await deliver(
+            [member],
+            stop,
+            duration,
+            lambda: f"capturing {plan.feed.url} into {path}: {counts([member])}",
+            lambda: _show(hub, captures, progress, lambda text: journal.write(plan.feed.url, text)),
+        )
         # Also writes what is still in memory; a disk may take its time.
-        try:
-            await asyncio.to_thread(written.close)
-        except StorageError as error:
-            say(str(error))
-        stats = written.stats()
-        progress.end(_summary(path, feed, stats, time.monotonic() - started))
+        await asyncio.to_thread(captures.written.close)
+        if not goes_on:
+            complain("no feed could be set up: nothing is captured")
+            return 1
+        stats = captures.stats()
+        progress.end(_summary(path, hub, stats, time.monotonic() - started))
     if stats["failing"]:
         complain(f"the capture is not complete: {stats['failing']}")
     return 1 if stats["failing"] or stats["gaps"] else 0
 
 
-def _remove_empty(feed: Feed, written: Capture) -> None:
-    """Remove a capture whose feed was never connected: the folder can be used again."""
-    written.close()
-    if not feed.stats()["connections"]:
-        for number in range(written.stats()["segments"]):
-            (written.path / segment_name(number)).unlink(missing_ok=True)
+class _Captures:
+    """The capture of the feed that is set up; of one that was never connected nothing is left.
+
+    Attributes
+    ----------
+    written : Capture
+    """
+
+    def __init__(self, plan: Plan, path: Path, zstd: bool) -> None:
+        self._plan, self._path, self._zstd = plan, path, zstd
+        self._begin(plan.feed)
+
+    def _begin(self, feed: Feed) -> None:
+        self.written: Capture = capture(feed, self._path, zstd=self._zstd)
+        self._feed = feed
+
+    def make(self) -> Feed:
+        """Return another feed like the one that could not be opened, which is captured in its place."""
+        self.close()
+        feed = self._plan.make()
+        self._begin(feed)
+        return feed
+
+    def stats(self) -> dict[str, Any]:
+        """Return the counters of the capture."""
+        return self.written.stats()
+
+    def close(self) -> None:
+        """End the capture, and remove it if its feed was never connected: the folder can be used again."""
+        self.written.close()
+        if not self._feed.stats()["connections"]:
+            for number in range(self.written.stats()["segments"]):
+                (self._path / segment_name(number)).unlink(missing_ok=True)
 
 
 async def _show(
-    feed: Feed, written: Capture, progress: Progress, say: Callable[[str], object]
+    hub: Hub, captures: _Captures, progress: Progress, say: Callable[[str], object]
 ) -> None:
     growth = Rate()
     failing = None
     while True:
-        stats = written.stats()
+        stats = captures.stats()
         if stats["failing"] != failing:
             failing = stats["failing"]
             say(f"cannot write: {failing}; the feed lives on" if failing else "writing again")
-        rows = sum(stream.count for stream in feed.hub.streams)
+        rows = sum(stream.count for stream in hub.streams)
         text = (
             f"{words.size(stats['bytes'])} as received, {words.size(growth.of(stats['bytes']))}/s, "
             f"{words.size(stats['stored_bytes'])} stored, {words.counted(rows, 'row')}"
@@ -157,8 +169,8 @@ def _gaps(stats: dict[str, Any]) -> str:
     return f"{words.counted(stats['gaps'], 'gap')} of {words.size(stats['lost_bytes'])}"
 
 
-def _summary(path: str, feed: Feed, stats: dict[str, Any], took_s: float) -> str:
-    rows = sum(stream.count for stream in feed.hub.streams)
+def _summary(path: Path, hub: Hub, stats: dict[str, Any], took_s: float) -> str:
+    rows = sum(stream.count for stream in hub.streams)
     text = (
         f"{path}: {words.size(stats['bytes'])} as received in {took_s:.1f} s, "
         f"{words.size(stats['stored_bytes'])} stored in {words.counted(stats['segments'], 'segment')}, "

@@ -17,13 +17,12 @@ from fastfeed.cli import words
 from fastfeed.cli.group import complain
 from fastfeed.cli.journal import Journal
 from fastfeed.cli.metrics import Listen, metrics_option, serve_metrics
-from fastfeed.cli.options import kinds_of, seconds, seconds_or_none, size, user_option
+from fastfeed.cli.options import attached_options, kinds_of, seconds, seconds_or_none, size
 from fastfeed.cli.progress import Progress, Rate
 from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
 from fastfeed.errors import AuthError, FastfeedError
 from fastfeed.feeds.events import Event
-from fastfeed.schema import STREAMS
 from fastfeed.sinks.relay import Relay
 
 __all__ = ["relay"]
@@ -49,27 +48,13 @@ def _most_bytes(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.argument("servers", metavar="NATS")
 @click.argument("symbols", metavar="[SYMBOL]...", nargs=-1)
 @click.option("--hub", "name", metavar="NAME", required=True, help="The hub, see fastfeed hubs.")
-@click.option(
-    "--kinds",
-    default="ticks",
-    show_default=True,
-    metavar="KIND,...",
-    help=f"Of {', '.join(STREAMS)}.",
-)
+@attached_options
 @click.option(
     "--shard",
     default="1/1",
     callback=_shard,
     metavar="I/N",
     help="Publish only the share of relay I of N, from 1; a hash of each symbol decides.",
-)
-@click.option(
-    "--from",
-    "start",
-    type=click.Choice(["now", "oldest"]),
-    default="now",
-    show_default=True,
-    help="Begin with the next row, or with the oldest one that the hub still keeps, whoever published it before.",
 )
 @click.option("--prefix", default="md", show_default=True, metavar="TEXT", help="Of subjects.")
 @click.option(
@@ -123,8 +108,6 @@ def _most_bytes(ctx: click.Context, param: click.Parameter, value: str | None) -
 )
 @click.option("--duration", callback=seconds, metavar="S", help="End after S seconds.")
 @metrics_option
-@user_option
-@click.option("--no-follow", is_flag=True, help="End when the hub's writer is gone.")
 def relay(
     *,
     servers: str,
@@ -159,8 +142,9 @@ def relay(
     has other settings than were asked for is left alone, and that is an error.
 
     The hub's writer is not slowed down. While NATS is away or slow, rows wait in the hub; those that are overwritten
-    there are counted, told here and told to consumers, and the exit code is 1. It ends with Ctrl-C, SIGTERM or
-    --duration, and publishes before what is there, for five seconds at most.
+    there are counted, told here and told to consumers, and the exit code is 1. With --from oldest, rows come again
+    that a relay before this one has published. It ends with Ctrl-C, SIGTERM or --duration, and publishes before what
+    is there, for five seconds at most.
 
     \b
     Examples:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import click
 
-from fastfeed.capture import CaptureFile
+from fastfeed.captures import CaptureFile
 from fastfeed.cli import words
 from fastfeed.cli.group import complain
 from fastfeed.cli.options import format_option, kinds_of, seconds

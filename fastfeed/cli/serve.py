@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections.abc import Sequence
@@ -15,9 +14,9 @@ from fastfeed.cli import words
 from fastfeed.cli.connection import connection_options, opend_options
 from fastfeed.cli.group import complain
 from fastfeed.cli.journal import Journal
-from fastfeed.cli.members import Member, counts, given_up, settings_of, settled
+from fastfeed.cli.members import Member, counts, deliver, settings_of
 from fastfeed.cli.metrics import Listen, metrics_option, serve_metrics
-from fastfeed.cli.options import seconds, seconds_or_none
+from fastfeed.cli.options import hub_options, seconds, seconds_or_none
 from fastfeed.cli.serve_config import HubConfig, load
 from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
@@ -41,18 +40,6 @@ __all__ = ["serve"]
     "--kinds", metavar="KIND,...", help="What to receive, as in fastfeed watch.  [default: ticks]"
 )
 @click.option(
-    "--capacity",
-    type=int,
-    metavar="N",
-    help="Ticks that are kept, a power of two; 64 bytes each.  [default: 262144]",
-)
-@click.option(
-    "--depth",
-    type=click.IntRange(1, 1000),
-    metavar="N",
-    help="Levels of a side of books.  [default: 10]",
-)
-@click.option(
     "--mode",
     metavar="OCTAL",
     help="Permissions of the hub's files; 0640 lets the group attach.  [default: 0600]",
@@ -64,22 +51,7 @@ __all__ = ["serve"]
     help="Give a feed up that cannot connect within S seconds.  [default: keep trying]",
 )
 @click.option("--duration", callback=seconds, metavar="S", help="End after S seconds.")
-@click.option(
-    "--receive",
-    type=click.Choice(["loop", "thread"]),
-    help="Who receives: Python's event loop, or a native thread without the GIL.  [default: loop]",
-)
-@click.option(
-    "--spin/--no-spin",
-    default=None,
-    help="Of the thread: poll without sleeping; takes a processor.",
-)
-@click.option(
-    "--cpu",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Of the thread: the processor it runs on.",
-)
+@hub_options
 @metrics_option
 @connection_options
 def serve(
@@ -186,21 +158,13 @@ async def _serve(
         stack.enter_context(
             serve_metrics(metrics, hub=hub, feeds=lambda: [member.feed for member in members])
         )
-        tasks = [asyncio.create_task(member.set_up()) for member in members]
-        try:
-            if await stop.race(settled(members)) and not all(m.given_up for m in members):
-                click.echo(f"serving hub {hub.name}: {counts(members)} (Ctrl-C ends it)")
-                sys.stdout.flush()
-                stop.after(duration)
-            if await stop.race(given_up(tasks, members)):
-                complain(f"no feed could be set up: the hub {hub.name} is taken away")
-                return 1
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            for member in members:
-                await member.feed.close()
+
+        def begun() -> str:
+            return f"serving hub {hub.name}: {counts(members)}"
+
+        if not await deliver(members, stop, duration, begun):
+            complain(f"no feed could be set up: the hub {hub.name} is taken away")
+            return 1
         click.echo(_summary(hub, members, time.monotonic() - started))
     return 0
 

@@ -12,11 +12,11 @@ import click
 from fastfeed.attach import AttachedHub, AttachedReader, Wait, attach
 from fastfeed.cli.group import complain
 from fastfeed.cli.lines import Lines
-from fastfeed.cli.options import kinds_of, seconds, user_option
+from fastfeed.cli.options import attached_options, kinds_of, seconds
 from fastfeed.cli.output import Csv, Format, JsonLines, Output, Stalled, write_all
 from fastfeed.cli.stop import Stop
 from fastfeed.connect import run
-from fastfeed.schema import STREAMS
+from fastfeed.schema import streams_of
 from fastfeed.stream import Chosen
 
 __all__ = ["tail"]
@@ -30,26 +30,12 @@ _TURN_S = 0.002  # of one stream, while others may have rows as well
 @click.command(short_help="Show the rows of a hub that another process serves.")
 @click.argument("name")
 @click.argument("symbols", metavar="[SYMBOL]...", nargs=-1)
-@click.option(
-    "--kinds",
-    default="ticks",
-    show_default=True,
-    metavar="KIND,...",
-    help=f"Of {', '.join(STREAMS)}.",
-)
+@attached_options
 @click.option(
     "--format",
     "form",
     type=click.Choice(["text", "csv", "jsonl"]),
     help="What to write.  [default: text in a terminal, else csv, of several kinds jsonl]",
-)
-@click.option(
-    "--from",
-    "start",
-    type=click.Choice(["now", "oldest"]),
-    default="now",
-    show_default=True,
-    help="Begin with the next row, or with the oldest one that the hub still keeps.",
 )
 @click.option("--limit", type=int, metavar="N", help="End after N rows.")
 @click.option("--duration", callback=seconds, metavar="S", help="End after S seconds.")
@@ -60,8 +46,6 @@ _TURN_S = 0.002  # of one stream, while others may have rows as well
     show_default=True,
     help="How to wait for rows: polling, for 50 µs only, or asleep.",
 )
-@user_option
-@click.option("--no-follow", is_flag=True, help="End when the writer is gone.")
 def tail(
     *,
     name: str,
@@ -99,10 +83,10 @@ def tail(
     """
     if limit is not None and limit < 1:
         raise click.BadParameter(f"expected 1 or more rows, got {limit}", param_hint="'--limit'")
-    streams = kinds_of(kinds)
-    for kind in streams or ("",):
-        if kind not in STREAMS:
-            raise click.UsageError(f"expected a kind ({', '.join(STREAMS)}), got {kind!r}")
+    try:
+        streams = streams_of(kinds_of(kinds))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     if form is None:
         form = "text" if sys.stdout.isatty() else "csv" if len(streams) == 1 else "jsonl"
     if form == "csv" and len(streams) > 1:
@@ -221,9 +205,9 @@ class _Followed:
         if self._header != self.header:  # books of another depth
             above = self.header = self._header
         rows = reader.read(most).copy()
-        if not reader.intact():
-            self._torn += len(rows)
-            return 0, above
+        torn = reader.source.torn(reader.position - len(rows), len(rows))
+        self._torn += torn
+        rows = rows[torn:]
         if self._wanted:
             rows = self._chosen(rows)
         return len(rows), above + (self._forms[name](rows) if len(rows) else b"")

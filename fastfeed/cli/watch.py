@@ -27,6 +27,7 @@ from fastfeed.connect import run
 from fastfeed.feeds.events import Event
 from fastfeed.feeds.feed import Feed
 from fastfeed.feeds.longport import LongPort
+from fastfeed.schema import streams_of
 from fastfeed.stream import Chosen
 
 __all__ = ["console_for_table", "show", "watch", "watch_table", "watch_text"]
@@ -166,11 +167,6 @@ def show(
 async def _with_metrics(work: Coroutine[Any, Any, int], feed: Feed, metrics: Listen | None) -> int:
     with contextlib.closing(work), serve_metrics(metrics, hub=feed.hub, feeds=[feed]):
         return await work
-
-
-def streams_of(kinds: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the streams of kinds."""
-    return tuple(dict.fromkeys(kind.partition(":")[0] for kind in kinds))
 
 
 def console_for_table(others: str = "csv or jsonl") -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NoReturn
 
 from fastfeed._core.meter import Meter
 from fastfeed._core.player import GAP
-from fastfeed.capture import CaptureFile, Header, Player
+from fastfeed.captures import CaptureFile, Header, Player
 from fastfeed.errors import ConfigError, LocalProtocolError, StorageError
 from fastfeed.feeds.alltick import AllTick
 from fastfeed.feeds.feed import Feed
@@ -46,8 +46,9 @@ class Replay(Feed):
     It plays by itself, from the event loop's first free turn after it was opened: what is set up right behind
     ``async with`` misses nothing. All that was captured is played, whatever is subscribed; the rows are those of the
     live feed, bit for bit, with the `recv_ns` of then. At the end the streams end, unless the hub is shared, and there
-    is an event ``ended``. Gaps of the capture are events ``gap``, so are first segments that were removed; where it is
-    damaged, it ends there, and an event ``error`` says where.
+    is an event ``ended``. A symbol or kind that nobody captured can be subscribed to as well, and has no rows: what is
+    in a capture is not known before it has been played. Gaps of the capture are events ``gap``, so are first segments
+    that were removed; where it is damaged, it ends there, and an event ``error`` says where.
 
     Parameters
     ----------

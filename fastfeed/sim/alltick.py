@@ -82,7 +82,7 @@ class AllTickSimulator(WebServer[Client]):
     clock_ns : callable, optional
         Epoch nanoseconds; the times of generated trades, and sequences, come from it.
     capture : path, optional
-        In place of a tape, a raw capture of an AllTick, see `fastfeed.capture`: its pushes go to whoever subscribes
+        In place of a tape, a raw capture of an AllTick, see `fastfeed.captures`: its pushes go to whoever subscribes
         to their code and kind, each when it came. Methods over HTTP are answered from a market that stands still.
 
     Raises

@@ -94,7 +94,7 @@ class LongPortSimulator(WebServer[Client]):
     clock_ns : callable, optional
         Epoch nanoseconds; the times of generated trades, and when sessions expire, come from it.
     capture : path, optional
-        In place of a tape, a raw capture of a LongPort, see `fastfeed.capture`: its pushes go to whoever subscribes
+        In place of a tape, a raw capture of a LongPort, see `fastfeed.captures`: its pushes go to whoever subscribes
         to their symbol and kind, each when it came. Pulls are answered from a market that stands still.
 
     Raises

@@ -93,7 +93,7 @@ class OpenDSimulator(Server[Client]):
     hold : bool, default False
         The ticks wait for `begin`, so that several clients can subscribe before the first.
     capture : path, optional
-        In place of a tape, a raw capture of an OpenD, see `fastfeed.capture`: its pushes go to whoever subscribes to
+        In place of a tape, a raw capture of an OpenD, see `fastfeed.captures`: its pushes go to whoever subscribes to
         their security and type, each when it came. Pulls are answered from a market that stands still.
 
     Raises

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
 from fastfeed._core.player import BYTES, RESET, SYMBOLS
-from fastfeed.capture import CaptureFile, Header
+from fastfeed.captures import CaptureFile, Header
 from fastfeed.errors import ConfigError, StorageError
 from fastfeed.protocols import longport_codes
 from fastfeed.protocols import longport_messages as longport

@@ -6,6 +6,7 @@ the symbols and what a target collects for a row group. What a target writes has
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import importlib.metadata
 import os
@@ -19,7 +20,7 @@ import numpy as np
 
 from fastfeed import schema
 from fastfeed._core.symbols import SymbolTable
-from fastfeed.capture import CaptureFile, Damage, Player
+from fastfeed.captures import CaptureFile, Damage, Player
 from fastfeed.errors import ConfigError, StorageError
 from fastfeed.sinks.arrow import (
     ArrowRows,
@@ -46,11 +47,12 @@ if TYPE_CHECKING:
 __all__ = [
     "MOST_SYMBOLS",
     "ArrowSource",
+    "ArrowStreamTarget",
     "ArrowTarget",
     "CaptureSource",
+    "FileTarget",
     "FolderSource",
     "FolderTarget",
-    "NewFile",
     "ParquetSource",
     "ParquetTarget",
     "Part",
@@ -58,7 +60,6 @@ __all__ = [
     "Target",
     "convert",
     "most_rows",
-    "only",
 ]
 
 _PART_BYTES = 1 << 22  # of rows that go together from a source to a target
@@ -189,7 +190,7 @@ def most_rows(kind: str, depth: int) -> int:
     return max(1, _PART_BYTES // schema.dtype(kind, depth).itemsize)
 
 
-def only(part: Part, kind: str | None, depth: int) -> None:
+def _only(part: Part, kind: str | None, depth: int) -> None:
     """See that a file which has rows of one kind gets no others; ConfigError."""
     if kind is not None and (part.kind, part.depth) != (kind, depth):
         if part.kind != kind:
@@ -409,18 +410,21 @@ class CaptureSource:
         """Yield all rows, those of a kind in their order."""
         hub, depth = self._player.hub, self._player.hub.book_depth
         taken: dict[str, list[Rows]] = {kind: [] for kind in wanted}
+        counts = dict.fromkeys(wanted, 0)
 
-        def take(found: list[Rows], rows: Rows) -> None:
-            found.append(rows.copy())
+        def take(kind: str, rows: Rows) -> None:
+            taken[kind].append(rows.copy())
+            counts[kind] += len(rows)
 
         # At each publication: what one record gives may be more than the rings keep.
-        ends = [hub.stream(kind).on_batch(partial(take, taken[kind])) for kind in taken]
+        ends = [hub.stream(kind).on_batch(partial(take, kind)) for kind in taken]
         for record in self._capture:
             self._player.play(record)
             for kind, found in taken.items():
-                if sum(map(len, found)) >= _PLAYED_ROWS:
+                if counts[kind] >= _PLAYED_ROWS:
                     yield Part(kind, depth, np.concatenate(found))
                     found.clear()
+                    counts[kind] = 0
         for end in ends:
             end()
         for kind, found in taken.items():
@@ -432,7 +436,7 @@ def _is_hidden(path: Path) -> bool:
     return any(name[0] in "._" for name in path.parts)
 
 
-class NewFile:
+class _NewFile:
     """A file under another name until it is complete.
 
     Parameters
@@ -538,8 +542,8 @@ class _Groups:
             self._writer.close()
 
 
-class ParquetTarget:
-    """A Parquet file.
+class FileTarget(abc.ABC):
+    """A file with rows of one kind: of the one that it was made for, or that of its first rows.
 
     Parameters
     ----------
@@ -549,6 +553,7 @@ class ParquetTarget:
     kind : str or None
         Of the rows, where it is known before there are any: a file without rows is made then.
     tz : str
+        Of its times.
     overwrites : bool
     """
 
@@ -562,118 +567,107 @@ class ParquetTarget:
         overwrites: bool = False,
     ) -> None:
         load_pyarrow()
-        self._file = NewFile(path, overwrites=overwrites)
+        self._file = _NewFile(path, overwrites=overwrites)
         self._symbols, self._tz = symbols, tz
         self._kind, self._depth = kind, schema.BOOK_DEPTH
-        self._groups: _Groups | None = None
+        self._is_open = False
 
-    def _open(self) -> _Groups:
-        assert self._kind is not None
-        return _Groups(self._file.part, self._kind, self._depth, self._symbols, self._tz)
+    @abc.abstractmethod
+    def _begin(self, kind: str) -> None:
+        """Open the file for rows of a kind, with books of the depth that is known by now."""
+
+    @abc.abstractmethod
+    def _append(self, rows: Rows) -> None:
+        """Write rows."""
+
+    @abc.abstractmethod
+    def _end(self, *, completes: bool) -> None:
+        """Close the file, after writing what is left unless it is of no use."""
 
     def write(self, part: Part) -> None:
         """Append rows; ConfigError: they are of another kind than those before."""
         with self._file.writing():
-            if self._groups is None:
+            if not self._is_open:
                 self._kind, self._depth = part.kind, part.depth
-                self._groups = self._open()
-            only(part, self._kind, self._depth)
-            self._groups.write(part.rows)
+                self._begin(part.kind)
+                self._is_open = True
+            _only(part, self._kind, self._depth)
+            self._append(part.rows)
 
     def finish(self) -> None:
         """Complete it."""
-        if self._groups is None and self._kind is None:
-            raise StorageError("there are no rows to be converted")
         with self._file.writing():
-            groups = self._groups or self._open()
-            self._groups = None
-            groups.close()
+            if not self._is_open:
+                if self._kind is None:
+                    raise StorageError("there are no rows to be converted")
+                self._begin(self._kind)
+            self._is_open = False
+            self._end(completes=True)
             self._file.publish()
 
     def abandon(self) -> None:
         """Remove it."""
-        with contextlib.suppress(OSError, load_pyarrow().ArrowException):
-            if self._groups is not None:
-                self._groups.close(completes=False)
+        if self._is_open:
+            with contextlib.suppress(OSError, load_pyarrow().ArrowException):
+                self._end(completes=False)
         self._file.remove()
 
 
-class ArrowTarget:
-    """An Arrow IPC file (Feather) or stream.
+class ParquetTarget(FileTarget):
+    """A Parquet file."""
+
+    _groups: _Groups
+
+    def _begin(self, kind: str) -> None:
+        self._groups = _Groups(self._file.part, kind, self._depth, self._symbols, self._tz)
+
+    def _append(self, rows: Rows) -> None:
+        self._groups.write(rows)
+
+    def _end(self, *, completes: bool) -> None:
+        self._groups.close(completes=completes)
+
+
+class ArrowTarget(FileTarget):
+    """An Arrow IPC file (Feather).
 
     The dictionary of the symbols is the same for all batches. Where symbols came after the first batch, everything is
     copied at the end: dictionaries that grow are nothing that polars and others can read.
-
-    Parameters
-    ----------
-    path : Path
-    symbols : SymbolTable
-        Of the source.
-    kind : str or None
-        Of the rows, where it is known before there are any: a file without rows is made then.
-    streams : bool
-        Make it a stream.
-    tz : str
-    overwrites : bool
     """
 
-    def __init__(
-        self,
-        path: Path,
-        symbols: SymbolTable,
-        *,
-        kind: str | None = None,
-        streams: bool = False,
-        tz: str = "UTC",
-        overwrites: bool = False,
-    ) -> None:
-        self._pa = load_pyarrow()
-        self._file = NewFile(path, overwrites=overwrites)
-        self._growing = self._file.part.with_suffix(".grows")
-        self._symbols, self._tz, self._streams = symbols, tz, streams
-        self._kind, self._depth = kind, schema.BOOK_DEPTH
-        self._maker: ArrowRows | None = None
-        self._writer: Any = None
-        self._names: tuple[Any, Any] = (None, None)  # dictionaries of the first and the last batch
+    _streams = False
+    _maker: ArrowRows
+    _writer: Any
+    _names: tuple[Any, Any] = (None, None)  # dictionaries of the first and the last batch
+
+    @property
+    def _growing(self) -> Path:
+        return self._file.part.with_suffix(".grows")
 
     def _open(self, path: Path, found: Any) -> Any:
-        make = self._pa.ipc.new_stream if self._streams else self._pa.ipc.new_file
-        return make(path, found, options=self._pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True))
+        ipc = load_pyarrow().ipc
+        make = ipc.new_stream if self._streams else ipc.new_file
+        return make(path, found, options=ipc.IpcWriteOptions(emit_dictionary_deltas=True))
 
-    def _begin(self, kind: str, depth: int) -> ArrowRows:
-        self._kind, self._depth = kind, depth
-        maker = ArrowRows(kind, self._symbols, depth, tz=self._tz)
-        self._writer = self._open(self._file.part, maker.schema)
-        return maker
+    def _begin(self, kind: str) -> None:
+        self._maker = ArrowRows(kind, self._symbols, self._depth, tz=self._tz)
+        self._writer = self._open(self._file.part, self._maker.schema)
 
-    def write(self, part: Part) -> None:
-        """Append rows; ConfigError: they are of another kind than those before."""
-        with self._file.writing():
-            if self._maker is None:
-                self._maker = self._begin(part.kind, part.depth)
-            only(part, self._kind, self._depth)
-            batch = self._maker.batch(part.rows)
-            names = batch.column(0).dictionary
-            self._names = (names if self._names[0] is None else self._names[0], names)
-            self._writer.write_batch(batch)
+    def _append(self, rows: Rows) -> None:
+        batch = self._maker.batch(rows)
+        names = batch.column(0).dictionary
+        self._names = (names if self._names[0] is None else self._names[0], names)
+        self._writer.write_batch(batch)
 
-    def finish(self) -> None:
-        """Complete it."""
-        with self._file.writing():
-            if self._maker is None:
-                if self._kind is None:
-                    raise StorageError("there are no rows to be converted")
-                self._maker = self._begin(self._kind, self._depth)
-            writer, self._writer = self._writer, None
-            writer.close()
-            first, last = self._names
-            if first is not None and len(first) != len(last):
-                self._copy(last, self._maker.schema)
-            self._file.publish()
+    def _end(self, *, completes: bool) -> None:
+        self._writer.close()
+        first, last = self._names
+        if completes and first is not None and len(first) != len(last):
+            self._copy(last, self._maker.schema)
 
     def _copy(self, names: Any, found: Any) -> None:
         """Write everything again with all symbols in the first dictionary."""
-        pa = self._pa
+        pa = load_pyarrow()
         self._file.part.rename(self._growing)
         with pa.memory_map(str(self._growing)) as data:
             with self._open(self._file.part, found) as writer:
@@ -687,12 +681,15 @@ class ArrowTarget:
 
     def abandon(self) -> None:
         """Remove it."""
-        with contextlib.suppress(OSError, self._pa.ArrowException):
-            if self._writer is not None:
-                self._writer.close()
-        self._file.remove()
+        super().abandon()
         with contextlib.suppress(OSError):
             self._growing.unlink()
+
+
+class ArrowStreamTarget(ArrowTarget):
+    """An Arrow IPC stream."""
+
+    _streams = True
 
 
 def _batches(pa: Any, data: Any, *, streams: bool) -> Iterator[Any]:

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from fastfeed.attach import AttachedHub, attach
-from fastfeed.errors import ConfigError, StorageError
+from fastfeed.errors import ConfigError
 from fastfeed.feeds.feed import Feed
 from fastfeed.hub import Hub
-from fastfeed.schema import BOOK_DEPTH, STREAMS
+from fastfeed.schema import BOOK_DEPTH, streams_of
 from fastfeed.sinks.arrow import ArrowRows, load_pyarrow
 from fastfeed.sinks.recording_folder import RecordingFolder, why
 from fastfeed.sinks.segments import COMPRESSIONS, ParquetOptions, Sealed, Segment, seal
@@ -168,7 +168,10 @@ class Recording:
         tell: Callable[[str], object] | None = None,
     ) -> None:
         load_pyarrow()
-        names = _checked_kinds(kinds or ("ticks",))
+        try:
+            names = streams_of(kinds or ("ticks",))
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
         wanted = None if symbols is None else _checked_symbols(symbols)
         for name, value, least in (
             ("flush_s", flush_s, 0),
@@ -352,16 +355,6 @@ class Recording:
         state = "closed" if self._closed else self._failing or "recording"
         rows = sum(taker.rows for taker in self._takers)
         return f"<Recording in {str(self.path)!r}: {rows} rows, {state}>"
-
-
-def _checked_kinds(kinds: Iterable[str]) -> list[str]:
-    names = dict.fromkeys(
-        kind.partition(":")[0] if kind.startswith("bars:") else kind for kind in kinds
-    )
-    for name in names:
-        if name not in STREAMS:
-            raise ConfigError(f"expected a kind ({', '.join(STREAMS)}), got {name!r}")
-    return list(names)
 
 
 def _checked_symbols(symbols: Iterable[str]) -> list[str]:
@@ -725,7 +718,8 @@ def recover(
 
     Whatever is whole in them becomes Parquet files, as the recorder would have done; what was written only in part is
     cut off and told. A segment that is damaged otherwise is read up to the damage and kept under the name
-    ``*.damaged``. It can be done again at any time, and does nothing where nothing is open.
+    ``*.damaged``. One that cannot be read or written now, because the disk is full for example, is left as it is; the
+    others are finished. It can be done again at any time, and does nothing where nothing is open.
 
     Parameters
     ----------
@@ -738,23 +732,23 @@ def recover(
     Returns
     -------
     list of Sealed
-        What became of each: `path`, `rows`, `bytes`, `cut_bytes`, `damage`.
+        What became of each: `path`, `rows`, `bytes`, `cut_bytes`, `damage`; `failure` says why one is left.
 
     Raises
     ------
     StorageError
-        It is no recording, a recorder is writing it, it is one of a newer version, or the disk is full.
+        It is no recording, a recorder is writing it, or it is one of a newer version.
     """
-    load_pyarrow()
+    pa = load_pyarrow()
     folder = RecordingFolder(Path(path), version("fastfeed"), makes=False)
+    options = ParquetOptions(row_group_rows, compression)
     found = []
     try:
         for segment in folder.segments():
-            options = ParquetOptions(row_group_rows, compression)
             try:
                 found.append(seal(folder, segment, options, checks=True))
-            except OSError as error:
-                raise StorageError(f"cannot finish {segment}: {why(error)}") from error
+            except (OSError, pa.ArrowException) as error:
+                found.append(Sealed(segment, None, 0, 0, failure=why(error)))
     finally:
         folder.close()
     return found

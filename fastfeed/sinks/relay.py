@@ -60,7 +60,7 @@ from fastfeed.protocols.relay_messages import (
     checked_prefix,
     subject_of,
 )
-from fastfeed.schema import STREAMS
+from fastfeed.schema import streams_of
 from fastfeed.stream import Source
 
 __all__ = ["Relay", "shard_of"]
@@ -344,7 +344,7 @@ class Relay:
     servers : str or iterable of str
         ``nats://host:4222`` or ``tls://...``, several with commas between them; credentials may stand in it.
     kinds : iterable of str
-        Names of streams.
+        Names of streams; ``bars:1m`` are all bars.
     symbols : iterable of str, optional
         Only these; by default all that the hub has and will have.
     shard : (int, int)
@@ -409,15 +409,12 @@ class Relay:
         self._address = Address(servers, creds, ssl_context)
         self.url = self._address.shown
         self.hub = hub
-        self.kinds = tuple(dict.fromkeys(kinds))
         self._settings = Wanted(max_age_s, max_bytes, storage, replicas)
         number, count = shard
         try:
             self._prefix = checked_prefix(prefix)
             self._settings.check()
-            for kind in self.kinds or ("",):
-                if kind not in STREAMS:
-                    raise ValueError(f"expected a kind ({', '.join(STREAMS)}), got {kind!r}")
+            self.kinds = streams_of(kinds)
             if not 1 <= number <= count <= 1 << 16:
                 raise ValueError(f"expected a shard such as 1/4, got {number}/{count}")
             if start not in ("now", "oldest"):

@@ -123,6 +123,8 @@ class Sealed(NamedTuple):
         Why they were not, where that was no unfinished batch; the segment is then kept beside, as ``.damaged``.
     was_there : bool
         The Parquet file had been made before.
+    failure : str
+        Why it could not be read or written; it is left as it is then.
     """
 
     segment: Path
@@ -132,6 +134,7 @@ class Sealed(NamedTuple):
     cut_bytes: int = 0
     damage: str = ""
     was_there: bool = False
+    failure: str = ""
 
 
 def seal(

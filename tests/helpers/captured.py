@@ -6,7 +6,7 @@ import contextlib
 from feeds import until
 
 import fastfeed as ff
-from fastfeed.capture import capture
+from fastfeed.captures import capture
 from fastfeed.sim import AllTickSimulator, LongPortSimulator, OpenDSimulator
 
 SYMBOLS = ("AAPL.US", "700.HK")

@@ -14,7 +14,7 @@ import fastfeed as ff
 from fastfeed._core.alltick import AlltickMachine
 from fastfeed._core.longport import LongportMachine
 from fastfeed._core.opend import OpendMachine
-from fastfeed.capture import CaptureFile, Player, capture
+from fastfeed.captures import CaptureFile, Player, capture
 from fastfeed.feeds.feed import Feed
 from fastfeed.protocols.longport_messages import Command
 

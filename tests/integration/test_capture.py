@@ -13,7 +13,7 @@ from feeds import listen, quick, until
 
 import fastfeed as ff
 from fastfeed._core import player as records
-from fastfeed.capture import CaptureFile, Player, capture
+from fastfeed.captures import CaptureFile, Player, capture
 from fastfeed.sim import (
     AllTickFaults,
     AllTickSimulator,

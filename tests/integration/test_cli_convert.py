@@ -97,6 +97,15 @@ def test_all_formats_one_after_the_other(tmp_path, symbols, ticks, convert):
     assert len(lines) == 1001
 
 
+def test_csv_that_a_spreadsheet_has_saved(tmp_path, symbols, ticks, convert):
+    convert(tmp_path / "ticks.parquet", tmp_path / "a.csv")
+    text = (tmp_path / "a.csv").read_text()
+    (tmp_path / "b.csv").write_text(text, encoding="utf-8-sig", newline="\r\n")
+    assert convert(tmp_path / "b.csv", tmp_path / "b.parquet") == ""
+    first = pl.read_parquet(tmp_path / "ticks.parquet")
+    assert pl.read_parquet(tmp_path / "b.parquet").equals(first)
+
+
 def test_what_watch_writes_is_read_back(tmp_path, convert):
     with simulator("--rate", "3000", "--symbols", "700.HK,AAPL.US") as (url, _):
         for kind in ("ticks", "quotes", "books"):

@@ -12,6 +12,7 @@ from fastfeed.schema import STREAMS, dtype
 from fastfeed.sinks import convert
 from fastfeed.sinks.convert import (
     ArrowSource,
+    ArrowStreamTarget,
     ArrowTarget,
     FolderSource,
     FolderTarget,
@@ -21,11 +22,11 @@ from fastfeed.sinks.convert import (
 )
 
 FORMS = {
-    "parquet": (ParquetTarget, ParquetSource, {}),
-    "arrow": (ArrowTarget, ArrowSource, {}),
-    "arrows": (ArrowTarget, ArrowSource, {"streams": True}),
-    "csv": (CsvTarget, CsvSource, {}),
-    "folder": (FolderTarget, FolderSource, {}),
+    "parquet": (ParquetTarget, ParquetSource),
+    "arrow": (ArrowTarget, ArrowSource),
+    "arrows": (ArrowStreamTarget, ArrowSource),
+    "csv": (CsvTarget, CsvSource),
+    "folder": (FolderTarget, FolderSource),
 }
 SYMBOLS = st.lists(
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
@@ -87,8 +88,7 @@ def assert_same(a, b, symbols_a, symbols_b):
 
 
 def written(form, path, kind, depth, rows, symbols, size=7):
-    make, _, options = FORMS[form]
-    target = make(path, symbols, **options)
+    target = FORMS[form][0](path, symbols)
     assert convert.convert(Rows(kind, depth, rows, symbols, size), target) == len(rows)
 
 

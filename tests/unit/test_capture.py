@@ -24,8 +24,8 @@ from vendor_streams import ALLTICK, LONGPORT_FRAMES
 
 import fastfeed as ff
 from fastfeed._core import player as records
-from fastfeed.capture import CaptureFile, Player, capture
-from fastfeed.capture.files import encode_header
+from fastfeed.captures import CaptureFile, Player, capture
+from fastfeed.captures.files import encode_header
 from fastfeed.errors import ConfigError, LocalProtocolError, StorageError
 from fastfeed.protocols.opend_messages import message_class
 from fastfeed.schema import dtype
@@ -364,7 +364,7 @@ def test_killed_the_rest_can_be_read(tmp_path):
         sys.path[:0] = {path!r}
         from captures import Recorded
         from test_capture import ticks, SMALL
-        from fastfeed.capture import capture
+        from fastfeed.captures import capture
         feed = Recorded("opend")
         written = capture(feed, {folder!r}, flush_s=0.05, **SMALL)
         feed.begin()
@@ -560,3 +560,9 @@ def test_nothing_is_left_open(tmp_path):
     assert set(os.listdir("/proc/self/fd")) <= before[0]
     assert threading.active_count() == before[1]
     assert "closed" in repr(written)
+
+
+def test_no_module_is_hidden_behind_the_function():
+    import fastfeed.captures.files as files  # noqa: PLR0402  # this form needs it as an attribute
+
+    assert files.CaptureFile is ff.CaptureFile

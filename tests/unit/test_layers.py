@@ -24,7 +24,7 @@ LAYERS = [
         "fastfeed.readers",
         "fastfeed.html",
     ),
-    ("fastfeed.hub", "fastfeed.stats", "fastfeed.stream", "fastfeed.decoder", "fastfeed.capture"),
+    ("fastfeed.hub", "fastfeed.stats", "fastfeed.stream", "fastfeed.decoder", "fastfeed.captures"),
     ("fastfeed.feeds", "fastfeed.sim", "fastfeed.sinks", "fastfeed.attach"),
     ("fastfeed", "fastfeed.connect"),
     ("fastfeed.bench",),

@@ -23,8 +23,7 @@ class Failing:
 def test_a_disk_that_is_full_is_told_once_and_its_end(monkeypatch):
     monkeypatch.setattr(record_raw, "_REFRESH_S", 0)
     said = []
-    feed = ff.connect("opend://127.0.0.1:1")
-    showing = record_raw._show(feed, Failing(), Progress(io.StringIO()), said.append)
+    showing = record_raw._show(ff.Hub(), Failing(), Progress(io.StringIO()), said.append)
     with pytest.raises(RuntimeError, match="StopIteration"):  # of the last reason
         asyncio.run(showing)
     assert said == [

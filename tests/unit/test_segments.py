@@ -8,6 +8,7 @@ from recorder import hub_of, put, ticks
 from waiting import wait_until
 
 import fastfeed as ff
+from fastfeed.cli.main import cli
 
 pq = pytest.importorskip("pyarrow.parquet")
 
@@ -140,16 +141,37 @@ def test_next_recorder_finishes_what_was_left(segment, out):
     assert left_open(out) == []
 
 
-def test_leftovers_that_cannot_be_sealed_are_told(segment, out):
+def test_leftovers_that_cannot_be_sealed_do_not_hold_up_the_others(segment, out, capfd):
+    name, data, _ = segment
+    other = name.replace("20241004", "20241005")
+    (out / "_open" / name).write_bytes(data)
+    (out / "_open" / other).write_bytes(data)
+    (out / "kind=ticks").mkdir()
+    (out / "kind=ticks/date=2024-10-04").write_text("in the way")
+    with pytest.raises(SystemExit) as left:
+        cli.main(["recover", str(out)], prog_name="fastfeed")
+    assert left.value.code == 1
+    output, errors = capfd.readouterr()
+    assert errors == f"fastfeed: cannot finish {out / '_open' / name}: File exists\n"
+    assert output.splitlines()[1:] == [f"{out}: 30 rows of 1 segment."]
+    assert seqs(out) == [*range(30)]
+    [found] = ff.recover(out)
+    assert (found.path, found.failure) == (None, "File exists")
+    assert left_open(out) == [name]
+    (out / "kind=ticks/date=2024-10-04").unlink()
+    assert len(ff.recover(out)) == 1
+    assert seqs(out) == [*range(30)] * 2
+
+
+def test_a_parquet_file_that_is_damaged_is_told(segment, out):
     name, data, _ = segment
     (out / "_open" / name).write_bytes(data)
-    (out / "kind=ticks").write_text("in the way")
-    with pytest.raises(ff.StorageError, match="cannot finish"):
-        ff.recover(out)
+    folder = out / "kind=ticks/date=2024-10-04"
+    folder.mkdir(parents=True)
+    (folder / name).with_suffix(".parquet").write_bytes(b"PAR1 cut off")
+    [found] = ff.recover(out)
+    assert found.failure
     assert left_open(out) == [name]
-    (out / "kind=ticks").unlink()
-    assert len(ff.recover(out)) == 1
-    assert seqs(out) == [*range(30)]
 
 
 def test_files_with_other_names_are_left_alone(out):

@@ -32,7 +32,7 @@ from fastfeed._core.tape import (
     Tape,
     own_chunk,
 )
-from fastfeed.capture.files import SUFFIX, Header, encode_header, segment_name, zstd
+from fastfeed.captures.files import SUFFIX, Header, encode_header, segment_name, zstd
 from fastfeed.errors import HubError, InternalError, StorageError
 from fastfeed.hub import Hub
 from fastfeed.schema import STREAMS, dtype
@@ -84,7 +84,7 @@ def capture(
     feed : Feed
         One that has not been opened yet.
     path : str or Path
-        The folder, which is made if it is not there.
+        The folder. It is made where it is not there; one with something in it is refused.
     zstd : bool
         Compress; needs ``pip install 'fastfeed[arrow]'``. It takes some 3 ns a byte of another core.
     segment_bytes : int
@@ -105,7 +105,8 @@ def capture(
     LocalProtocolError
         The feed has been opened, or is captured already.
     StorageError
-        There is a capture in the folder, another process writes one there, or it cannot be written.
+        There is a capture or something else in the folder, another process writes one there, or it cannot be
+        written.
     ValueError
         A number that cannot be.
 
@@ -204,6 +205,7 @@ class Capture:
     def _enter(self) -> int:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._check_is_ours()
             fd = lock_file(self.path / "lock", 0o600)
         except (OSError, HubError) as error:
             raise StorageError(f"cannot write a capture to {self.path}: {_why(error)}") from error
@@ -220,6 +222,14 @@ class Capture:
                 f"there is a capture in {self.path} already ({there[0]}): give another folder"
             )
         return fd
+
+    def _check_is_ours(self) -> None:
+        """See that there is nothing else in the folder; nothing has been touched yet."""
+        names = {one.name for one in self.path.iterdir() if one.suffix != SUFFIX}
+        if foreign := {name for name in names if name[0] != "."} - {"lock", "lost+found"}:
+            raise StorageError(
+                f"{self.path} is not empty ({min(foreign)} is there): expected a new or empty folder"
+            )
 
     def _leave(self) -> None:
         _end_segment(self._fd, self._tape.file_bytes)

@@ -9,7 +9,7 @@ from fastfeed._core.longport import LongportMachine
 from fastfeed._core.machine import Machine
 from fastfeed._core.opend import OpendMachine
 from fastfeed._core.player import Record, RecordPlayer
-from fastfeed.capture.files import CaptureFile, Chunk
+from fastfeed.captures.files import CaptureFile, Chunk
 from fastfeed.errors import ConfigError, StorageError
 from fastfeed.hub import Hub
 from fastfeed.schema import STREAMS, dtype
