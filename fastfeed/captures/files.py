@@ -20,8 +20,9 @@ import re
 import struct
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
@@ -230,16 +231,9 @@ class CaptureFile:
         number: int | None = None
         for i, path in enumerate(self.segments):
             try:
-                with _opened(path) as file:
-                    header = _read_header(file)
-                    expected = self.header.segment + i
-                    if header.capture_ns != self.header.capture_ns or header.segment != expected:
-                        raise _Damaged(
-                            0, f"expected segment {expected} of this capture, it is another one"
-                        )
-                    for chunk in _ahead(_chunks(file, number)):
-                        number = chunk.number + 1
-                        yield chunk
+                for chunk in _ahead(self._begin(path, self.header.segment + i), number):
+                    number = chunk.number + 1
+                    yield chunk
             except _Damaged as damage:
                 is_last = i + 1 == len(self.segments)
                 reason = damage.reason
@@ -247,6 +241,18 @@ class CaptureFile:
                     reason += f"; {len(self.segments) - i - 1} later segments are not read"
                 self.damage = Damage(path, damage.position, reason, damage.is_torn and is_last)
                 return
+
+    def _begin(self, path: Path, expected: int) -> BinaryIO:
+        """Open a segment, behind its head."""
+        file = _opened(path)
+        try:
+            header = _read_header(file)
+            if header.capture_ns != self.header.capture_ns or header.segment != expected:
+                raise _Damaged(0, f"expected segment {expected} of this capture, it is another one")
+        except BaseException:
+            file.close()
+            raise
+        return file
 
     def __repr__(self) -> str:
         return (
@@ -341,18 +347,45 @@ def _read_header(file: BinaryIO) -> Header:
         raise _Damaged(_HEAD.size, f"has a head that cannot be read ({error})") from None
 
 
-def _ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-    """Read further while the caller is busy with a chunk: reading and checking need no interpreter.
+def _ahead(file: BinaryIO, number: int | None) -> Iterator[Chunk]:
+    """Read further while the caller is busy with a chunk: reading and checking need no interpreter. Closes the file.
 
     Two are asked for: who plays a chunk may not let go of the interpreter until he comes for the next one, and what
     has not begun by then would wait for him.
     """
-    with ThreadPoolExecutor(1, "fastfeed capture") as pool:
-        coming = deque(pool.submit(next, chunks, None) for _ in range(2))
-        while (chunk := coming.popleft().result()) is not None:
-            coming.append(pool.submit(next, chunks, None))
+    wanted: SimpleQueue[bool] = SimpleQueue()
+    found: SimpleQueue[Chunk | None | BaseException] = SimpleQueue()
+    arguments = (file, number, wanted, found)
+    thread = Thread(target=_read_on, args=arguments, name="fastfeed capture", daemon=True)
+    thread.start()
+    try:
+        wanted.put(True)
+        wanted.put(True)
+        while (chunk := found.get()) is not None:
+            if isinstance(chunk, BaseException):
+                raise chunk
+            wanted.put(True)
             yield chunk
             del chunk
+    finally:
+        # No more than this: it may be done where garbage is collected, by any thread, whatever that has locked.
+        wanted.put(False)
+    thread.join()
+
+
+def _read_on(
+    file: BinaryIO,
+    number: int | None,
+    wanted: SimpleQueue[bool],
+    found: SimpleQueue[Chunk | None | BaseException],
+) -> None:
+    with file:
+        chunks = _chunks(file, number)
+        while wanted.get():
+            try:
+                found.put(next(chunks, None))
+            except BaseException as error:
+                found.put(error)
 
 
 def _chunks(file: BinaryIO, expected: int | None) -> Iterator[Chunk]:

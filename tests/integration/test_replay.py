@@ -440,11 +440,7 @@ def test_raw_recording_whose_folder_is_removed(tmp_path):
 
     async def main():
         async with simulator("opend", symbols=SYMBOLS, rate=1000) as sim:
-            child = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", RAW, sim.url, str(path), "plain", *SYMBOLS,
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            )  # fmt: skip
-            try:
+            async with recording_raw(sim.url, path, SYMBOLS) as child:
                 assert (await child.stdout.readline()).startswith(b"capturing opend://")
                 shutil.rmtree(path)
                 while b"000000.ffcap was removed; the feed lives on" not in (
@@ -452,13 +448,9 @@ def test_raw_recording_whose_folder_is_removed(tmp_path):
                 ):
                     assert line
                 child.send_signal(signal.SIGINT)
-                _, errors = await asyncio.wait_for(child.communicate(), 20)
-            finally:
-                if child.returncode is None:
-                    child.kill()
-            return child.returncode, errors.decode()
+                return await came_to(child)
 
-    code, errors = asyncio.run(main())
+    code, _, errors = asyncio.run(main())
     assert code == 1
     assert errors.endswith("fastfeed: the capture is not complete: 000000.ffcap was removed\n")
 

@@ -562,6 +562,21 @@ def test_nothing_is_left_open(tmp_path):
     assert "closed" in repr(written)
 
 
+def test_a_reader_who_stops_early_leaves_nothing_open(tmp_path):
+    small(tmp_path / "a")
+    before = set(os.listdir("/proc/self/fd")), threading.active_count()
+    for _ in range(20):
+        reading = CaptureFile(tmp_path / "a").chunks()
+        next(reading)
+        cycle = [reading]
+        cycle.append(cycle)
+        del reading, cycle
+    assert threading.active_count() > before[1]
+    gc.collect()
+    until(lambda: threading.active_count() == before[1])
+    assert set(os.listdir("/proc/self/fd")) <= before[0]
+
+
 def test_no_module_is_hidden_behind_the_function():
     import fastfeed.captures.files as files  # noqa: PLR0402  # this form needs it as an attribute
 
