@@ -18,7 +18,6 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
@@ -354,7 +353,7 @@ def _ahead(file: BinaryIO, number: int | None) -> Iterator[Chunk]:
     has not begun by then would wait for him.
     """
     wanted: SimpleQueue[bool] = SimpleQueue()
-    found: SimpleQueue[Chunk | None | BaseException] = SimpleQueue()
+    found: SimpleQueue[Chunk | BaseException | None] = SimpleQueue()
     arguments = (file, number, wanted, found)
     thread = Thread(target=_read_on, args=arguments, name="fastfeed capture", daemon=True)
     thread.start()
@@ -377,7 +376,7 @@ def _read_on(
     file: BinaryIO,
     number: int | None,
     wanted: SimpleQueue[bool],
-    found: SimpleQueue[Chunk | None | BaseException],
+    found: SimpleQueue[Chunk | BaseException | None],
 ) -> None:
     with file:
         chunks = _chunks(file, number)
