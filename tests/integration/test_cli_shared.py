@@ -510,7 +510,6 @@ def test_in_a_terminal_it_writes_lines_and_ctrl_c_ends_it(url: str) -> None:
         (["a/b"], 2, "expected the name of a hub"),
         (["md", "--kinds", "tocks"], 2, "expected a kind (ticks, quotes"),
         (["md", "--kinds", ","], 2, "expected a kind"),
-        (["md", "--kinds", "bars:1m"], 2, "got 'bars:1m'"),
         (["md", "--kinds", "ticks,quotes", "--format", "csv"], 2, "columns of one kind"),
         (["md", "--limit", "0"], 2, "expected 1 or more rows"),
         (["md", "--duration", "-1"], 2, "more than 0 seconds"),

@@ -367,7 +367,7 @@ def test_a_full_table_of_symbols() -> None:
         if fits:
             assert decoder.push(102, body, 0)
         else:
-            with pytest.raises(ValueError, match="there is room for"):
+            with pytest.raises(ValueError, match="symbols_full"):
                 decoder.push(102, body, 0)
 
 
