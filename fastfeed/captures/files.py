@@ -31,6 +31,7 @@ from fastfeed._core.tape import CELL, CHUNK_MOST, CODEC_NONE, CODEC_ZSTD, crc32c
 from fastfeed.errors import StorageError
 
 __all__ = [
+    "SET_BACK_NS",
     "SUFFIX",
     "VERSION",
     "CaptureFile",
@@ -45,6 +46,8 @@ __all__ = [
 #: Of the layout of the files; it changes with every change of them and of the records.
 VERSION = 1
 SUFFIX = ".ffcap"
+#: How far times of receipt go back where a clock was set; less is disorder between connections.
+SET_BACK_NS = 1_000_000_000
 
 _MAGIC = b"FFCAPTUR"
 _HEAD = struct.Struct("<8sIII")  # magic, version, length and CRC of the JSON
