@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import itertools
 import json
 import os
 import resource
@@ -236,6 +237,22 @@ def test_a_later_segment_of_a_newer_version_ends_what_is_read(tmp_path):
     assert len(list(found.chunks())) > 0
     assert (found.damage.path, found.damage.position) == (last, 8)
     assert "has version 9" in found.damage.reason
+
+
+def test_blocks_that_a_segment_shall_not_get_are_left_to_the_next_one(tmp_path):
+    feed = Recorded("opend")
+    most = 5 << 20
+    with capture(feed, tmp_path / "a", segment_bytes=most, flush_s=0.001, **SMALL) as written:
+        feed.begin()
+        feed.listen("ticks")
+        for i in itertools.count():
+            feed.receive(ticks("AAPL", *range(200 * i, 200 * i + 200)))
+            until(lambda count=i + 1: written.stats()["records"] >= count)
+            if written.stats()["stored_bytes"] > most - (most >> 3):
+                break
+        assert written.stats()["segments"] == 1
+        status = (tmp_path / "a" / "000000.ffcap").stat()
+        assert 512 * status.st_blocks < most + (1 << 20)
 
 
 def test_what_is_no_capture(tmp_path):
