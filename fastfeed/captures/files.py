@@ -316,7 +316,7 @@ def _read(file: BinaryIO, place: memoryview) -> int:
         try:
             n = file.readinto(place[done:])  # type: ignore[attr-defined]
         except OSError as error:
-            raise _Damaged(file.tell(), f"cannot be read ({error.strerror})") from error
+            raise _Unreadable(file.tell(), f"cannot be read ({error.strerror})") from error
         if not n:
             break
         done += n

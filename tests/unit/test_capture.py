@@ -255,6 +255,13 @@ def test_blocks_that_a_segment_shall_not_get_are_left_to_the_next_one(tmp_path):
         assert 512 * status.st_blocks < most + (1 << 20)
 
 
+def test_a_disk_that_cannot_be_read_is_no_damage():
+    with pytest.raises(
+        StorageError, match=r"^/proc/self/mem cannot be read \(Input/output error\)$"
+    ):
+        CaptureFile("/proc/self/mem")
+
+
 def test_what_is_no_capture(tmp_path):
     with pytest.raises(StorageError, match="there is no capture"):
         CaptureFile(tmp_path / "nothing")
