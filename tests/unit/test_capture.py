@@ -1,6 +1,7 @@
 """Captures: folders, segments, damage, full disks; and machines without a network that are captured."""
 
 import contextlib
+import errno
 import gc
 import itertools
 import json
@@ -253,6 +254,20 @@ def test_blocks_that_a_segment_shall_not_get_are_left_to_the_next_one(tmp_path):
         assert written.stats()["segments"] == 1
         status = (tmp_path / "a" / "000000.ffcap").stat()
         assert 512 * status.st_blocks < most + (1 << 20)
+
+
+def test_a_file_that_could_not_be_written_says_it_when_it_is_closed(tmp_path, monkeypatch):
+    close = os.close
+
+    def failing(fd):
+        is_segment = os.readlink(f"/proc/self/fd/{fd}").endswith(".ffcap")
+        close(fd)
+        if is_segment:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with capture(Recorded("opend"), tmp_path / "a", **SMALL) as written:
+        monkeypatch.setattr(os, "close", failing)
+    assert written.stats()["failing"] == "Input/output error"
 
 
 def test_a_disk_that_cannot_be_read_is_no_damage():
