@@ -118,7 +118,7 @@ class Damage(NamedTuple):
     is_torn: bool
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}, at byte {self.position}"
+        return f"{self.path}, at byte {self.position}: {self.reason}"
 
 
 class Chunk(NamedTuple):
@@ -237,11 +237,12 @@ class CaptureFile:
                     number = chunk.number + 1
                     yield chunk
             except _Damaged as damage:
-                is_last = i + 1 == len(self.segments)
+                later = len(self.segments) - i - 1
                 reason = damage.reason
-                if not is_last:
-                    reason += f"; {len(self.segments) - i - 1} later segments are not read"
-                self.damage = Damage(path, damage.position, reason, damage.is_torn and is_last)
+                if later:
+                    are = "segment is" if later == 1 else "segments are"
+                    reason += f"; {later} later {are} not read"
+                self.damage = Damage(path, damage.position, reason, damage.is_torn and not later)
                 return
 
     def _begin(self, path: Path, expected: int) -> BinaryIO:

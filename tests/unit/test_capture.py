@@ -141,10 +141,17 @@ def test_segments_can_be_read_together_and_alone(tmp_path):
     assert alone.ticks.latest(alone.ticks.count).tobytes() in whole
     assert list(alone.symbols) == list(feed.hub.symbols)
     found.segments[1].unlink()
+    for path in found.segments[4:]:
+        path.unlink()
     torn = CaptureFile(tmp_path / "a")
     assert len(list(torn.chunks())) > 0
-    assert "expected segment 1 of this capture" in str(torn.damage)
-    assert "later segments are not read" in str(torn.damage)
+    assert str(torn.damage) == (
+        f"{found.segments[2]}, at byte 0: expected segment 1 of this capture, it is another one; "
+        "1 later segment is not read"
+    )
+    torn.segments[0].write_bytes(torn.segments[0].read_bytes()[:-1])
+    assert len(list(torn.chunks())) > 0
+    assert str(torn.damage).endswith("in the middle of a chunk; 2 later segments are not read")
 
 
 def damaged(path, data, feed):
@@ -204,7 +211,7 @@ def test_damage_says_where_and_why(tmp_path):
     list(found)
     assert found.damage.reason == "has a chunk with a wrong checksum"
     assert str(found.damage) == (
-        f"{path}: has a chunk with a wrong checksum, at byte {found.damage.position}"
+        f"{path}, at byte {found.damage.position}: has a chunk with a wrong checksum"
     )
     path.write_bytes(data[:-1])
     list(found)
