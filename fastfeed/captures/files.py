@@ -31,6 +31,7 @@ from fastfeed._core.tape import CELL, CHUNK_MOST, CODEC_NONE, CODEC_ZSTD, crc32c
 from fastfeed.errors import StorageError
 
 __all__ = [
+    "SET_BACK_NS",
     "SUFFIX",
     "VERSION",
     "CaptureFile",
@@ -45,6 +46,8 @@ __all__ = [
 #: Of the layout of the files; it changes with every change of them and of the records.
 VERSION = 1
 SUFFIX = ".ffcap"
+#: How far times of receipt go back where a clock was set; less is disorder between connections.
+SET_BACK_NS = 1_000_000_000
 
 _MAGIC = b"FFCAPTUR"
 _HEAD = struct.Struct("<8sIII")  # magic, version, length and CRC of the JSON
@@ -115,7 +118,7 @@ class Damage(NamedTuple):
     is_torn: bool
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}, at byte {self.position}"
+        return f"{self.path}, at byte {self.position}: {self.reason}"
 
 
 class Chunk(NamedTuple):
@@ -234,11 +237,12 @@ class CaptureFile:
                     number = chunk.number + 1
                     yield chunk
             except _Damaged as damage:
-                is_last = i + 1 == len(self.segments)
+                later = len(self.segments) - i - 1
                 reason = damage.reason
-                if not is_last:
-                    reason += f"; {len(self.segments) - i - 1} later segments are not read"
-                self.damage = Damage(path, damage.position, reason, damage.is_torn and is_last)
+                if later:
+                    are = "segment is" if later == 1 else "segments are"
+                    reason += f"; {later} later {are} not read"
+                self.damage = Damage(path, damage.position, reason, damage.is_torn and not later)
                 return
 
     def _begin(self, path: Path, expected: int) -> BinaryIO:
@@ -313,7 +317,7 @@ def _read(file: BinaryIO, place: memoryview) -> int:
         try:
             n = file.readinto(place[done:])  # type: ignore[attr-defined]
         except OSError as error:
-            raise _Damaged(file.tell(), f"cannot be read ({error.strerror})") from error
+            raise _Unreadable(file.tell(), f"cannot be read ({error.strerror})") from error
         if not n:
             break
         done += n

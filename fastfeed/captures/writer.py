@@ -232,7 +232,7 @@ class Capture:
             )
 
     def _leave(self) -> None:
-        _end_segment(self._fd, self._tape.file_bytes)
+        self._end_segment(self._fd, self._tape.file_bytes)
         with contextlib.suppress(OSError):
             os.close(self._lock)
         self._fd = self._lock = -1
@@ -263,7 +263,18 @@ class Capture:
                 path.unlink()
             raise
         self._segments += 1
-        _end_segment(*before)
+        self._end_segment(*before)
+
+    def _end_segment(self, fd: int, file_bytes: int) -> None:
+        """Close a file, without the blocks that it has beyond its end."""
+        if fd < 0:
+            return
+        with contextlib.suppress(OSError):
+            os.ftruncate(fd, file_bytes)
+        try:
+            os.close(fd)
+        except OSError as error:  # as file systems over a network say that they could not write
+            self._fails(error)
 
     def _write_until(self, position: int) -> bool:
         """Write what was recorded before a position; return whether that is done."""
@@ -436,16 +447,6 @@ class Capture:
 
     def __repr__(self) -> str:
         return f"<Capture {str(self.path)!r}: {self._segments} segments{', closed' * self._closed}>"
-
-
-def _end_segment(fd: int, file_bytes: int) -> None:
-    """Close a file, without the blocks that it has beyond its end."""
-    if fd < 0:
-        return
-    with contextlib.suppress(OSError):
-        os.ftruncate(fd, file_bytes)
-    with contextlib.suppress(OSError):
-        os.close(fd)
 
 
 def _write_all(fd: int, *parts: bytes | memoryview) -> None:

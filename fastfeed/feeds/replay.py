@@ -13,6 +13,7 @@ from typing import Any, Literal, NoReturn
 from fastfeed._core.meter import Meter
 from fastfeed._core.player import GAP
 from fastfeed.captures import CaptureFile, Header, Player
+from fastfeed.captures.files import SET_BACK_NS
 from fastfeed.errors import ConfigError, LocalProtocolError, StorageError
 from fastfeed.feeds.alltick import AllTick
 from fastfeed.feeds.feed import Feed
@@ -35,9 +36,6 @@ _CELL = 64
 _TURN_BYTES = 1 << 16  # played at most before the loop has its turn
 _LEAST_ROW_BYTES = 16  # of what was received, for a row
 _LEAST_SLEEP_S = 0.0005  # timers are no finer
-_SET_BACK_NS = (
-    1_000_000_000  # a clock; less is disorder between connections. As in fastfeed.sim.recorded
-)
 
 
 class Replay(Feed):
@@ -281,7 +279,7 @@ class _Pace:
             self._latest_ns = recv_ns
         first_ns, first_s = self._first
         back_ns = self._latest_ns - recv_ns
-        if back_ns > _SET_BACK_NS:  # the clock was set: no time went by
+        if back_ns > SET_BACK_NS:  # the clock was set: no time went by
             first_ns -= back_ns
             self._first = first_ns, first_s
             self._latest_ns = recv_ns

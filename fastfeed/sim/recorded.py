@@ -22,6 +22,7 @@ from google.protobuf.message import DecodeError
 
 from fastfeed._core.player import BYTES, RESET, SYMBOLS
 from fastfeed.captures import CaptureFile, Header
+from fastfeed.captures.files import SET_BACK_NS
 from fastfeed.errors import ConfigError, StorageError
 from fastfeed.protocols import longport_codes
 from fastfeed.protocols import longport_messages as longport
@@ -43,9 +44,6 @@ _PUSH = np.dtype(
 )  # fmt: skip
 _BUFFER_BYTES = 1 << 20
 _MOST_BYTES = 1 << 27  # of a packet, or of a message in fragments
-_SET_BACK_NS = (
-    1_000_000_000  # a clock; less is disorder between connections. As in fastfeed.feeds.replay
-)
 
 NAMES = {"opend": "OpenD", "longport": "LongPort", "alltick": "AllTick"}
 
@@ -508,6 +506,6 @@ class _Index:
 def _set_forward(times: npt.NDArray[np.int64]) -> None:
     """Have times never go back. Where they went far, a clock was set, and what follows keeps its distances."""
     steps = np.diff(times)
-    steps[steps < -_SET_BACK_NS] = 0
+    steps[steps < -SET_BACK_NS] = 0
     times[1:] = times[:1] + np.cumsum(steps)
     np.maximum.accumulate(times, out=times)

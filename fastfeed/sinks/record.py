@@ -177,14 +177,9 @@ class Recording:
             ("flush_s", flush_s, 0),
             ("segment_bytes", segment_bytes, 1),
             ("segment_s", segment_s, 0),
-            ("row_group_rows", row_group_rows, 1),
         ):
-            if not value >= least:
-                raise ConfigError(f"expected {name} of at least {least}, got {value!r}")
-        if compression not in COMPRESSIONS:
-            raise ConfigError(
-                f"expected a compression ({', '.join(COMPRESSIONS)}), got {compression!r}"
-            )
+            _check_least(name, value, least)
+        options = _checked_options(row_group_rows, compression)
         self.path = Path(out)
         self.recovered: list[Sealed] = []
         self._tell = tell if tell is not None else _logger.warning
@@ -206,9 +201,7 @@ class Recording:
             raise
         self._hub = hub
         self._failing: str | None = None
-        self._sealer = _Sealer(
-            self._folder, ParquetOptions(row_group_rows, compression), self._tell, self.recovered
-        )
+        self._sealer = _Sealer(self._folder, options, self._tell, self.recovered)
         self._sealer.add(leftovers, leftovers=True)
         self._stopping = threading.Event()
         self._closed = False
@@ -355,6 +348,20 @@ class Recording:
         state = "closed" if self._closed else self._failing or "recording"
         rows = sum(taker.rows for taker in self._takers)
         return f"<Recording in {str(self.path)!r}: {rows} rows, {state}>"
+
+
+def _check_least(name: str, value: float, least: int) -> None:
+    if not value >= least:
+        raise ConfigError(f"expected {name} of at least {least}, got {value!r}")
+
+
+def _checked_options(row_group_rows: int, compression: str) -> ParquetOptions:
+    _check_least("row_group_rows", row_group_rows, 1)
+    if compression not in COMPRESSIONS:
+        raise ConfigError(
+            f"expected a compression ({', '.join(COMPRESSIONS)}), got {compression!r}"
+        )
+    return ParquetOptions(row_group_rows, compression)
 
 
 def _checked_symbols(symbols: Iterable[str]) -> list[str]:
@@ -738,10 +745,12 @@ def recover(
     ------
     StorageError
         It is no recording, a recorder is writing it, or it is one of a newer version.
+    ConfigError
+        An option that cannot be, or pyarrow is not installed.
     """
     pa = load_pyarrow()
+    options = _checked_options(row_group_rows, compression)
     folder = RecordingFolder(Path(path), version("fastfeed"), makes=False)
-    options = ParquetOptions(row_group_rows, compression)
     found = []
     try:
         for segment in folder.segments():

@@ -188,17 +188,22 @@ static int cut(const ff_pump *pump) {
     return lseek(pump->fd, (off_t)pump->file_bytes, SEEK_SET) < 0 ? -errno : 0;
 }
 
-/* Have blocks ready beyond the end of the file, as many as it has: a write costs a third less
- * then. Where that cannot be, they are found as it is written. */
+/* Have blocks ready beyond the end of the file, as many as it has, but none that it shall not
+ * get: a write costs a third less then. Where that cannot be, they are found as it is
+ * written. */
 static void reserve(ff_pump *pump) {
-    if (pump->file_bytes + sizeof(ff_chunk) + FF_CHUNK_MOST <= pump->reserved)
+    const uint64_t end = pump->file_bytes;
+    const uint64_t needed = end + sizeof(ff_chunk) + FF_CHUNK_MOST;
+    if (needed <= pump->reserved)
         return;
-    const uint64_t from =
-        pump->reserved > pump->file_bytes ? pump->reserved : pump->file_bytes;
-    const uint64_t most = pump->file_bytes < MOST_RESERVED ? pump->file_bytes : MOST_RESERVED;
-    const uint64_t bytes = most < FF_CHUNK_MOST ? FF_CHUNK_MOST : most;
-    (void)fallocate(pump->fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)bytes);
-    pump->reserved = from + bytes;
+    const uint64_t from = pump->reserved > end ? pump->reserved : end;
+    uint64_t until = from + (end < MOST_RESERVED ? end : MOST_RESERVED);
+    if (until > pump->most_bytes)
+        until = pump->most_bytes;
+    if (until < needed)
+        until = needed;
+    (void)fallocate(pump->fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(until - from));
+    pump->reserved = until;
 }
 
 int ff_pump_run(ff_pump *pump) {

@@ -227,7 +227,7 @@ def test_a_torn_capture_is_played_up_to_there(tmp_path, run, replay):
     assert [event.kind for event in events] == ["connected", "error", "ended"]
     assert events[1].text == feed.damage
     (file,) = path.glob("*.ffcap")
-    assert re.fullmatch(rf"{file}: .*, at byte \d+", feed.damage)
+    assert re.fullmatch(rf"{file}, at byte \d+: .*", feed.damage)
     done = replay(path, "--speed", "max", "--format", "csv")
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 1 + len(ticks)
@@ -288,7 +288,7 @@ def test_a_chunk_of_part_of_a_record_is_damage(session, tmp_path, run):
 
     found, events, feed = run(play(again))
     assert_same(found, rows)
-    assert feed.damage == f"{file}: has a chunk with a head that cannot be, at byte {size}"
+    assert feed.damage == f"{file}, at byte {size}: has a chunk with a head that cannot be"
     assert [event.kind for event in events][-2:] == ["error", "ended"]
 
 

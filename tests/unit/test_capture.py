@@ -1,7 +1,9 @@
 """Captures: folders, segments, damage, full disks; and machines without a network that are captured."""
 
 import contextlib
+import errno
 import gc
+import itertools
 import json
 import os
 import resource
@@ -139,10 +141,17 @@ def test_segments_can_be_read_together_and_alone(tmp_path):
     assert alone.ticks.latest(alone.ticks.count).tobytes() in whole
     assert list(alone.symbols) == list(feed.hub.symbols)
     found.segments[1].unlink()
+    for path in found.segments[4:]:
+        path.unlink()
     torn = CaptureFile(tmp_path / "a")
     assert len(list(torn.chunks())) > 0
-    assert "expected segment 1 of this capture" in str(torn.damage)
-    assert "later segments are not read" in str(torn.damage)
+    assert str(torn.damage) == (
+        f"{found.segments[2]}, at byte 0: expected segment 1 of this capture, it is another one; "
+        "1 later segment is not read"
+    )
+    torn.segments[0].write_bytes(torn.segments[0].read_bytes()[:-1])
+    assert len(list(torn.chunks())) > 0
+    assert str(torn.damage).endswith("in the middle of a chunk; 2 later segments are not read")
 
 
 def damaged(path, data, feed):
@@ -202,7 +211,7 @@ def test_damage_says_where_and_why(tmp_path):
     list(found)
     assert found.damage.reason == "has a chunk with a wrong checksum"
     assert str(found.damage) == (
-        f"{path}: has a chunk with a wrong checksum, at byte {found.damage.position}"
+        f"{path}, at byte {found.damage.position}: has a chunk with a wrong checksum"
     )
     path.write_bytes(data[:-1])
     list(found)
@@ -236,6 +245,43 @@ def test_a_later_segment_of_a_newer_version_ends_what_is_read(tmp_path):
     assert len(list(found.chunks())) > 0
     assert (found.damage.path, found.damage.position) == (last, 8)
     assert "has version 9" in found.damage.reason
+
+
+def test_blocks_that_a_segment_shall_not_get_are_left_to_the_next_one(tmp_path):
+    feed = Recorded("opend")
+    most = 5 << 20
+    with capture(feed, tmp_path / "a", segment_bytes=most, flush_s=0.001, **SMALL) as written:
+        feed.begin()
+        feed.listen("ticks")
+        for i in itertools.count():
+            feed.receive(ticks("AAPL", *range(200 * i, 200 * i + 200)))
+            until(lambda count=i + 1: written.stats()["records"] >= count)
+            if written.stats()["stored_bytes"] > most - (most >> 3):
+                break
+        assert written.stats()["segments"] == 1
+        status = (tmp_path / "a" / "000000.ffcap").stat()
+        assert 512 * status.st_blocks < most + (1 << 20)
+
+
+def test_a_file_that_could_not_be_written_says_it_when_it_is_closed(tmp_path, monkeypatch):
+    close = os.close
+
+    def failing(fd):
+        is_segment = os.readlink(f"/proc/self/fd/{fd}").endswith(".ffcap")
+        close(fd)
+        if is_segment:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with capture(Recorded("opend"), tmp_path / "a", **SMALL) as written:
+        monkeypatch.setattr(os, "close", failing)
+    assert written.stats()["failing"] == "Input/output error"
+
+
+def test_a_disk_that_cannot_be_read_is_no_damage():
+    with pytest.raises(
+        StorageError, match=r"^/proc/self/mem cannot be read \(Input/output error\)$"
+    ):
+        CaptureFile("/proc/self/mem")
 
 
 def test_what_is_no_capture(tmp_path):

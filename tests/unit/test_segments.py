@@ -174,6 +174,16 @@ def test_a_parquet_file_that_is_damaged_is_told(segment, out):
     assert left_open(out) == [name]
 
 
+def test_options_that_cannot_be_are_refused_before_anything_is_touched(segment, out):
+    name, data, _ = segment
+    (out / "_open" / name).write_bytes(data)
+    with pytest.raises(ff.ConfigError, match=r"expected a compression .*, got 'zip'"):
+        ff.recover(out, compression="zip")
+    with pytest.raises(ff.ConfigError, match="expected row_group_rows of at least 1, got 0"):
+        ff.recover(out, row_group_rows=0)
+    assert left_open(out) == [name]
+
+
 def test_files_with_other_names_are_left_alone(out):
     for name in ("notes.txt", "ticks-x.arrows", "trades-20241004T120000.000000000-0000.arrows"):
         (out / "_open" / name).write_text("mine")

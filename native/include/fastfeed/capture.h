@@ -59,7 +59,7 @@ typedef struct ff_pump {
     int fd;
     uint64_t file_bytes; /* of whole chunks, and what is before them */
     uint64_t most_bytes; /* of a file; a chunk may go beyond */
-    uint64_t reserved;   /* there are blocks for the file until there */
+    uint64_t reserved;   /* blocks for the file were asked for until there */
     uint64_t number;     /* of the next chunk */
     /* The others are read by other threads as well. */
     _Atomic bool asked;     /* to write what there is, and return */
