@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests start a thousand processes: each would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 NATIVE := $(shell find native -type f) CMakeLists.txt pyproject.toml
 CYTHON := $(wildcard fastfeed/_core/*.pyx fastfeed/_core/*.pxd)

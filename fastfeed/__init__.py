@@ -81,7 +81,7 @@ from fastfeed.sinks.relay import Relay
 from fastfeed.sinks.segments import Sealed
 from fastfeed.stream import Reader, Stream
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"
 
 __all__ = [
     "AllTick",

@@ -170,8 +170,9 @@ class Replay(Feed):
     async def _play_records(self) -> None:
         loop = asyncio.get_running_loop()
         if removed := self._capture.removed:
-            first = self._capture.segments[0].name
-            self._emit("gap", f"the capture begins with {first}: {removed} before it are not there")
+            self._emit(
+                "gap", f"the capture begins with segment {removed}: those before it are not there"
+            )
         chunks = self._capture.chunks()
         ahead = loop.run_in_executor(None, next, chunks, None)
         pace = _Pace(loop, self._speed)

@@ -372,8 +372,8 @@ def recording(path: str | PathLike[str] | None, vendor: str, tape: object) -> Re
         index = _Index(file)
         unreadable = _fill(index, capture, _CONNECTIONS[vendor, header.transport])
         if capture.removed:
-            first = capture.segments[0]
-            _logger.warning("%s: %d segments before it are not there", first, capture.removed)
+            text = "%s begins with segment %d: those before it are not there"
+            _logger.warning(text, name, capture.removed)
         if capture.damage is not None:
             _logger.warning("%s", capture.damage)
         if unreadable:

@@ -267,7 +267,7 @@ def test_first_segments_that_are_not_there_are_told(tmp_path, run, replay):
     assert rows["ticks"].tobytes().endswith(found["ticks"].tobytes())
     assert 0 < len(found["ticks"]) < len(rows["ticks"])
     assert [event.kind for event in events] == ["connected", "gap", "ended"]
-    text = "the capture begins with 000001.ffcap: 1 before it are not there"
+    text = "the capture begins with segment 1: those before it are not there"
     assert events[1].text == text
     assert [event.kind for event in events_alone] == ["connected", "ended"]
     done = replay(path, "--speed", "max", "--format", "csv")

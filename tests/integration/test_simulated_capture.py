@@ -174,7 +174,7 @@ def test_first_segments_that_are_not_there_are_told(tmp_path, caplog):
     (path / "000000.ffcap").unlink()
     simulator("opend", capture=path)
     assert [record.message for record in caplog.records] == [
-        f"{path / '000001.ffcap'}: 1 segments before it are not there"
+        f"{path} begins with segment 1: those before it are not there"
     ]
 
 

@@ -1,4 +1,7 @@
-"""The protocols in shared memory, as models in native/model, hold in every state; mutations fail."""
+"""The protocols in shared memory, as models in native/model, hold in every state; mutations fail.
+
+But for the largest one, which takes as long as all others: ``make model`` has that too.
+"""
 
 import runpy
 from pathlib import Path
@@ -12,6 +15,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("case", MODEL["CASES"], ids=lambda case: case.name)
+CASES = [case for case in MODEL["CASES"] if case.name != "ring ROWS=4"]
+assert len(CASES) == len(MODEL["CASES"]) - 1
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_model(case):
     MODEL["check"](case)
