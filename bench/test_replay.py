@@ -1,7 +1,8 @@
 """Ticks a second that a capture plays, through `ff.connect("file://...")` to a callback, beside the live wire path.
 
 Sender and pushes are those of the wire bench. Whoever replays takes them live first and captures them, which is not
-timed; then it plays what it has captured, which lies in the page cache.
+timed; then it plays what it has captured, which lies in the page cache. Nobody is pinned: nobody sends what is
+played, and a thread reads it on the core that a sender has.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def test_replay(vendor: str, benchmark: Any, report: Any) -> None:
     ]
 
     def run() -> dict[str, list[dict[str, Any]]]:
-        with fed(vendor, candidates) as feeding:
+        with fed(vendor, candidates, pinned=False) as feeding:
             feeding.agree()
             found, _ = feeding.rounds(
                 Effort(ROUNDS, 1),

@@ -20,7 +20,7 @@ import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, BinaryIO, NamedTuple
 
@@ -229,13 +229,20 @@ class CaptureFile:
 
     def chunks(self) -> Iterator[Chunk]:
         """Iterate over the chunks from the beginning: faster than by records."""
+        return filter(None, self.chunks_so_far(None))
+
+    def chunks_so_far(self, patience_s: float | None) -> Iterator[Chunk | None]:
+        """Iterate over the chunks, with None whenever the next one has not been read within so many seconds."""
         self.damage = None
         number: int | None = None
         for i, path in enumerate(self.segments):
             try:
-                for chunk in _ahead(self._begin(path, self.header.segment + i), number):
-                    number = chunk.number + 1
+                file = self._begin(path, self.header.segment + i)
+                for chunk in _ahead(file, number, patience_s):
+                    if chunk is not None:
+                        number = chunk.number + 1
                     yield chunk
+                    del chunk
             except _Damaged as damage:
                 later = len(self.segments) - i - 1
                 reason = damage.reason
@@ -350,7 +357,7 @@ def _read_header(file: BinaryIO) -> Header:
         raise _Damaged(_HEAD.size, f"has a head that cannot be read ({error})") from None
 
 
-def _ahead(file: BinaryIO, number: int | None) -> Iterator[Chunk]:
+def _ahead(file: BinaryIO, number: int | None, patience_s: float | None) -> Iterator[Chunk | None]:
     """Read further while the caller is busy with a chunk: reading and checking need no interpreter. Closes the file.
 
     Two are asked for: who plays a chunk may not let go of the interpreter until he comes for the next one, and what
@@ -364,7 +371,14 @@ def _ahead(file: BinaryIO, number: int | None) -> Iterator[Chunk]:
     try:
         wanted.put(True)
         wanted.put(True)
-        while (chunk := found.get()) is not None:
+        while True:
+            try:
+                chunk = found.get(timeout=patience_s)
+            except Empty:
+                yield None
+                continue
+            if chunk is None:
+                break
             if isinstance(chunk, BaseException):
                 raise chunk
             wanted.put(True)

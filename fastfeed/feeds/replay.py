@@ -33,8 +33,9 @@ _VENDORS: dict[str, type[OpenD | LongPort | AllTick]] = {
 _RECORD = struct.Struct("<4xBxxxIIq")
 _RECORD_BYTES = 32
 _CELL = 64
-_TURN_BYTES = 1 << 16  # played at most before the loop has its turn
+_TURN_BYTES = 1 << 18  # played at most before the loop has its turn
 _LEAST_ROW_BYTES = 16  # of what was received, for a row
+_PATIENCE_S = 0.001  # the loop waits itself for what is to be played next
 _LEAST_SLEEP_S = 0.0005  # timers are no finer
 
 
@@ -54,7 +55,7 @@ class Replay(Feed):
         The folder of a capture, or one segment of it.
     speed : float or "max"
         How many times as fast as then. ``"max"``: as fast as the callbacks, loops and readers of this event loop take
-        the rows. It has a turn after every few KiB: who reads when it is woken loses nothing.
+        the rows. It has a turn after every 256 KiB at the latest: who reads when it is woken loses nothing.
     hub : Hub, optional
         Where rows and symbols go; one of its own, like that of then, by default. Another one needs books of the same
         depth, and no symbols but those of the capture.
@@ -168,18 +169,18 @@ class Replay(Feed):
         self._emit("ended", "the capture has been played to its end")
 
     async def _play_records(self) -> None:
-        loop = asyncio.get_running_loop()
         if removed := self._capture.removed:
             self._emit(
                 "gap", f"the capture begins with segment {removed}: those before it are not there"
             )
-        chunks = self._capture.chunks()
-        ahead = loop.run_in_executor(None, next, chunks, None)
-        pace = _Pace(loop, self._speed)
-        while (chunk := await ahead) is not None:
-            # The next one is read meanwhile, by another thread.
-            ahead = loop.run_in_executor(None, next, chunks, None)
-            await self._play_chunk(chunk.data, pace)
+        pace = _Pace(asyncio.get_running_loop(), self._speed)
+        # Another thread reads, and is ahead but where the disk is slow.
+        for chunk in self._capture.chunks_so_far(_PATIENCE_S):
+            if chunk is None:
+                await asyncio.sleep(_PATIENCE_S)
+            else:
+                await self._play_chunk(chunk.data, pace)
+            del chunk
 
     async def _play_chunk(self, data: memoryview, pace: _Pace) -> None:
         """Play some records at a time, so that nobody waits for long."""
