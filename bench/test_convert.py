@@ -128,11 +128,15 @@ def test_columns(rounds_of: Any, report: Any, table: str, name: str) -> None:
 
 
 PARQUET: dict[str, tuple[str, Callable[[str], object]]] = {
-    "fastfeed": ("pyarrow", lambda path: _write(ff.to_arrow(*sample()), path, **parquet_options("ticks"))),
+    "fastfeed": ("pyarrow", lambda path: as_fastfeed(ff.to_arrow(*sample()), path)),
     "pyarrow by hand": ("pyarrow", lambda path: _write(pyarrow_by_hand(), path)),
     "pandas by hand": ("pandas", lambda path: pandas_by_hand().to_parquet(path, compression="zstd")),
     "polars by hand": ("polars", lambda path: polars_by_hand().write_parquet(path, compression="zstd")),
 }  # fmt: skip
+
+
+def as_fastfeed(table: Any, path: str) -> None:
+    _write(table, path, **parquet_options(table.schema))
 
 
 def _write(table: Any, path: str, compression: str = "zstd", **options: Any) -> None:

@@ -510,9 +510,8 @@ class _Groups:
         import pyarrow.parquet as pq
 
         self._kind, self._symbols, self._tz = kind, symbols, tz
-        self._writer = pq.ParquetWriter(
-            path, arrow_schema(kind, depth, tz=tz), **parquet_options(kind, depth)
-        )
+        columns = arrow_schema(kind, depth, tz=tz)
+        self._writer = pq.ParquetWriter(path, columns, **parquet_options(columns))
         size = schema.dtype(kind, depth).itemsize
         self._rows: Rows = np.zeros(max(1, _GROUP_BYTES // size), schema.dtype(kind, depth))
         self._count = 0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastfeed.sinks.arrow import load_pyarrow
+from fastfeed.sinks.arrow import load_pyarrow, parquet_options
 from fastfeed.sinks.recording_folder import RecordingFolder, put_to_disk
 
 if TYPE_CHECKING:
@@ -208,9 +208,8 @@ def _write_parquet(path: Path, batches: _Reading, options: ParquetOptions) -> in
         for parts in _groups(batches, options.row_group_rows):
             group = _table(parts)
             if writer is None:
-                writer = pq.ParquetWriter(
-                    str(path), group.schema, compression=options.compression, write_statistics=True
-                )
+                how = parquet_options(group.schema) | {"compression": options.compression}
+                writer = pq.ParquetWriter(str(path), group.schema, **how)
             writer.write_table(group, row_group_size=group.num_rows)
             rows += group.num_rows
         if writer is not None:
@@ -256,13 +255,16 @@ def _table(parts: Sequence[pa.RecordBatch]) -> pa.Table:
             continue
         columns = [part.column(number) for part in parts]
         values = columns[-1].dictionary  # those before it were its beginning
-        ids = np.concatenate([column.indices.to_numpy() for column in columns])
+        # Part by part: NumPy keeps the interpreter to itself, and who takes rows from the ring waits for it.
+        ids = [column.indices.to_numpy() for column in columns]
         occurs = np.zeros(len(values), bool)
-        occurs[ids] = True
+        for some in ids:
+            occurs[some] = True
         used = np.flatnonzero(occurs)
-        places = np.zeros(len(values), ids.dtype)
-        places[used] = np.arange(len(used), dtype=ids.dtype)
-        column = pa.DictionaryArray.from_arrays(places[ids], values.take(pa.array(used)))
+        places = np.zeros(len(values), ids[0].dtype)
+        places[used] = np.arange(len(used), dtype=places.dtype)
+        found = np.concatenate([places[some] for some in ids])
+        column = pa.DictionaryArray.from_arrays(found, values.take(pa.array(used)))
         table = table.set_column(number, field, column)
     return table
 

@@ -304,7 +304,7 @@ def test_parquet_of_every_stream(tmp_path, stream):
     symbols = table_of_symbols()
     rows = rows_like(stream, 500, symbols=5, depth=3)
     table = table_of(rows, symbols)
-    pq.write_table(table, tmp_path / "x.parquet", **parquet_options(stream, 3))
+    pq.write_table(table, tmp_path / "x.parquet", **parquet_options(table.schema))
     found = pq.ParquetFile(tmp_path / "x.parquet")
     assert same_fields(rows_of(found.read(), symbols), rows)
     group = found.metadata.row_group(0)
