@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ARROW_LAYOUT",
     "ArrowRows",
+    "array_of",
     "arrow_schema",
     "kind_of",
     "load_pyarrow",
@@ -219,7 +220,7 @@ class ArrowRows:
                 )
                 array = pa.DictionaryArray.from_arrays(codes, names, safe=False)
             else:
-                array = _array(pa, field.type, values, unknown.get(column.name, 0))
+                array = array_of(field.type, values, unknown.get(column.name, 0))
             arrays.append(array)
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
@@ -238,9 +239,11 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     return array
 
 
-def _array(pa: Any, kind: Any, values: NDArray[Any], unknown: int) -> Any:
+def array_of(kind: Any, values: NDArray[Any], unknown: int = 0) -> Any:
+    """Return numbers as an array of Arrow, in the same memory; of so many that are 0 the value is not known."""
+    pa = load_pyarrow()
     if pa.types.is_fixed_size_list(kind):
-        child = _array(pa, kind.value_type, values.reshape(-1), 0)
+        child = array_of(kind.value_type, values.reshape(-1))
         return pa.Array.from_buffers(kind, len(values), [None], 0, children=[child])
     valid = None
     if unknown:
@@ -432,7 +435,7 @@ def _ids(pa: Any, values: Any, symbols: SymbolTable) -> NDArray[Any]:
     occurs = np.zeros(len(values.dictionary), bool)
     occurs[codes] = True
     used = np.flatnonzero(occurs)
-    names = values.dictionary.take(_array(pa, pa.int64(), used, 0)).to_pylist()
+    names = values.dictionary.take(array_of(pa.int64(), used)).to_pylist()
     ids = np.zeros(len(occurs), np.uint32)
     ids[used] = [symbols.intern(name) for name in names]
     found: NDArray[Any] = ids[codes]

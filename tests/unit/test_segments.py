@@ -1,6 +1,9 @@
 """Open segments that were left behind: torn, damaged, half sealed."""
 
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -182,6 +185,26 @@ def test_options_that_cannot_be_are_refused_before_anything_is_touched(segment, 
     with pytest.raises(ff.ConfigError, match="expected row_group_rows of at least 1, got 0"):
         ff.recover(out, row_group_rows=0)
     assert left_open(out) == [name]
+
+
+SEALS = """
+import sys
+import fastfeed as ff
+from recorder import hub_of, put, ticks
+hub = hub_of()
+with ff.record(hub, sys.argv[1]) as recording:
+    put(hub, ticks(0, 100, 1))
+assert recording.stats()["sealed"] == 1
+print("pandas" in sys.modules)
+"""
+
+
+def test_no_package_is_imported_while_rows_are_taken(tmp_path):
+    pytest.importorskip("pandas")
+    arguments = [sys.executable, "-c", SEALS, str(tmp_path / "out")]
+    here = Path(__file__).parents[1] / "helpers"
+    done = subprocess.run(arguments, cwd=here, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("False\n", "")
 
 
 def test_files_with_other_names_are_left_alone(out):
