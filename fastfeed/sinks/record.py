@@ -621,6 +621,8 @@ class _Sealer:
         tell: Callable[[str], object],
         recovered: list[Sealed],
     ) -> None:
+        import pyarrow.parquet  # noqa: F401  # now: it would hold up who takes rows from the ring
+
         self.files = self.bytes = 0
         self._failed: dict[Path, str] = {}  # why segments that wait could not be sealed
         self._folder = folder
