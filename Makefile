@@ -66,7 +66,7 @@ native-test: $(VENV)/.dev
 	    $(BIN)/cmake -S native -B $$dir -G Ninja -DCMAKE_MAKE_PROGRAM="$(abspath $(BIN))/ninja" \
 	        -DFASTFEED_SANITIZE=$$sanitize >/dev/null && \
 	    $(BIN)/cmake --build $$dir && \
-	    $(BIN)/ctest --test-dir $$dir --output-on-failure || exit 1; \
+	    $(BIN)/ctest --test-dir $$dir --output-on-failure --parallel $$(nproc) || exit 1; \
 	done
 
 model:
