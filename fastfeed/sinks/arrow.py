@@ -42,6 +42,7 @@ __all__ = [
     "arrow_schema",
     "kind_of",
     "load_pyarrow",
+    "numbers_of",
     "parquet_options",
     "rows_of",
     "table_of",
@@ -249,6 +250,17 @@ def array_of(kind: Any, values: NDArray[Any], unknown: int = 0) -> Any:
     if unknown:
         valid = pa.py_buffer(np.packbits(values != 0, bitorder="little"))
     return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(values)], unknown)
+
+
+def numbers_of(values: Any) -> NDArray[Any]:
+    """Return the whole numbers or times of an array of Arrow, in the same memory; where they are null, any.
+
+    (`to_numpy` would import pandas, which holds up who takes rows.)
+    """
+    dtype = np.dtype(f"i{values.type.bit_width // 8}")
+    _, data = values.buffers()
+    numbers: NDArray[Any] = np.frombuffer(data, dtype, len(values), values.offset * dtype.itemsize)
+    return numbers
 
 
 def texts(names: Sequence[str]) -> pa.StringArray:

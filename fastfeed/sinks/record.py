@@ -27,7 +27,7 @@ from fastfeed.errors import ConfigError
 from fastfeed.feeds.feed import Feed
 from fastfeed.hub import Hub
 from fastfeed.schema import BOOK_DEPTH, streams_of
-from fastfeed.sinks.arrow import ArrowRows, load_pyarrow
+from fastfeed.sinks.arrow import ArrowRows, load_pyarrow, numbers_of
 from fastfeed.sinks.recording_folder import RecordingFolder, why
 from fastfeed.sinks.segments import COMPRESSIONS, ParquetOptions, Sealed, Segment, seal
 from fastfeed.stream import Chosen, Rows, RowStream, Source
@@ -601,7 +601,7 @@ class _Taker:
 
 def _by_day(batch: pa.RecordBatch) -> Iterator[tuple[int, int, pa.RecordBatch]]:
     """Give the parts of a batch whose rows were received on one day: its number, the first row's time, the rows."""
-    times = np.frombuffer(batch.column("recv_time").buffers()[1], np.int64, batch.num_rows)
+    times = numbers_of(batch.column("recv_time"))
     days = times // _DAY_NS
     if days[0] == days.min() == days.max():
         yield int(days[0]), int(times[0]), batch

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastfeed.sinks.arrow import array_of, load_pyarrow, parquet_options
+from fastfeed.sinks.arrow import array_of, load_pyarrow, numbers_of, parquet_options
 from fastfeed.sinks.recording_folder import RecordingFolder, put_to_disk
 
 if TYPE_CHECKING:
@@ -256,8 +256,8 @@ def _table(parts: Sequence[pa.RecordBatch]) -> pa.Table:
         columns = [part.column(number) for part in parts]
         values = columns[-1].dictionary  # those before it were its beginning
         # Part by part: NumPy keeps the interpreter to itself, and who takes rows from the ring waits for it. So he
-        # would while pyarrow imports pandas, as it does where it is given arrays of NumPy.
-        ids = [_ids(column.indices) for column in columns]
+        # would while pyarrow imports pandas, as `pyarrow.array` does.
+        ids = [numbers_of(column.indices) for column in columns]
         occurs = np.zeros(len(values), bool)
         for some in ids:
             occurs[some] = True
@@ -270,13 +270,6 @@ def _table(parts: Sequence[pa.RecordBatch]) -> pa.Table:
         )
         table = table.set_column(number, field, column)
     return table
-
-
-def _ids(indices: Any) -> np.ndarray[Any, Any]:
-    """Return what an Arrow array of whole numbers has, without a copy."""
-    width = f"i{indices.type.bit_width // 8}"
-    _, data = indices.buffers()
-    return np.frombuffer(data, width, len(indices), indices.offset * np.dtype(width).itemsize)
 
 
 class _Reading:
