@@ -27,7 +27,7 @@ from fastfeed.errors import ConfigError
 from fastfeed.feeds.feed import Feed
 from fastfeed.hub import Hub
 from fastfeed.schema import BOOK_DEPTH, streams_of
-from fastfeed.sinks.arrow import ArrowRows, load_pyarrow, numbers_of
+from fastfeed.sinks.arrow import ArrowRows, array_of, load_pyarrow, numbers_of
 from fastfeed.sinks.recording_folder import RecordingFolder, why
 from fastfeed.sinks.segments import COMPRESSIONS, ParquetOptions, Sealed, Segment, seal
 from fastfeed.stream import Chosen, Rows, RowStream, Source
@@ -608,7 +608,7 @@ def _by_day(batch: pa.RecordBatch) -> Iterator[tuple[int, int, pa.RecordBatch]]:
         return
     for day in dict.fromkeys(days.tolist()):  # in the order in which they begin
         places = np.flatnonzero(days == day)
-        yield day, int(times[places[0]]), batch.take(load_pyarrow().array(places))
+        yield day, int(times[places[0]]), batch.take(array_of(load_pyarrow().int64(), places))
 
 
 class _Sealer:

@@ -193,8 +193,10 @@ import fastfeed as ff
 from recorder import hub_of, put, ticks
 hub = hub_of()
 with ff.record(hub, sys.argv[1]) as recording:
-    put(hub, ticks(0, 100, 1))
-assert recording.stats()["sealed"] == 1
+    rows = ticks(0, 100, 1)
+    rows["recv_ns"][50:] = 86_400 * 10**9  # another day
+    put(hub, rows)
+assert recording.stats()["sealed"] == 2
 print("pandas" in sys.modules)
 """
 
